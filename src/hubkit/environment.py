@@ -1,0 +1,53 @@
+"""The one room with clocks and chance.
+
+Law of this room: time, randomness and boot numbers enter hubkit here and nowhere else. Whoever needs them is handed an
+`Environment`, so that a simulated one (virtual time, one seed) can take its place.
+
+Time is read from a clock that goes on while the machine sleeps, where there is one: a laptop that was closed for an hour
+has been silent for an hour, and must not believe its old view of the others.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import time
+
+__all__ = ["Environment"]
+
+_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC) if hasattr(time, "CLOCK_MONOTONIC") else -1
+
+
+class Environment:
+    """The real clocks and the real randomness of this process.
+
+    ``random`` is for choices that need not be secret (jitter, samples); `token` for those that must be.
+    """
+
+    random: random.Random
+
+    def __init__(self) -> None:
+        self.random = random.Random(os.urandom(16))
+
+    def now(self) -> float:
+        """Monotonic seconds since some fixed moment, including the time for which the machine was suspended."""
+        if _CLOCK < 0:  # pragma: no cover  # platforms without clock_gettime
+            return time.monotonic()
+        return time.clock_gettime(_CLOCK)
+
+    def wall(self) -> float:
+        """Seconds since the epoch, by the machine's clock. It may jump; nothing but stamps and displays uses it."""
+        return time.time()
+
+    def token(self, size: int) -> bytes:
+        """``size`` unpredictable bytes."""
+        return os.urandom(size)
+
+    def boot(self) -> int:
+        """A number that grows with every start of a process on this machine: milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+    def label(self) -> str:
+        """A name for this process that people recognise: its machine and process number."""
+        return f"{platform.node() or 'localhost'}-{os.getpid()}"

@@ -1,0 +1,254 @@
+"""What happened: the facts that a hub publishes, as frozen dataclasses.
+
+Law of this room: an event is a fact, published after it came true (or, for the ``...ing`` ones, when it begins); none can
+veto. Every event of a hub carries ``hub``, the hub's id. ``node`` is always a node's *name*.
+
+Handlers get them through ``hub.on``, programs through ``hub.events``. Subscribing to `Event` gets all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hubkit.pids import Pid
+
+__all__ = [
+    "ChildFailed",
+    "ChildMoved",
+    "ChildMoving",
+    "ChildRegistered",
+    "ChildRestarted",
+    "ChildStarted",
+    "ChildStarting",
+    "ChildStopped",
+    "ChildUnregistered",
+    "ConflictResolved",
+    "DeadLetter",
+    "Event",
+    "EventsLost",
+    "HubStopping",
+    "MoveFailed",
+    "NodeJoined",
+    "NodeJoining",
+    "NodeLeaving",
+    "NodeLeft",
+    "NodeSuspected",
+    "PlacementChanged",
+    "PlacementChanging",
+    "QuorumLost",
+    "QuorumRegained",
+    "RoleChanged",
+    "SettledChanged",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events. ``hub`` is the id of the hub that publishes it (empty for one outside any hub)."""
+
+    hub: str = field(kw_only=True, default="")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeJoining(Event):
+    """A node of this hub was heard of for the first time; it is not ready to run children yet."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeJoined(Event):
+    """A node is ready to run children of this hub."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSuspected(Event):
+    """A node has been silent for too long, or its process is proven dead (``reason``); its children fail over."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLeaving(Event):
+    """A node has begun to leave: it hands its children over and takes no new ones."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLeft(Event):
+    """A node is no member of this hub any more: it left, or was forgotten."""
+
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumLost(Event):
+    """Too few nodes are in sight for the partition strategy: children stop here, and starts are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumRegained(Event):
+    """Enough nodes are in sight again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementChanging(Event):
+    """The set of ready nodes has changed, and this node is about to act on it. ``nodes``: the new set, sorted."""
+
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementChanged(Event):
+    """This node has acted on the new set of ready nodes. ``moved``: the ids of children whose place has changed."""
+
+    nodes: tuple[str, ...]
+    moved: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SettledChanged(Event):
+    """This node now sees (or no longer sees) every child running exactly where it belongs."""
+
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStarting(Event):
+    """This node is about to start a child. ``reason``: ``"start"``, ``"restart"``, ``"failover"`` or ``"migration"``."""
+
+    child: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStarted(Event):
+    """A child runs on this node."""
+
+    child: str
+    pid: Pid
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRegistered(Event):
+    """This node's registry has learnt of a pid of a child, wherever it runs."""
+
+    child: str
+    pid: Pid
+
+
+@dataclass(frozen=True, slots=True)
+class ChildUnregistered(Event):
+    """This node's registry has dropped a pid of a child."""
+
+    child: str
+    pid: Pid
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRestarted(Event):
+    """A child of this node crashed and was restarted in place, under a new pid."""
+
+    child: str
+    old: Pid
+    pid: Pid
+    error: BaseException | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStopped(Event):
+    """A child of this node has stopped. ``reason``: e.g. ``"normal"``, ``"removed"``, ``"moved"``, ``"shutdown"``."""
+
+    child: str
+    pid: Pid
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFailed(Event):
+    """A child of this node could not be started, or crashed too often: it is parked, and tried again in ``retry_in`` s."""
+
+    child: str
+    error: str
+    retry_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChildMoving(Event):
+    """A child of this node is about to move to another one."""
+
+    child: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildMoved(Event):
+    """A child now runs on ``target``, after it ran on ``source``; published on ``target``."""
+
+    child: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class MoveFailed(Event):
+    """A move did not succeed; the child goes on where it was, and the move is tried again."""
+
+    child: str
+    source: str
+    target: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChanged(Event):
+    """A copy of a replicated child on this node has a new role: ``"active"`` or ``"passive"``."""
+
+    child: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictResolved(Event):
+    """A child ran on two nodes (after a partition); the copy on ``loser`` has yielded to the one on ``winner``.
+
+    The copy of the greater ``(term, node id)`` wins. Published on the loser's node.
+    """
+
+    child: str
+    winner: str
+    loser: str
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class HubStopping(Event):
+    """This hub has begun to stop. ``reason``: ``"drain"``, ``"exit"`` or ``"error"``."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter(Event):
+    """A message could not be delivered. ``target``: the address as text; ``reason``: why.
+
+    ``message`` is the message itself, or for a call or cast the pair (method name, arguments).
+    """
+
+    target: str
+    message: Any
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventsLost(Event):
+    """A stream of events was read too slowly: ``count`` events are missing at this place."""
+
+    count: int

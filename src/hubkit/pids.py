@@ -1,0 +1,52 @@
+"""What an address is: of one incarnation of an actor (`Pid`), or of a child wherever it runs (`ChildKey`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ChildKey", "NodeId", "Pid", "boot_of", "name_of", "node_id"]
+
+#: ``name#boot``: one life of a node. The boot number grows with every start of a node of that name.
+NodeId = str
+
+
+def node_id(name: str, boot: int) -> NodeId:
+    """The id of the ``boot``-th life of the node ``name``."""
+    return f"{name}#{boot}"
+
+
+def name_of(node: NodeId) -> str:
+    """The name in a node id. Children are placed by it, so a restarted node gets its children back."""
+    return node.rpartition("#")[0]
+
+
+def boot_of(node: NodeId) -> int:
+    """The boot number in a node id."""
+    return int(node.rpartition("#")[2])
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pid:
+    """One incarnation of one actor: a value, equal wherever it is read.
+
+    ``node`` is the *name* of the node, ``incarnation`` that node's boot number, ``serial`` the number of the actor in
+    that boot (from 1; never used twice).
+    """
+
+    node: str
+    incarnation: int
+    serial: int
+
+    def __str__(self) -> str:
+        return f"<{self.node}#{self.incarnation}.{self.serial}>"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ChildKey:
+    """A child of a hub, wherever it runs now."""
+
+    hub: str
+    child: str
+
+    def __str__(self) -> str:
+        return f"{self.hub}/{self.child}"
