@@ -16,35 +16,40 @@ import hubkit
 
 #: What `from hubkit import *` gives.
 NAMES = {
+    "__version__",
     "Actor",
+    "actor",
     "Backoff",
+    "child",
     "ChildInfo",
     "ChildSpec",
     "Context",
+    "Discovery",
     "Down",
+    "EventStream",
+    "Exit",
     "Explanation",
     "Future",
     "Hook",
     "Hub",
+    "HubStatistics",
+    "message",
     "Monitor",
+    "Move",
     "Node",
     "Pid",
     "Ref",
     "Reject",
+    "start",
     "StartResult",
     "StopResult",
     "Supervisor",
-    "TLS",
     "Timer",
-    "__version__",
-    "actor",
-    "child",
-    "message",
-    "start",
+    "TLS",
 }
 
 #: Public modules under it.
-NAMESPACES = {"errors", "events", "strategies", "testing"}
+NAMESPACES = {"errors", "events", "strategies"}
 
 
 def test_the_public_names_are_these() -> None:

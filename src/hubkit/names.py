@@ -14,7 +14,17 @@ from typing import Any
 
 from hubkit.errors import ConfigurationError, Reject
 
-__all__ = ["actor_names", "actors_defined", "error_name", "find_actor", "find_reject", "is_local_name", "register_actor", "wire_name"]
+__all__ = [
+    "actor_names",
+    "actors_defined",
+    "error_name",
+    "error_text",
+    "find_actor",
+    "find_reject",
+    "is_local_name",
+    "register_actor",
+    "wire_name",
+]
 
 _actors: dict[str, Any] = {}
 
@@ -90,3 +100,9 @@ def error_name(error: BaseException) -> str:
     """The name of an exception's type for people, and for `hubkit.node.answers.rebuild`: built-in ones are bare."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def error_text(error: BaseException) -> str:
+    """What an exception says, such that its type, built with it, says the same: a `KeyError` quotes what it is given."""
+    quoted = isinstance(error, KeyError) and len(error.args) == 1 and isinstance(error.args[0], str)
+    return str(error.args[0]) if quoted else str(error)

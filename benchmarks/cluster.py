@@ -1,0 +1,371 @@
+"""How fast a hub of five processes is: ratios to something simple, measured in turn in one run.
+
+Run ``python benchmarks/cluster.py`` (half a minute). This process is one of the five; it starts the others. What is
+compared stands beside its yardstick in the same round, so that a busy machine disturbs both alike; each figure is the median of
+its rounds, and a figure that misses its goal says so. Absolute times mean little on a shared machine, the ratios much.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import platform
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import trio
+import trio_websocket
+
+import hubkit
+
+HUB = "benchmark"
+NAMES = ("a", "b", "c", "d", "e")
+CHILDREN = 1000
+MANY = 10_000
+
+
+class Counter(hubkit.Actor):
+    """The plainest child there is."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    async def add(self, n: int = 1) -> int:
+        self.value += n
+        return self.value
+
+
+def clock() -> float:
+    """Seconds on a clock that all processes of the machine share."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def specs(count: int, prefix: str = "child") -> list[hubkit.ChildSpec]:
+    """The children."""
+    return [hubkit.child(f"{prefix}-{number}", Counter) for number in range(count)]
+
+
+async def agreed(hub: hubkit.Hub, ids: Iterable[str], gone: str = "") -> float:
+    """When this registry first had each child run once, and none in the life ``gone`` of a node."""
+    children = list(ids)
+
+    def right(id: str) -> bool:
+        pids = hub.pids(id)
+        return len(pids) == 1 and f"{pids[0].node}#{pids[0].incarnation}" != gone
+
+    while not (hub.is_settled and all(map(right, children))):
+        await trio.sleep(0.002)
+    return clock()
+
+
+# --- the other four processes -------------------------------------------------------------------------------------------
+
+
+async def echo(request: trio_websocket.WebSocketRequest) -> None:
+    """The yardstick's far end: the first message says how long each reply is to be."""
+    connection = await request.accept()
+    try:
+        reply = b"x" * int(await connection.get_message())
+        while True:
+            await connection.get_message()
+            await connection.send_message(reply)
+    except trio_websocket.ConnectionClosed:
+        pass
+
+
+async def member(options: dict[str, Any]) -> None:
+    """One node, which answers questions on standard input until that is closed."""
+    async with trio.open_nursery() as nursery, hubkit.Hub(HUB, **options) as hub:
+        bare = await nursery.start(trio_websocket.serve_websocket, echo, "127.0.0.1", 0, None)
+        print(json.dumps(bare.port), flush=True)
+        rest = b""
+        async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
+            async for chunk in stdin:
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    question = json.loads(line)
+                    match question:
+                        case {"nodes": count}:
+                            while len(hub.nodes(include_local=True)) != count:
+                                await trio.sleep(0.01)
+                            moment = clock()
+                        case {"ids": ids, "gone": gone}:
+                            moment = await agreed(hub, ids, gone)
+                    print(json.dumps(moment), flush=True)
+        os._exit(0)  # the benchmark is over: there is nothing to hand over
+
+
+class Process:
+    """One of the other processes, as this one sees it."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self._nursery_rest = b""
+        self.start()
+
+    def start(self) -> None:
+        """Start it (again)."""
+        command = [sys.executable, __file__, "--member", json.dumps(self.options)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        self._answers = trio.lowlevel.FdStream(os.dup(self.process.stdout.fileno()))
+
+    async def answer(self) -> Any:
+        """Its next answer."""
+        line = b""
+        while not line.endswith(b"\n"):
+            chunk = await self._answers.receive_some()
+            assert chunk, f"{self.options['name']} has ended"
+            line += chunk
+        return json.loads(line)
+
+    async def ask(self, **question: Any) -> Any:
+        """Ask it, and wait for the answer."""
+        self.tell(**question)
+        return await self.answer()
+
+    def tell(self, **question: Any) -> None:
+        """Ask it; `answer` gets the answer later."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(question).encode() + b"\n")
+        self.process.stdin.flush()
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        await self._answers.aclose()
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+        await self._answers.aclose()
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free, and that no outgoing connection will take while a killed process is started again."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(20_000, 32_000)
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) and port not in found:
+                found.append(port)
+    return found
+
+
+@asynccontextmanager
+async def cluster() -> AsyncIterator[tuple[hubkit.Hub, dict[str, Process], dict[str, int]]]:
+    """Five nodes that see each other; this process has the first. Also the ports of the bare echo servers."""
+    urls = [f"ws://127.0.0.1:{port}" for port in free_ports(len(NAMES))]
+    node = {name: {"name": name, "listen": url, "join": urls[:1]} for name, url in zip(NAMES, urls, strict=True)}
+    here: dict[str, Any] = node.pop(NAMES[0])
+    async with hubkit.Hub(HUB, name=here["name"], listen=here["listen"], drain_timeout=1.0) as hub:
+        others = {name: Process(options) for name, options in node.items()}
+        try:
+            ports = {name: await process.answer() for name, process in others.items()}
+            for process in others.values():
+                await process.ask(nodes=len(NAMES))
+            while len(hub.nodes()) != len(others):
+                await trio.sleep(0.01)
+            yield hub, others, ports
+        finally:
+            with trio.CancelScope(shield=True):
+                for process in others.values():
+                    await process.close()
+
+
+# --- what is measured ---------------------------------------------------------------------------------------------------
+
+
+class Table:
+    """The figures, printed as they come."""
+
+    def __init__(self) -> None:
+        self.missed = 0
+
+    def ratio(self, what: str, values: list[float], goal: float, *, at_most: bool, unit: str = "x", note: str = "") -> None:
+        """One figure with its goal."""
+        value = statistics.median(values)
+        good = value <= goal if at_most else value >= goal
+        self.missed += not good
+        sign = "<=" if at_most else ">="
+        spread = f"{min(values):.2f} .. {max(values):.2f}"
+        print(f"{'ok    ' if good else 'MISSED'} {what:58} {value:8.2f} {unit:4} (goal {sign} {goal:g}; {spread}) {note}")
+
+
+async def timed(work: Callable[[], Awaitable[object]]) -> float:
+    """Seconds that the work takes, with no garbage of the work before."""
+    gc.collect()
+    began = clock()
+    await work()
+    return clock() - began
+
+
+async def start_and_stop(hub: hubkit.Hub, children: list[hubkit.ChildSpec]) -> float:
+    """Seconds that an awaited start takes."""
+    seconds = await timed(lambda: _start(hub, children))
+    result = await hub.stop_children([spec.id for spec in children])
+    assert result.status == "ok", result.errors
+    return seconds
+
+
+async def _start(hub: hubkit.Hub, children: list[hubkit.ChildSpec]) -> None:
+    result = await hub.start_children(children)
+    assert result.status == "ok", result.errors
+
+
+async def local_start(children: list[hubkit.ChildSpec]) -> float:
+    """Seconds until the same children run under a local supervisor."""
+    gc.collect()
+    began = clock()
+    async with hubkit.Supervisor(children=children) as supervisor:
+        seconds = clock() - began
+        assert supervisor.count_children().active == len(children)
+    return seconds
+
+
+async def measure_starts(hub: hubkit.Hub, table: Table) -> None:
+    """Starting children, and how that grows with their number."""
+    spread, growth, local, few, many = [], [], [], [], []
+    for _ in range(5):
+        local.append(await local_start(specs(CHILDREN)))
+        few.append(await start_and_stop(hub, specs(CHILDREN)))
+        spread.append(few[-1] / local[-1])
+    for _ in range(3):
+        base = await start_and_stop(hub, specs(CHILDREN))
+        many.append(await start_and_stop(hub, specs(MANY)))
+        growth.append(many[-1] / base)
+    times = f"{statistics.median(few) * 1000:.0f} ms / {statistics.median(local) * 1000:.0f} ms"
+    table.ratio("start 1000 over 5 processes / 1000 under a Supervisor", spread, 8, at_most=True, note=times)
+    times = f"{statistics.median(many):.2f} s"
+    table.ratio("start 10,000 over 5 processes / 1000 over 5 processes", growth, 12, at_most=True, note=times)
+
+
+async def measure_lookups(hub: hubkit.Hub, table: Table) -> None:
+    """Reading the registry."""
+    ids = [spec.id for spec in specs(CHILDREN)]
+    pid = hub.pid
+    rates = []
+    for _ in range(5):
+        began = clock()
+        for _ in range(200):
+            for id in ids:
+                pid(id)
+        rates.append(200 * len(ids) / (clock() - began) / 1e6)
+        await trio.sleep(0)
+    table.ratio("hub.pid", rates, 1, at_most=False, unit="M/s")
+
+
+async def measure_failover(hub: hubkit.Hub, others: dict[str, Process], table: Table) -> None:
+    """SIGKILL of one of five with 1000 children, until the registries of the other four are equal and right."""
+    ids = [spec.id for spec in specs(CHILDREN)]
+    seconds = []
+    victim = others[NAMES[-1]]
+    survivors = [process for process in others.values() if process is not victim]
+    for _ in range(5):
+        for process in others.values():
+            await process.ask(ids=ids, gone="")
+        await agreed(hub, ids)
+        life = next(f"{p.node}#{p.incarnation}" for id in ids for p in hub.pids(id) if p.node == NAMES[-1])
+        for process in survivors:
+            process.tell(ids=ids, gone=life)
+        await trio.sleep(0.3)  # they have parsed the question
+        killed = clock()
+        await victim.kill()
+        moments = [await agreed(hub, ids, life)]
+        moments += [await process.answer() for process in survivors]
+        seconds.append(max(moments) - killed)
+        victim.process.wait()
+        victim.start()
+        await victim.answer()
+        for process in others.values():
+            await process.ask(nodes=len(NAMES))
+    table.ratio("SIGKILL of 1 of 5 with 1000 children, all back", seconds, 0.5, at_most=True, unit="s")
+
+
+async def rate_of(count: int, once: Callable[[], Awaitable[object]]) -> float:
+    """How often a second, one after the other."""
+    began = clock()
+    for _ in range(count):
+        await once()
+    return count / (clock() - began)
+
+
+async def measure_calls(hub: hubkit.Hub, ports: dict[str, int], table: Table) -> None:
+    """Calls to another process, beside bare round trips of the same bytes to the same process."""
+    there = NAMES[1]
+    refs = [hub.ref(spec.id, Counter) for spec in specs(CHILDREN) if (pid := hub.pid(spec.id)) and pid.node == there][:100]
+    assert len(refs) == 100, f"only {len(refs)} children run on {there}"
+    link = hub.statistics().links[there]
+    await rate_of(500, lambda: refs[0].call(Counter.add, 1))
+    after = hub.statistics().links[there]
+    out, back = (after.bytes_out - link.bytes_out) // 500, (after.bytes_in - link.bytes_in) // 500
+
+    async def crowd(each: int) -> float:
+        began = clock()
+        async with trio.open_nursery() as nursery:
+            for ref in refs:
+                nursery.start_soon(rate_of, each, lambda ref=ref: ref.call(Counter.add, 1))
+        return len(refs) * each / (clock() - began)
+
+    url = f"ws://127.0.0.1:{ports[there]}/"
+    async with trio_websocket.open_websocket_url(url, receive_buffer_size=65_536) as connection:
+        await connection.send_message(str(back))
+        request = b"x" * out
+
+        async def bare() -> None:
+            await connection.send_message(request)
+            await connection.get_message()
+
+        rates: list[tuple[float, float, float]] = []
+        for _ in range(5):
+            gc.collect()
+            rates.append((await rate_of(1000, bare), await rate_of(1000, lambda: refs[0].call(Counter.add, 1)), await crowd(30)))
+    bare_rate = statistics.median(bare for bare, _, _ in rates)
+    note = f"{bare_rate / 1000:.1f} k/s bare; {out} bytes out, {back} back"
+    table.ratio("call, one caller / bare round trip", [one / bare for bare, one, _ in rates], 0.7, at_most=False, note=note)
+    table.ratio("call, 100 callers to 100 actors / bare", [all / bare for bare, _, all in rates], 8, at_most=False)
+
+
+async def measure() -> int:
+    """Everything, on one cluster."""
+    model = next((l.partition(":")[2].strip() for l in _cpu() if l.startswith("model name")), platform.processor())
+    print(f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f}; Python {platform.python_version()}, trio {trio.__version__}")
+    table = Table()
+    async with cluster() as (hub, others, ports):
+        await measure_starts(hub, table)
+        await _start(hub, specs(CHILDREN))
+        await measure_lookups(hub, table)
+        await measure_calls(hub, ports, table)
+        await measure_failover(hub, others, table)
+    return table.missed
+
+
+def _cpu() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def main() -> None:
+    """Measure, or be one of those that are measured."""
+    if sys.argv[1:2] == ["--member"]:
+        trio.run(member, json.loads(sys.argv[2]))
+        return
+    missed = trio.run(measure)
+    print("all goals met" if not missed else f"{missed} goals missed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+../src/hubkit/cli/demo/logwatch.py

@@ -1,0 +1,66 @@
+"""hubkit: actors, supervisors, and a hub that keeps named children alive over many processes, on trio.
+
+* `Actor`, ``@actor``, `Ref`, `Context`: actors and how to talk to them;
+* `Supervisor`, `start`, `ChildSpec`, `child`, `Backoff`: keeping actors alive in one process;
+* `Hub`, `Node`: keeping named children alive over many;
+* `hubkit.strategies`, `hubkit.events`, `hubkit.errors`, `hubkit.testing`: the rest, by subject.
+
+Everything that is not exported here or in those four modules is private and may change in any release.
+"""
+
+from hubkit import errors, events, strategies
+from hubkit._version import __version__
+from hubkit.actors.actor import Actor, actor
+from hubkit.actors.context import Context
+from hubkit.actors.messages import Down, Exit, Monitor
+from hubkit.actors.ref import Ref
+from hubkit.actors.timers import Timer
+from hubkit.cluster.explain import Explanation
+from hubkit.errors import Reject
+from hubkit.hub.bulletin import EventStream, Hook
+from hubkit.hub.future import Future
+from hubkit.hub.hub import Hub
+from hubkit.hub.results import ChildInfo, HubStatistics, Move, StartResult, StopResult
+from hubkit.messages import message
+from hubkit.net.websocket import TLS
+from hubkit.node.node import Node
+from hubkit.node.options import Discovery
+from hubkit.pids import Pid
+from hubkit.specs import Backoff, ChildSpec
+from hubkit.supervision.supervisor import Supervisor, child, start
+
+__all__ = [
+    "TLS",
+    "Actor",
+    "Backoff",
+    "ChildInfo",
+    "ChildSpec",
+    "Context",
+    "Discovery",
+    "Down",
+    "EventStream",
+    "Exit",
+    "Explanation",
+    "Future",
+    "Hook",
+    "Hub",
+    "HubStatistics",
+    "Monitor",
+    "Move",
+    "Node",
+    "Pid",
+    "Ref",
+    "Reject",
+    "StartResult",
+    "StopResult",
+    "Supervisor",
+    "Timer",
+    "__version__",
+    "actor",
+    "child",
+    "errors",
+    "events",
+    "message",
+    "start",
+    "strategies",
+]

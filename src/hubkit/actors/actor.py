@@ -1,0 +1,222 @@
+"""What users write: `Actor`, a class whose public coroutine methods are its protocol; ``@actor``, a coroutine function.
+
+Law of this room: what can be called is decided when a class is defined, by what its author wrote there, and is looked up
+in a table afterwards; never found with `getattr`. A callable method is a coroutine function, defined by a subclass
+(or a mixin of it), whose name does not begin with ``_`` and is not that of a callback.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from hubkit.errors import ConfigurationError, NoSuchMethod
+from hubkit.names import register_actor
+
+if TYPE_CHECKING:
+    from hubkit.actors.context import Context
+
+__all__ = ["Actor", "Handler", "Methods", "actor"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T", bound=type["Actor"])
+
+#: A public coroutine method, unbound.
+Handler = Callable[..., Coroutine[Any, Any, Any]]
+
+_CALLBACKS = frozenset(
+    {"on_start", "on_stop", "on_info", "on_role", "handover_state", "accept_handover", "merge_handover"},
+)
+
+
+#: The callbacks that are awaited, and the arguments that each gets.
+_ASYNC_CALLBACKS = {"on_start": (), "on_stop": ("reason",), "on_info": ("message",), "on_role": ("role",)}
+
+
+class Methods:
+    """What of one actor class can be called: a table, made once per class.
+
+    ``by_key`` finds a method by its name, and by the function that a caller gave (``Counter.add``), once that was seen
+    and found to belong to the class.
+    """
+
+    __slots__ = ("by_key", "cls")
+
+    def __init__(self, cls: type[Actor]) -> None:
+        self.cls = cls
+        self.by_key: dict[object, tuple[str, Handler]] = {}
+        for base in reversed(cls.__mro__):
+            if base in (Actor, object, Generic, Protocol):
+                continue
+            for name, value in vars(base).items():
+                self.by_key.pop(name, None)
+                if not name.startswith("_") and name not in _CALLBACKS and inspect.iscoroutinefunction(value):
+                    self.by_key[name] = (name, value)
+        for name, handler in list(self.by_key.values()):
+            self.by_key[handler] = (name, handler)
+
+    def find(self, method: object) -> tuple[str, Handler]:
+        """The method's name and function. ``method``: a name, or the function as a class of the actor's defines it.
+
+        Raises `NoSuchMethod`, or `ConfigurationError` for what can be no method at all.
+        """
+        found = self.by_key.get(method) if isinstance(method, str) else self._find_function(method)
+        if found is None:
+            names = ", ".join(sorted(key for key in self.by_key if isinstance(key, str))) or "none"
+            shown = method if isinstance(method, str) else getattr(method, "__qualname__", repr(method))
+            msg = f"{self.cls.__qualname__} has no public coroutine method {shown}; it has: {names}"
+            raise NoSuchMethod(msg)
+        return found
+
+    def _find_function(self, method: object) -> tuple[str, Handler] | None:
+        name = method_name(method)
+        found = self.by_key.get(name)
+        if found is None:
+            return None
+        owners = {(base.__module__, f"{base.__qualname__}.{name}") for base in self.cls.__mro__}
+        names = (getattr(method, "__module__", ""), getattr(method, "__qualname__", ""))
+        if names not in owners and all(vars(base).get(name) is not method for base in self.cls.__mro__):
+            return None
+        self.by_key[method] = found
+        return found
+
+
+def _check_callback(cls: type[Actor], name: str, arguments: tuple[str, ...]) -> None:
+    """Refuse a callback that could not be called: it would fail far from the class, and much later."""
+    callback = cls.__dict__.get(name)
+    if callback is None:
+        return
+    fits = inspect.iscoroutinefunction(callback)
+    if fits:
+        try:
+            inspect.signature(callback).bind("self", *arguments)
+        except TypeError:
+            fits = False
+    if not fits:
+        wanted = f"async def {name}({', '.join(('self', *arguments))})"
+        msg = f"{cls.__qualname__}.{name} must be a coroutine method that can be called as: {wanted}"
+        raise ConfigurationError(msg)
+
+
+def method_name(method: object) -> str:
+    """The name of a method given as a `str` or as an unbound function. Raises `ConfigurationError` for anything else."""
+    if isinstance(method, str):
+        return method
+    if inspect.ismethod(method):
+        msg = f"give the method of the class, not of an instance: Class.{method.__name__}, not {method!r:.80}"
+        raise ConfigurationError(msg)
+    name = getattr(method, "__name__", None)
+    if not callable(method) or not isinstance(name, str):
+        msg = f"a method must be given as a function of the actor's class (Counter.add) or as a str, not {method!r:.80}"
+        raise ConfigurationError(msg)
+    return name
+
+
+class Actor:
+    """Base of actor classes. Its subclasses' public coroutine methods can be called through a `Ref`.
+
+    One message is handled at a time, in order of arrival. An exception that escapes a method crashes the actor;
+    raise a `hubkit.Reject` to refuse a request and live on. ``self.context`` is there from before ``__init__`` on;
+    ``super().__init__()`` need not be called. Example::
+
+        class Counter(hubkit.Actor):
+            def __init__(self, value: int = 0) -> None:
+                self.value = value
+
+            async def add(self, n: int = 1) -> int:
+                self.value += n
+                return self.value
+    """
+
+    #: The wire name: ``module:qualname``, or what ``@actor(name=...)`` fixed. `None` for `Actor` itself.
+    __hubkit_actor__: ClassVar[str | None] = None
+    __hubkit_methods__: ClassVar[Methods]
+
+    context: Context
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, arguments in _ASYNC_CALLBACKS.items():
+            _check_callback(cls, name, arguments)
+        cls.__hubkit_actor__ = register_actor(cls)
+
+    async def on_start(self) -> None:
+        """Called first. Raising fails the start; messages that arrive meanwhile wait."""
+
+    async def on_stop(self, reason: str) -> None:
+        """Called last, also after a crash (``"crash"``); not when the actor is killed. Bounded by the spec's ``shutdown``."""
+
+    async def on_info(self, message: Any) -> None:
+        """Called for everything that is neither call nor cast: `Down`, timers, plain sends.
+
+        Unless overridden, the message is published as a `DeadLetter`.
+        """
+        self.context._cell.unhandled(message)
+
+    async def on_role(self, role: str) -> None:
+        """Called when a copy of a replicated child becomes ``"active"`` or ``"passive"``."""
+
+    def handover_state(self) -> Any:
+        """What a move or a checkpoint carries to the next incarnation; must be able to travel. Default: `None`."""
+        return None
+
+    def accept_handover(self, state: Any) -> None:
+        """Take over the state of the incarnation before. Default: ignore it."""
+
+    def merge_handover(self, state: Any) -> None:
+        """Take in the state of a duplicate that lost after a partition healed. Default: ignore it."""
+
+
+def methods_of(cls: type[Actor]) -> Methods:
+    """The table of a class, made at the first need: decorators of the class have run by then."""
+    methods = cls.__dict__.get("__hubkit_methods__")
+    if methods is None:
+        methods = cls.__hubkit_methods__ = Methods(cls)
+    return methods
+
+
+class _Marker(Protocol):
+    @overload
+    def __call__(self, start: T) -> T: ...
+    @overload
+    def __call__(
+        self, start: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]]
+    ) -> Callable[Concatenate[Context, P], Coroutine[Any, Any, R]]: ...
+
+
+@overload
+def actor(start: T) -> T: ...
+@overload
+def actor(
+    start: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[Context, P], Coroutine[Any, Any, R]]: ...
+@overload
+def actor(*, name: str | None = None) -> _Marker: ...
+def actor(start: Any = None, *, name: str | None = None) -> Any:
+    """Make an actor of a coroutine function, or fix the wire name of an actor class or function.
+
+    The function's first parameter is its `Context`; it reads its mailbox with ``await context.receive()`` or
+    ``async for message in context``. Returning is a normal exit. Example::
+
+        @hubkit.actor
+        async def printer(context: hubkit.Context, prefix: str) -> None:
+            async for message in context:
+                print(prefix, message)
+
+    ``@hubkit.actor(name="shop.counter")`` keeps the name on the wire when the class is renamed or moved.
+    Raises `ConfigurationError` for anything but a coroutine function or a subclass of `Actor`, and for a name that
+    belongs to another actor.
+    """
+
+    def mark(thing: Any) -> Any:
+        is_class = inspect.isclass(thing) and issubclass(thing, Actor) and thing is not Actor
+        if not is_class and not inspect.iscoroutinefunction(thing):
+            msg = f"@actor marks coroutine functions (async def) and subclasses of Actor, not {thing!r:.80}"
+            raise ConfigurationError(msg)
+        marked: Any = thing
+        marked.__hubkit_actor__ = register_actor(thing, name)
+        return marked
+
+    return mark if start is None else mark(start)

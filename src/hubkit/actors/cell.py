@@ -1,0 +1,418 @@
+"""One incarnation of one actor, from its start to its end.
+
+Law of this room: a cell begins once and ends once, and says how (`Exit`); when it has ended nothing of it is left: no task,
+no timer, no watch, no message. Every request in its mailbox was handled or answered by then. `trio.Cancelled` and
+`KeyboardInterrupt` pass through; an `Exception` is a crash.
+
+The actor runs in one task, inside a nursery that is open all its life (`Context.nursery`): a background task's crash
+ends the actor as a crash of its own would. Once started the task is shielded: only `Cell.cancel` ends it by force, so
+that whoever leaves a block by an exception can still stop it in order, with its ``on_stop``. Whoever runs a cell must
+therefore stop it.
+
+trio cannot end a task that never reaches a checkpoint, or shields itself; nor can we.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from hubkit.actors import reports
+from hubkit.actors.actor import Actor, Handler, Methods, methods_of
+from hubkit.actors.context import Context
+from hubkit.actors.mailbox import Call, Item, Letter, Mailbox
+from hubkit.actors.messages import Exit
+from hubkit.actors.structured import collapse
+from hubkit.errors import ActorCrashed, NoSuchMethod, Reject
+from hubkit.pids import ChildKey, Pid
+
+if TYPE_CHECKING:
+    from hubkit.actors.system import System
+    from hubkit.actors.timers import Timer
+
+__all__ = ["Cell", "current_cell", "current_chain"]
+
+#: After so many messages in a row, or seconds, an actor whose mailbox never empties lets others run.
+_BURST = 128
+_TURN = 0.001
+
+_NO_METHODS: dict[object, tuple[str, Handler]] = {}
+
+_current: ContextVar[Cell | None] = ContextVar("hubkit_cell", default=None)
+
+
+def current_cell() -> Cell | None:
+    """The cell of the actor in whose task, or descendant of it, this is called."""
+    return _current.get()
+
+
+def current_chain() -> tuple[Pid, ...]:
+    """The pids that wait for what the current task does: the chain that a call made now carries.
+
+    A nursery opened inside a handler inherits the handler's chain: the handler waits for it. Background tasks of
+    the actor, and tasks in any other nursery, have an empty one: nobody waits for them.
+    """
+    cell = _current.get()
+    if cell is None:
+        return ()
+    task = trio.lowlevel.current_task()
+    if task is cell.task:
+        return cell.chain
+    nursery = task.parent_nursery
+    while nursery is not None and nursery is not cell.nursery:
+        if nursery.parent_task is cell.task:
+            return cell.chain
+        nursery = nursery.parent_task.parent_nursery
+    return ()
+
+
+class Cell(Mailbox):
+    """One incarnation: its mailbox, its task, its end. `System.spawn` makes it, `run` runs it."""
+
+    __slots__ = (
+        "args", "chain", "child_id", "context", "current", "function_scope", "handled", "hub", "hub_name", "instance",
+        "kwargs", "metadata", "methods", "monitors", "nursery", "own_chain", "pid", "reads_mailbox", "restarts", "role",
+        "scope", "shutdown", "start", "start_reason", "started", "stop_reason", "system", "table", "task", "term", "timers",
+        "watchers",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        system: System,
+        serial: int,
+        start: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        mailbox: int,
+        shutdown: float,
+        child_id: str | None,
+        hub: Any,
+        hub_name: str,
+        metadata: Any,
+        term: int,
+        start_reason: str,
+        restarts: int,
+    ) -> None:
+        super().__init__(mailbox)
+        self.system = system
+        self.pid = Pid(system.node, system.incarnation, serial)
+        self.start = start
+        self.args = args
+        self.kwargs = kwargs
+        self.shutdown = shutdown
+        self.child_id = child_id
+        self.hub = hub
+        self.hub_name = hub_name
+        self.metadata = metadata
+        self.role = "active"
+        self.term = term
+        self.start_reason = start_reason
+        self.restarts = restarts
+        self.own_chain = (self.pid,)
+        self.chain: tuple[Pid, ...] = self.own_chain
+        self.context = Context(self)
+        self.instance: Actor | None = None
+        self.methods: Methods | None = None
+        #: What can be called, while messages are taken; empty before and after, and for functions.
+        self.table: dict[object, tuple[str, Handler]] = _NO_METHODS
+        self.task: trio.lowlevel.Task | None = None
+        self.nursery: trio.Nursery | None = None
+        self.scope = trio.CancelScope()
+        self.function_scope: trio.CancelScope | None = None
+        self.reads_mailbox = False
+        self.started = False
+        self.stop_reason: str | None = None
+        self.current: Item | None = None
+        self.handled = 0
+        self.timers: set[Timer] | None = None
+        #: Who watches this actor: token -> what to call with the reason.
+        self.watchers: dict[object, Callable[[str], None]] | None = None
+        #: The numbers of the monitors that this actor holds.
+        self.monitors: set[int] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Cell {self.describe()}>"
+
+    @property
+    def key(self) -> ChildKey | None:
+        """The address that outlives this incarnation, if there is one."""
+        return ChildKey(self.hub_name, self.child_id) if self.hub_name and self.child_id is not None else None
+
+    @property
+    def hub_id(self) -> str:
+        """The id of its hub; empty outside any hub."""
+        return self.hub_name if self.hub is not None else ""
+
+    def describe(self) -> str:
+        """The actor as a person would name it."""
+        name = f"{self.hub_id}/{self.child_id}" if self.hub_id else self.child_id
+        return f"{name + ' ' if name else ''}{self.pid} ({getattr(self.start, '__hubkit_actor__', self.start)})"
+
+    # What others ask of it.
+
+    def letter(self, method: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Letter:
+        """A cast of this method. Raises `NoSuchMethod`, or `TypeError` for arguments that do not fit."""
+        name, handler = self.table.get(method) or self.find_method(method)
+        return (handler(self.instance, *args, **kwargs), name, args, kwargs)
+
+    def find_method(self, method: object) -> tuple[str, Handler]:
+        """A method that the table does not show at once. Raises `NoSuchMethod`."""
+        methods = self.methods
+        if methods is None:
+            msg = f"{self.describe()} is an actor function: it has no method {method!r:.80}, it reads what you send"
+            raise NoSuchMethod(msg)
+        return methods.find(method)
+
+    def message(self, message: Any) -> Letter:
+        """A plain message."""
+        instance = self.instance
+        return (None if instance is None else instance.on_info(message), "", (message,), {})
+
+    def inform(self, message: Any) -> None:
+        """Take a message of the system, room or not; of an actor that has ended it is dropped."""
+        if not self.closed:
+            self.push(self.message(message))
+
+    def request_stop(self, reason: str = "shutdown") -> None:
+        """Ask it to end once the message in progress is handled. The first reason counts."""
+        if self.stop_reason is None:
+            self.stop_reason = reason
+            self.wake()
+            # A function that has never looked at its mailbox cannot notice; one that does finds its end there.
+            if self.function_scope is not None and not self.reads_mailbox:
+                self.function_scope.cancel()
+
+    def cancel(self) -> None:
+        """End it by force, at its next checkpoint, without ``on_stop``."""
+        self.scope.cancel()
+
+    def unhandled(self, message: Any) -> None:
+        """A message came for which the actor has no ``on_info``."""
+        self.system.dead_letter(self.describe(), message, "the actor defines no on_info", self.hub_id)
+
+    # Its life.
+
+    async def run(self, *, task_status: trio.TaskStatus[Cell] = trio.TASK_STATUS_IGNORED) -> Exit:
+        """Run it from its start to its end. A failing start raises; after the start there is always an `Exit`."""
+        token = _current.set(self)
+        self.task = trio.lowlevel.current_task()
+        self.system.cells[self.pid.serial] = self
+        error: BaseException | None = None
+        reason = "killed"
+        try:
+            with self.scope:
+                error = await self._live_with_nursery(task_status)
+                reason = "crash" if error is not None else self.stop_reason or "normal"
+            if not self.started:
+                msg = "killed before it had started"
+                raise ActorCrashed(msg)
+            return Exit(reason, error, self.pid)
+        finally:
+            _current.reset(token)
+            self._bury(reason)
+
+    async def _live_with_nursery(self, task_status: trio.TaskStatus[Cell]) -> Exception | None:
+        """Everything between start and end; returns the error that it ended by."""
+        said_goodbye = False
+        try:
+            async with trio.open_nursery() as nursery:
+                self.nursery = nursery
+                error = await self._live(task_status)
+                said_goodbye = True
+                error = await self._say_goodbye(error)
+                nursery.cancel_scope.cancel()
+            return error
+        except BaseExceptionGroup as group:
+            # A background task, or on_start, or whoever interrupts the program.
+            cancelled, rest = group.split(trio.Cancelled)
+            failure = collapse(rest or group)
+            if not self.started or not isinstance(failure, Exception):
+                raise failure from failure.__cause__
+            self._crashed(failure, "in a background task")
+            if cancelled is not None:
+                raise collapse(cancelled) from None
+            return failure if said_goodbye else await self._say_goodbye(failure)
+
+    async def _live(self, task_status: trio.TaskStatus[Cell]) -> Exception | None:
+        """Start it, and let it do what it does until it ends."""
+        body = await self._begin(task_status)
+        try:
+            await body()
+        except Exception as error:
+            if not self.started:
+                raise
+            doing = "in its function"
+            if self.instance is not None:
+                doing = f"while handling {self._current_text()}"
+            self._crashed(error, doing)
+            return error
+        finally:
+            self._close()
+        return None
+
+    async def _begin(self, task_status: trio.TaskStatus[Cell]) -> Callable[[], Awaitable[None]]:
+        """Make the actor and start it; returns what it does then."""
+        start = self.start
+
+        def begun() -> None:
+            self.started = True
+            self.scope.shield = True
+            task_status.started(self)
+
+        if isinstance(start, type) and issubclass(start, Actor):
+            instance: Actor = start.__new__(start, *self.args, **self.kwargs)
+            object.__setattr__(instance, "context", self.context)
+            self.methods = methods_of(start)
+            self.instance = instance
+            self.table = self.methods.by_key
+            instance.__init__(*self.args, **self.kwargs)  # type: ignore[misc]  # as type.__call__ does, with a context
+            self.closed = False
+            await instance.on_start()
+            # Not beyond this point if the starter has given up: the shield would keep it from ever noticing.
+            await trio.lowlevel.checkpoint_if_cancelled()
+            begun()
+            return self._serve
+        main = getattr(start, "__hubkit_main__", None)
+        self.closed = False
+        if main is not None:
+            return lambda: self._call_function(main(self.context, begun, *self.args, **self.kwargs))
+        await trio.lowlevel.checkpoint_if_cancelled()
+        coroutine = start(self.context, *self.args, **self.kwargs)
+        begun()
+        return lambda: self._call_function(coroutine)
+
+    async def _call_function(self, coroutine: Awaitable[Any]) -> None:
+        with trio.CancelScope() as self.function_scope:
+            if self.stop_reason is not None and self.started and not self.reads_mailbox:
+                self.function_scope.cancel()
+            try:
+                await coroutine
+            except trio.EndOfChannel:
+                # `receive` told it that it shall end, and it let that end it.
+                if self.stop_reason is None:
+                    raise
+
+    async def _serve(self) -> None:
+        """Handle one message after the other until asked to stop. Long, because a call of a helper costs as much."""
+        task = trio.lowlevel.current_task()
+        current_time, wait, unpark = trio.current_time, trio.lowlevel.wait_task_rescheduled, self.unpark
+        burst = 0
+        resumed = current_time()
+        while self.stop_reason is None:
+            queue = self.queue
+            if not queue or burst >= _BURST:
+                self.handled += burst
+                burst = 0
+                self.current = None
+                if queue:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    self.parked = task
+                    await wait(unpark)
+                resumed = current_time()
+                continue
+            self.current = item = queue.popleft()
+            if type(item) is tuple:
+                burst += 1
+                if self.waiting:
+                    self.admit()
+                try:
+                    await item[0]  # type: ignore[misc]  # only a function's letters have no coroutine
+                except Reject as refusal:
+                    self._undelivered(item, f"rejected: {type(refusal).__name__}: {refusal}")
+            elif burst and current_time() - resumed > _TURN:
+                # Time has passed since trio last looked at deadlines: let it withdraw the calls that expired.
+                queue.appendleft(item)
+                self.handled -= _BURST - burst
+                burst = _BURST
+            else:
+                burst += 1
+                if self.waiting:
+                    self.admit()
+                await self._answer(item)  # type: ignore[arg-type]  # what is no tuple is a Call
+        self.current = None
+        self.handled += burst
+
+    async def _answer(self, call: Call) -> None:
+        """Handle a call and reply."""
+        if call.deadline <= trio.current_time():
+            call.coroutine.close()
+            call.fail(trio.TooSlowError("the caller's deadline passed before the call began"))
+            return
+        self.chain = (*call.chain, self.pid) if call.chain else self.own_chain
+        try:
+            call.answer(await call.coroutine)
+        except Reject as refusal:
+            call.fail(refusal)
+        self.chain = self.own_chain
+
+    async def _say_goodbye(self, error: Exception | None) -> Exception | None:
+        """Call ``on_stop``, once, bounded. Returns the error that the actor ended by."""
+        instance = self.instance
+        if instance is None or type(instance).on_stop is Actor.on_stop:
+            return error
+        reason = "crash" if error is not None else self.stop_reason or "normal"
+        self.chain = self.own_chain
+        try:
+            with trio.move_on_after(self.shutdown) as scope:
+                await instance.on_stop(reason)
+        except Exception as failure:
+            self._crashed(failure, "in on_stop")
+            return error if error is not None else failure
+        if scope.cancelled_caught:
+            reports.logger.warning("on_stop of actor %s was cancelled after %g s", self.describe(), self.shutdown)
+        return error
+
+    # Its end.
+
+    def _current_text(self) -> str:
+        item = self.current
+        if item is None:
+            return "nothing"
+        if isinstance(item, Call):
+            return reports.request_text(item.method, item.args, item.kwargs)
+        return reports.request_text(item[1], item[2], item[3])
+
+    def _crashed(self, error: BaseException, doing: str) -> None:
+        """Tell the caller whose request is in progress, and the log."""
+        current, self.current = self.current, None
+        if isinstance(current, Call):
+            text = reports.request_text(current.method, current.args, current.kwargs)
+            where = f"while it handled {text}" if doing.startswith("while") else f"{doing} while it handled {text}"
+            crashed = ActorCrashed(f"actor {self.describe()} crashed {where}: {type(error).__name__}: {error}")
+            crashed.__cause__ = error
+            current.fail(crashed)
+        reports.report_crash(self.describe(), doing, error, self.restarts)
+
+    def _close(self) -> None:
+        """Take no more messages; answer those that wait."""
+        self.table = _NO_METHODS
+        if not self.closed:
+            self.close(f"actor {self.describe()} has ended ({self.stop_reason or 'normal'})", self._undelivered)
+
+    def _undelivered(self, letter: Letter, why: str) -> None:
+        _, method, args, kwargs = letter
+        message = (method, (*args, *kwargs.items()) if kwargs else args) if method else args[0]
+        self.system.dead_letter(self.describe(), message, why, self.hub_id)
+
+    def _bury(self, reason: str) -> None:
+        """It has ended: nothing of it may be left."""
+        self._close()
+        self.system.cells.pop(self.pid.serial, None)
+        if isinstance(self.current, Call):
+            self.current.fail(
+                ActorCrashed(f"actor {self.describe()} was stopped by force while it handled {self._current_text()}")
+            )
+        self.current = None
+        for timer in list(self.timers or ()):
+            timer.cancel()
+        for number in sorted(self.monitors or ()):
+            self.system.demonitor(self, number)
+        watchers, self.watchers = self.watchers, None
+        for tell in (watchers or {}).values():
+            tell(reason)
+        self.instance = None

@@ -1,0 +1,160 @@
+"""What an actor sees of itself: `Context`.
+
+Law of this room: only the actor uses its context. It holds nothing of its own; it shows the cell.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from hubkit.actors.messages import Monitor
+from hubkit.errors import ConfigurationError, HubClosed
+from hubkit.pids import Pid
+from hubkit.specs import check_seconds
+
+if TYPE_CHECKING:
+    from hubkit.actors.cell import Cell
+    from hubkit.actors.ref import Ref
+    from hubkit.actors.timers import Timer
+
+__all__ = ["Context"]
+
+
+class Context:
+    """An actor's view of itself and of the system it runs in: ``self.context``, or a function's first argument."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+
+    def __repr__(self) -> str:
+        return f"<Context of {self._cell.describe()}>"
+
+    @property
+    def pid(self) -> Pid:
+        """The address of this incarnation."""
+        return self._cell.pid
+
+    @property
+    def ref(self) -> Ref[Any]:
+        """The handle to give to others: of a child, it follows the child to its next incarnation."""
+        cell = self._cell
+        return cell.system.ref(cell.key or cell.pid)
+
+    @property
+    def child_id(self) -> str | None:
+        """The id in its spec, or `None` outside a hub, a supervisor or ``hubkit.start``."""
+        return self._cell.child_id
+
+    @property
+    def node(self) -> str:
+        """The name of the node that it runs on."""
+        return self._cell.pid.node
+
+    @property
+    def hub(self) -> Any:
+        """The `Hub` that it is a child of, or `None`."""
+        return self._cell.hub
+
+    @property
+    def metadata(self) -> Any:
+        """What was given as ``metadata`` when it was started, or `None`."""
+        return self._cell.metadata
+
+    @property
+    def role(self) -> str:
+        """``"active"``, or ``"passive"`` for a copy that only keeps state."""
+        return self._cell.role
+
+    @property
+    def term(self) -> int:
+        """A fencing token: it only grows with each new owner of the child. Hand it to databases."""
+        return self._cell.term
+
+    @property
+    def start_reason(self) -> str:
+        """``"start"``, ``"restart"``, ``"failover"`` or ``"migration"``."""
+        return self._cell.start_reason
+
+    @property
+    def nursery(self) -> trio.Nursery:
+        """For background tasks: they die with the actor, and a crash of theirs is a crash of the actor."""
+        nursery = self._cell.nursery
+        if nursery is None:
+            msg = "the actor does not run yet"
+            raise HubClosed(msg)
+        return nursery
+
+    def monitor(self, ref: Ref[Any]) -> Monitor:
+        """Watch another actor: a `Down` with this monitor arrives exactly once, when that incarnation is gone.
+
+        For a ref that follows a child, the incarnation that runs now is watched. If there is none, or it is gone
+        already, the `Down` comes at once, with the reason ``"noproc"``.
+        """
+        return self._cell.system.monitor(self._cell, ref)
+
+    def demonitor(self, monitor: Monitor) -> bool:
+        """Stop watching: no `Down` of this monitor arrives any more. Returns whether it was still to come."""
+        if not isinstance(monitor, Monitor):
+            msg = f"demonitor needs the Monitor that context.monitor returned, not {monitor!r:.80}"
+            raise ConfigurationError(msg)
+        active = self._cell.system.demonitor(self._cell, monitor.number)
+        self._cell.forget_down(monitor)
+        return active
+
+    def send_after(self, seconds: float, message: Any) -> Timer:
+        """Send ``message`` to oneself after ``seconds``; it arrives through ``on_info``. Dies with the actor."""
+        check_seconds(seconds, "seconds of send_after")
+        cell = self._cell
+        timer = cell.system.timers.start(cell, seconds, message)
+        if cell.timers is None:
+            cell.timers = set()
+        cell.timers.add(timer)
+        return timer
+
+    def stop(self, reason: str = "normal") -> None:
+        """End this actor once the current message is handled. Messages that still wait are answered as not begun.
+
+        A reason other than ``"normal"``, ``"shutdown"`` or ``"shutdown: ..."`` counts as a failure for
+        ``restart="transient"``.
+        """
+        if not isinstance(reason, str) or not reason:
+            msg = f"the reason of stop must be a non-empty str, not {reason!r:.80}"
+            raise ConfigurationError(msg)
+        self._cell.request_stop(reason)
+
+    async def receive(self) -> Any:
+        """The next message; for actor functions. A checkpoint.
+
+        Raises `trio.EndOfChannel` when the actor has been asked to stop (``async for`` ends then), and
+        `trio.BusyResourceError` when another task waits in it.
+        """
+        cell = self._cell
+        if cell.instance is not None:
+            msg = f"{cell.describe()} is an Actor: its messages arrive at its methods and on_info, not at receive()"
+            raise ConfigurationError(msg)
+        cell.reads_mailbox = True
+        await trio.lowlevel.checkpoint()
+        while not cell.queue:
+            if cell.stop_reason is not None:
+                break
+            await cell.park()
+        if cell.stop_reason is not None or cell.queue is None:
+            raise trio.EndOfChannel
+        letter = cell.queue.popleft()
+        if cell.waiting:
+            cell.admit()
+        cell.handled += 1
+        return letter[2][0]  # type: ignore[index]  # a function gets no calls
+
+    def __aiter__(self) -> Context:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return await self.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None

@@ -1,0 +1,296 @@
+"""`Ref`: the handle that users keep.
+
+Law of this room: a ref is the same for an actor in this process, on another node, or moved since. It holds an address,
+not an actor: a `Pid` (one incarnation), or a `ChildKey` (a child, wherever it runs now), which is looked up at every use.
+
+At most once: only `NotBegun`, which says that a request certainly had no effect, lets a ref that follows a child look
+for the next incarnation and send again. Everything else is raised.
+
+Every awaited operation is a checkpoint, as trio's own are, with one economy: of the casts and sends that one task
+makes in a row, all can be cancelled, but only the first and then every eighth lets other tasks run. A trip through
+the scheduler costs ten times as much as the cast.
+
+The local way is written out in `call` and `cast_nowait`, without helpers, because a Python call costs as much as the
+work done there: see ``benchmarks/actors.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+
+import trio
+
+from hubkit.actors.actor import method_name
+from hubkit.actors.cell import Cell, current_chain
+from hubkit.actors.mailbox import Call, Letter
+from hubkit.actors.messages import Kind, NotBegun, NowhereNow, Request
+from hubkit.errors import Deadlock, NoSuchActor
+from hubkit.pids import ChildKey, Pid
+
+if TYPE_CHECKING:
+    from hubkit.actors.system import System
+
+__all__ = ["Ref"]
+
+A_co = TypeVar("A_co", covariant=True)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: How many casts follow one that let others run, before the next one does.
+_CASTS_IN_A_ROW = 7
+
+_current_task = trio.lowlevel.current_task
+_reschedule = trio.lowlevel.reschedule
+_wait = trio.lowlevel.wait_task_rescheduled
+
+
+class Ref(Generic[A_co]):
+    """A handle to an actor: hashable, equal by address, can be sent in messages.
+
+    Typed by the method that is given: ``await ref.call(Counter.add, 2)`` is an `int` if ``add`` returns one, and
+    the arguments are checked; ``await ref.call("add", 2)`` is `Any`.
+    """
+
+    __slots__ = ("_cell", "_system", "address")
+
+    def __init__(self, system: System, address: Pid | ChildKey) -> None:
+        self._system = system
+        #: What this ref is bound to: one incarnation, or a child.
+        self.address = address
+        self._cell: Cell | None = system.find(address) if isinstance(address, Pid) else None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ref) and self.address == other.address
+
+    def __hash__(self) -> int:
+        return hash(self.address)
+
+    def __repr__(self) -> str:
+        return f"<Ref {self.address}>"
+
+    def __copy__(self) -> Ref[A_co]:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Ref[A_co]:
+        return self
+
+    @property
+    def pid(self) -> Pid | None:
+        """The incarnation that a message sent now would go to; `None` while the child runs nowhere. No network."""
+        address = self.address
+        return address if isinstance(address, Pid) else self._system.locator(address).resolve(address)
+
+    # Calls.
+
+    @overload
+    async def call(
+        self, method: Callable[Concatenate[A_co, P], Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R: ...
+    @overload
+    async def call(self, method: str, /, *args: Any, **kwargs: Any) -> Any: ...
+    async def call(self, method: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Send a request and wait for the reply.
+
+        Raises what the method raised, if that is a `Reject`; `ActorCrashed`, `NoSuchActor`, `NoSuchMethod`,
+        `Deadlock`; `NodeDown`, `NoQuorum`, `NotSerializable` where another node is concerned; `TypeError` when the
+        arguments do not fit the method. Bound its time with `trio.fail_after`: a call that is cancelled before it
+        began is withdrawn, one that began is finished unheard. Example::
+
+            with trio.fail_after(5):
+                total = await ref.call(Counter.add, 2)
+        """
+        cell = self._cell
+        if cell is None:
+            cell = self._find()
+        found = None if cell is None else cell.table.get(method)
+        if cell is None or found is None:
+            return await self._call_anywhere(method, args, kwargs, None)
+        chain = current_chain()
+        if chain and cell.pid in chain:
+            raise deadlock(cell.pid, chain)
+        name, handler = found
+        call = Call(handler(cell.instance, *args, **kwargs), name, args, kwargs, chain, cell, _current_task())
+        queue = cell.queue
+        if queue is None or len(queue) >= cell.capacity:
+            cell.push_call(call)
+        else:
+            queue.append(call)
+            task = cell.parked
+            if task is not None:
+                cell.parked = None
+                _reschedule(task)
+        try:
+            return await _wait(call.abort)
+        except NotBegun as ended:
+            if isinstance(self.address, Pid):
+                raise NoSuchActor(str(ended)) from None
+        return await self._call_anywhere(method, args, kwargs, cell.pid)
+
+    async def _call_anywhere(
+        self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], after: Pid | None
+    ) -> Any:
+        """Call wherever the actor is, or will be; ``after``: the incarnation that is known to have ended."""
+        system = self._system
+        chain = current_chain()
+        name = method_name(method)
+        while True:
+            pid = await self._locate(after)
+            if pid in chain:
+                raise deadlock(pid, chain)
+            try:
+                if system.is_mine(pid):
+                    return await system.call_here(pid, method, args, kwargs, chain)
+                deadline = trio.current_effective_deadline()
+                return await system.other_nodes(pid).call(pid, Request("call", name, args, kwargs, chain, deadline))
+            except NotBegun as ended:
+                if isinstance(self.address, Pid):
+                    raise NoSuchActor(str(ended)) from None
+                after = pid
+
+    # Casts and plain messages.
+
+    @overload
+    async def cast(
+        self, method: Callable[Concatenate[A_co, P], Awaitable[object]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None: ...
+    @overload
+    async def cast(self, method: str, /, *args: Any, **kwargs: Any) -> None: ...
+    async def cast(self, method: Any, /, *args: Any, **kwargs: Any) -> None:
+        """Send a request without a reply; waits only for room in the mailbox. A checkpoint.
+
+        Raises `NoSuchActor`, `NoSuchMethod`, `TypeError`; `Deadlock` when the mailbox is full and its actor waits,
+        directly or through others, for the sender; and for another node what `call` raises.
+        """
+        await self._take_turn()
+        cell = self._cell
+        if cell is None or cell.closed:
+            cell = self._find()
+        if cell is None or cell.full:
+            await self._deliver("cast", method, args, kwargs)
+        else:
+            cell.push(cell.letter(method, args, kwargs))
+
+    @overload
+    def cast_nowait(
+        self, method: Callable[Concatenate[A_co, P], Awaitable[object]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None: ...
+    @overload
+    def cast_nowait(self, method: str, /, *args: Any, **kwargs: Any) -> None: ...
+    def cast_nowait(self, method: Any, /, *args: Any, **kwargs: Any) -> None:
+        """Send a request without a reply, and do not wait for anything.
+
+        Raises `trio.WouldBlock` (a `MailboxFull`) when there is no room, or (a `NoSuchActor`) when the child runs
+        nowhere at this moment; `NoSuchActor` when the actor has ended. To another node it may be lost later: then
+        there is a `DeadLetter` event.
+        """
+        cell = self._cell
+        if cell is None:
+            cell = self._find()
+        found = None if cell is None else cell.table.get(method)
+        if cell is None or found is None or cell.queue is None:
+            self._cast_anywhere_nowait(method, args, kwargs)
+            return
+        queue = cell.queue
+        if len(queue) >= cell.capacity:
+            raise cell.no_room()
+        name, handler = found
+        queue.append((handler(cell.instance, *args, **kwargs), name, args, kwargs))
+        task = cell.parked
+        if task is not None:
+            cell.parked = None
+            _reschedule(task)
+
+    def _cast_anywhere_nowait(self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        cell = self._find()
+        if cell is None:
+            self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs))
+        else:
+            cell.push_nowait(cell.letter(method, args, kwargs))
+
+    async def send(self, message: object) -> None:
+        """Send a plain message; it arrives through ``on_info`` or ``receive``. Waits and raises as `cast`."""
+        await self._take_turn()
+        cell = self._find()
+        if cell is None or cell.full:
+            await self._deliver("info", "", (message,), {})
+        else:
+            cell.push(cell.message(message))
+
+    def send_nowait(self, message: object) -> None:
+        """Send a plain message without waiting for anything. Raises as `cast_nowait`."""
+        cell = self._find()
+        if cell is None:
+            self._send_elsewhere_nowait(Request("info", "", (message,)))
+        else:
+            cell.push_nowait(cell.message(message))
+
+    async def _take_turn(self) -> None:
+        """A checkpoint; of casts in a row only some let others run."""
+        system = self._system
+        task = _current_task()
+        if system.credit and system.caster is task:
+            system.credit -= 1
+            await trio.lowlevel.checkpoint_if_cancelled()
+        else:
+            system.caster = task
+            system.credit = _CASTS_IN_A_ROW
+            await trio.lowlevel.checkpoint()
+
+    async def _deliver(self, kind: Kind, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Cast or send wherever the actor is, or will be, once there is room."""
+        system = self._system
+        chain = current_chain()
+        name = "" if kind == "info" else method_name(method)
+        after: Pid | None = None
+        while True:
+            pid = await self._locate(after)
+            try:
+                if system.is_mine(pid):
+                    cell = system.open_cell(pid)
+                    if cell.full and pid in chain:
+                        raise deadlock(pid, chain)
+                    letter: Letter = cell.message(args[0]) if kind == "info" else cell.letter(method, args, kwargs)
+                    await cell.push_when_room(letter)
+                else:
+                    deadline = trio.current_effective_deadline()
+                    await system.other_nodes(pid).cast(pid, Request(kind, name, args, kwargs, chain, deadline))
+                return
+            except NotBegun as ended:
+                if isinstance(self.address, Pid):
+                    raise NoSuchActor(str(ended)) from None
+                after = pid
+
+    def _send_elsewhere_nowait(self, request: Request) -> None:
+        pid = self.pid
+        if pid is None:
+            msg = f"child {self.address} runs nowhere at this moment; `await` waits for it"
+            raise NowhereNow(msg)
+        if self._system.is_mine(pid):
+            msg = f"no actor lives at {pid} any more"
+            raise NoSuchActor(msg)
+        self._system.other_nodes(pid).cast_nowait(pid, request)
+
+    # Where it is.
+
+    def _find(self) -> Cell | None:
+        """The actor, if it runs in this process and takes messages."""
+        address = self.address
+        system = self._system
+        pid = address if isinstance(address, Pid) else system.locator(address).resolve(address)
+        cell = None if pid is None else system.find(pid)
+        return None if cell is None or cell.closed else cell
+
+    async def _locate(self, after: Pid | None) -> Pid:
+        """The incarnation to send to; waits for one, if this ref follows a child that runs nowhere."""
+        address = self.address
+        if isinstance(address, Pid):
+            return address
+        locator = self._system.locator(address)
+        pid = locator.resolve(address)
+        return await locator.locate(address, after) if pid is None or pid == after else pid
+
+
+def deadlock(pid: Pid, chain: tuple[Pid, ...]) -> Deadlock:
+    path = " -> ".join(map(str, (*chain, pid)))
+    return Deadlock(f"{pid} waits for the sender of this request, so neither could go on: {path}")

@@ -1,0 +1,388 @@
+"""`System`: all actors of one node, and the seam to the actors of other nodes.
+
+Law of this room: nothing here knows how messages travel. What is elsewhere is asked of `Remote`, which the node's shell
+implements; what arrives from elsewhere enters through ``deliver_...`` and ``add_remote_watch``, and is treated
+exactly as what comes from here. A program without a node has one system per trio run, named ``"local"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import trio
+
+from hubkit.actors import reports
+from hubkit.actors.cell import Cell, current_cell
+from hubkit.actors.mailbox import Call, Letter, RemoteCall
+from hubkit.actors.messages import Down, Monitor, NotBegun, Request
+from hubkit.actors.ref import Ref, deadlock
+from hubkit.actors.timers import Timers
+from hubkit.environment import Environment
+from hubkit.errors import ConfigurationError, HubkitError, NoSuchActor
+from hubkit.events import DeadLetter, Event
+from hubkit.pids import ChildKey, Pid
+
+__all__ = ["Locator", "Remote", "System", "current_system", "system_var"]
+
+
+class Locator(Protocol):
+    """Who knows where children run."""
+
+    def resolve(self, key: ChildKey) -> Pid | None:
+        """Where the child runs now; `None`: nowhere. A local read."""
+        ...
+
+    async def locate(self, key: ChildKey, after: Pid | None) -> Pid:
+        """Where the child runs; waits while it is wanted but runs nowhere, or only at ``after``, which has ended.
+
+        Raises `NoSuchActor` for a child that is not wanted; `HubClosed`, `NodeDown`, `NoQuorum`.
+        """
+        ...
+
+
+class Remote(Locator, Protocol):
+    """What a node's shell does for refs whose actor is elsewhere."""
+
+    async def call(self, pid: Pid, request: Request) -> Any:
+        """Send a call and wait for its result. Raises `NotBegun` when it certainly did not begin and the actor has ended."""
+        ...
+
+    async def cast(self, pid: Pid, request: Request) -> None:
+        """Send a cast or plain message; returns when it is in the mailbox there. Raises as `call`."""
+        ...
+
+    def cast_nowait(self, pid: Pid, request: Request) -> None:
+        """Send it without waiting. What is lost later becomes a `DeadLetter` on either node."""
+        ...
+
+    def monitor(self, number: int, pid: Pid) -> None:
+        """See to it that `System.down` is called with this number when that incarnation, or its node, is gone."""
+        ...
+
+    def demonitor(self, number: int, pid: Pid) -> None:
+        """Nobody waits for that any more."""
+        ...
+
+
+class _Nowhere:
+    """The locator of a system without a node, for keys that no directory knows."""
+
+    def resolve(self, key: ChildKey) -> Pid | None:
+        return None
+
+    async def locate(self, key: ChildKey, after: Pid | None) -> Pid:
+        msg = f"no child {key} is known: its hub or supervisor has ended, or is of another process"
+        raise NoSuchActor(msg)
+
+
+_NOWHERE = _Nowhere()
+
+
+class System:
+    """All actors of one node.
+
+    ``node``, ``incarnation``: the first two parts of its pids. ``remote``: how to reach other nodes (may be set later).
+    ``publish``: takes the events, `DeadLetter` here; without it they are logged as warnings. ``environment``: where
+    chance comes from.
+    """
+
+    def __init__(
+        self,
+        node: str = "local",
+        incarnation: int = 0,
+        *,
+        remote: Remote | None = None,
+        publish: Callable[[Event], None] | None = None,
+        environment: Environment | None = None,
+    ) -> None:
+        self.node = node
+        self.incarnation = incarnation
+        self.remote = remote
+        self.publish = publish
+        self._environment = environment
+        #: The actors that run, by the serial of their pid.
+        self.cells: dict[int, Cell] = {}
+        #: Who knows the children of a supervisor of this process, by the ``hub`` of their keys.
+        self.directories: dict[str, Locator] = {}
+        self.timers = Timers()
+        #: The task that cast last, and how many more casts it may make before it lets others run: see `Ref`.
+        self.caster: trio.lowlevel.Task | None = None
+        self.credit = 0
+        self._serial = 0
+        self._monitor = 0
+        self._directory = 0
+        #: number -> who watches, and with which monitor.
+        self._monitors: dict[int, tuple[Cell, Monitor]] = {}
+
+    def __repr__(self) -> str:
+        return f"<System {self.node}#{self.incarnation}, {len(self.cells)} actors>"
+
+    def spawn(
+        self,
+        start: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+        *,
+        mailbox: int = 1000,
+        shutdown: float = 5.0,
+        child_id: str | None = None,
+        hub: Any = None,
+        hub_name: str = "",
+        metadata: Any = None,
+        term: int = 0,
+        start_reason: str = "start",
+        restarts: int = 0,
+    ) -> Cell:
+        """Make a cell with the next serial. It does not run yet: see `Cell.run`."""
+        self._serial += 1
+        return Cell(
+            self,
+            self._serial,
+            start,
+            args,
+            dict(kwargs or {}),
+            mailbox=mailbox,
+            shutdown=shutdown,
+            child_id=child_id,
+            hub=hub,
+            hub_name=hub_name,
+            metadata=metadata,
+            term=term,
+            start_reason=start_reason,
+            restarts=restarts,
+        )
+
+    def chance(self) -> float:
+        """A random number from 0 to 1, for waits that shall not all be equal."""
+        if self._environment is None:
+            self._environment = Environment()
+        return self._environment.random.random()
+
+    # Addresses.
+
+    def new_directory(self, kind: str, locator: Locator) -> str:
+        """Let ``locator`` answer for the keys of a new ``hub`` name, which is returned, until it is taken out again."""
+        self._directory += 1
+        name = f"{kind}:{self._directory}"
+        self.directories[name] = locator
+        return name
+
+    def ref(self, address: Pid | ChildKey) -> Ref[Any]:
+        """A handle to one incarnation, or to a child wherever it runs."""
+        if not isinstance(address, Pid | ChildKey):
+            msg = f"an address is a Pid or a ChildKey, not {address!r:.80}"
+            raise ConfigurationError(msg)
+        return Ref(self, address)
+
+    def is_mine(self, pid: Pid) -> bool:
+        """Whether the pid is of this life of this node."""
+        return pid.incarnation == self.incarnation and pid.node == self.node
+
+    def find(self, pid: Pid) -> Cell | None:
+        """The actor at this pid, if it runs here."""
+        return self.cells.get(pid.serial) if self.is_mine(pid) else None
+
+    def open_cell(self, pid: Pid) -> Cell:
+        """The actor at this pid of ours. Raises `NotBegun` when it takes no messages any more."""
+        cell = self.cells.get(pid.serial)
+        if cell is None or cell.closed:
+            msg = f"no actor lives at {pid} any more"
+            raise NotBegun(msg)
+        return cell
+
+    def locator(self, key: ChildKey) -> Locator:
+        """Who knows where this child runs."""
+        return self.directories.get(key.hub) or self.remote or _NOWHERE
+
+    def other_nodes(self, pid: Pid) -> Remote:
+        """The way to a pid of another node."""
+        if self.remote is None:
+            msg = f"{pid} is of another node, and this program is on no network"
+            raise NoSuchActor(msg)
+        return self.remote
+
+    # Requests, from here and from elsewhere.
+
+    async def call_here(
+        self, pid: Pid, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], chain: tuple[Pid, ...]
+    ) -> Any:
+        """Call an actor of ours. Raises `NotBegun` when it has ended before it began."""
+        cell = self.open_cell(pid)
+        coroutine, name = _prepare(cell, method, args, kwargs, chain)
+        return await _wait_for(Call(coroutine, name, args, kwargs, chain, cell, trio.lowlevel.current_task()))
+
+    def _own(self, serial: int) -> Pid:
+        return Pid(self.node, self.incarnation, serial)
+
+    async def deliver_call(self, serial: int, request: Request) -> Any:
+        """Handle a call from another node; returns its result, or raises what the caller is to get.
+
+        `NotBegun`: the actor had ended, or ended before the call began. Cancelling this withdraws the call.
+        """
+        return await _wait_for(self._remote_call(serial, request, trio.lowlevel.current_task(), None))
+
+    def deliver_call_soon(
+        self, serial: int, request: Request, on_reply: Callable[[Any, BaseException | None], None]
+    ) -> Callable[[], object]:
+        """The same without a task of its own: ``on_reply(result, error)`` is called once, perhaps before this returns.
+
+        ``on_reply`` runs in the actor's task and must not raise. Returns what withdraws the call: it is not begun any
+        more if it has not, and ``on_reply`` is not called.
+        """
+        try:
+            call = self._remote_call(serial, request, None, on_reply)
+        except (HubkitError, TypeError) as error:
+            on_reply(None, error)
+            return lambda: None
+        call.mailbox.push_call(call)
+        return call.abort
+
+    def _remote_call(
+        self,
+        serial: int,
+        request: Request,
+        task: trio.lowlevel.Task | None,
+        on_reply: Callable[[Any, BaseException | None], None] | None,
+    ) -> Call:
+        cell = self.open_cell(self._own(serial))
+        args, kwargs, chain = request.args, dict(request.kwargs), request.chain
+        coroutine, name = _prepare(cell, request.method, args, kwargs, chain)
+        return RemoteCall(
+            coroutine, name, args, kwargs, chain, cell, task, deadline=request.deadline, on_reply=on_reply
+        )
+
+    async def deliver_cast(self, serial: int, request: Request) -> None:
+        """Put a cast or plain message from another node into its mailbox, once there is room. Raises as `deliver_call`."""
+        cell = self.open_cell(self._own(serial))
+        if cell.full and cell.pid in request.chain:
+            raise deadlock(cell.pid, request.chain)
+        await cell.push_when_room(self._letter(cell, request))
+
+    def deliver_cast_here(self, serial: int, request: Request) -> bool:
+        """The same without waiting: `False` when there is no room, and nothing was done. Raises as `deliver_call`."""
+        cell = self.open_cell(self._own(serial))
+        if cell.full:
+            return False
+        cell.push(self._letter(cell, request))
+        return True
+
+    def deliver_cast_nowait(self, serial: int, request: Request) -> None:
+        """The same for a sender that did not wait. Never raises: what cannot be delivered becomes a `DeadLetter`."""
+        pid = self._own(serial)
+        try:
+            cell = self.open_cell(pid)
+            cell.push_nowait(self._letter(cell, request))
+        except (HubkitError, TypeError) as error:
+            message = request.args[0] if request.kind == "info" else (request.method, request.args)
+            self.dead_letter(str(pid), message, f"{type(error).__name__}: {error}")
+
+    def _letter(self, cell: Cell, request: Request) -> Letter:
+        if request.kind == "info":
+            return cell.message(request.args[0])
+        return cell.letter(request.method, request.args, dict(request.kwargs))
+
+    # Watches.
+
+    def monitor(self, cell: Cell, ref: Ref[Any]) -> Monitor:
+        """Watch the actor of ``ref`` for ``cell``."""
+        if not isinstance(ref, Ref):
+            msg = f"monitor needs a Ref, not {ref!r:.80}"
+            raise ConfigurationError(msg)
+        pid = ref.pid
+        self._monitor += 1
+        number = self._monitor
+        monitor = Monitor(number, pid)
+        self._monitors[number] = (cell, monitor)
+        if cell.monitors is None:
+            cell.monitors = set()
+        cell.monitors.add(number)
+        if pid is not None and self.is_mine(pid):
+            self.add_remote_watch(pid.serial, number, lambda reason: self.down(number, pid, reason))
+        elif pid is not None and self.remote is not None:
+            self.remote.monitor(number, pid)
+        else:
+            self.down(number, pid, "noproc")
+        return monitor
+
+    def demonitor(self, cell: Cell, number: int) -> bool:
+        """Undo `monitor`. Returns whether the `Down` was still to come."""
+        held = self._monitors.get(number)
+        if held is None or held[0] is not cell:
+            return False
+        del self._monitors[number]
+        pid = held[1].pid
+        if cell.monitors is not None:
+            cell.monitors.discard(number)
+        if pid is not None and self.is_mine(pid):
+            self.remove_remote_watch(pid.serial, number)
+        elif pid is not None and self.remote is not None:
+            self.remote.demonitor(number, pid)
+        return True
+
+    def down(self, number: int, pid: Pid | None, reason: str) -> None:
+        """The incarnation that monitor ``number`` of ours watches is gone. May be called more than once: the first counts."""
+        held = self._monitors.pop(number, None)
+        if held is not None:
+            cell, monitor = held
+            if cell.monitors is not None:
+                cell.monitors.discard(number)
+            cell.inform(Down(monitor, pid, reason))
+
+    def add_remote_watch(self, serial: int, token: object, on_down: Callable[[str], None]) -> None:
+        """Call ``on_down(reason)`` once when that actor of ours has ended; at once, with ``"noproc"``, if it has."""
+        cell = self.cells.get(serial)
+        if cell is None:
+            on_down("noproc")
+            return
+        if cell.watchers is None:
+            cell.watchers = {}
+        cell.watchers[token] = on_down
+
+    def remove_remote_watch(self, serial: int, token: object) -> None:
+        """Undo `add_remote_watch`."""
+        cell = self.cells.get(serial)
+        if cell is not None and cell.watchers is not None:
+            cell.watchers.pop(token, None)
+
+    # What cannot be delivered.
+
+    def dead_letter(self, target: str, message: Any, reason: str, hub: str = "") -> None:
+        """Publish a message that nobody will handle."""
+        if self.publish is not None:
+            self.publish(DeadLetter(target, message, reason, hub=hub))
+        else:
+            reports.logger.warning("a message to %s was not handled (%s): %.200r", target, reason, message)
+
+
+def _prepare(
+    cell: Cell, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], chain: tuple[Pid, ...]
+) -> tuple[Coroutine[Any, Any, Any], str]:
+    if cell.pid in chain:
+        raise deadlock(cell.pid, chain)
+    coroutine, name, _, _ = cell.letter(method, args, kwargs)
+    assert coroutine is not None
+    return coroutine, name
+
+
+async def _wait_for(call: Call) -> Any:
+    call.mailbox.push_call(call)
+    return await trio.lowlevel.wait_task_rescheduled(call.abort)
+
+
+#: The system of the node in whose block the current task runs, if any.
+system_var: ContextVar[System | None] = ContextVar("hubkit_system", default=None)
+_run_system: trio.lowlevel.RunVar[System | None] = trio.lowlevel.RunVar("hubkit_run_system", default=None)
+
+
+def current_system() -> System:
+    """The system of the current actor; else of the node whose block this is; else the one of this trio run."""
+    cell = current_cell()
+    system = cell.system if cell is not None else system_var.get()
+    if system is None:
+        system = _run_system.get()
+        if system is None:
+            system = System()
+            _run_system.set(system)
+    return system

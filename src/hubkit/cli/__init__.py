@@ -1,0 +1,16 @@
+"""The ``hubkit`` command.
+
+=============  ==================================================================================
+`command`      the arguments, and how a failure is told: one line, and an exit code
+`run`          ``hubkit run``: a program on a hub, from its import to its drain
+`ask`          ``hubkit status`` and ``hubkit children``: questions to a running node
+`table`        aligned columns, safe to print
+`secrets`      where secrets come from: a file or the environment, never an argument
+`failure`      what a command raises to end with a message
+`demo`         ``hubkit demo``: processes die, and their children live on
+=============  ==================================================================================
+"""
+
+from hubkit.cli.command import main
+
+__all__ = ["main"]

@@ -1,0 +1,114 @@
+"""``hubkit status`` and ``hubkit children``: questions to a running node, answered in a table or in JSON.
+
+Law of this room: asking changes nothing. The asker proves that it knows the secret, is no member of any hub, asks one
+question and goes. What it prints as JSON is for programs: keys are only ever added.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import trio
+
+from hubkit.cli.failure import Failure, WrongUsage
+from hubkit.cli.secrets import VARIABLE
+from hubkit.cli.table import printable, table
+from hubkit.environment import Environment
+from hubkit.errors import ConfigurationError, DialRefused, HandshakeRefused, HubkitError
+from hubkit.net.operator import ask
+from hubkit.net.websocket import WebSocketTransport
+
+__all__ = ["children", "question", "status"]
+
+#: Seconds that a question may take, from the first packet to the last.
+PATIENCE = 10.0
+
+Secrets = tuple[str, ...] | None
+
+
+def status(url: str, *, as_json: bool, secrets: Secrets) -> int:
+    """Print how the node at ``url`` is. Raises `Failure`."""
+    answer = trio.run(_question, url, ["status"], secrets)
+    print(json.dumps(answer, indent=2) if as_json else "\n".join(_status_lines(answer)))
+    return 0
+
+
+def children(url: str, *, hub: str | None, as_json: bool, secrets: Secrets) -> int:
+    """Print the children that the node at ``url`` knows. Raises `Failure`."""
+    rows = trio.run(_question, url, ["children", hub], secrets)
+    rows = [{"hub": hub, **row} for row in rows]
+    print(json.dumps(rows, indent=2) if as_json else "\n".join(_children_lines(rows)))
+    return 0
+
+
+async def _question(url: str, message: list[Any], secrets: Secrets) -> Any:
+    return await question(url, message, secrets=secrets)
+
+
+async def question(url: str, message: list[Any], *, secrets: Secrets = None) -> Any:
+    """Ask the node at ``url``; returns its answer in plain values. Raises `Failure` with what to do about it."""
+    proofs = [secret.encode() for secret in secrets or ()]
+    try:
+        with trio.fail_after(PATIENCE):
+            answer = await ask(WebSocketTransport(), url, message, secrets=proofs, environment=Environment())
+    except ConfigurationError as error:
+        raise WrongUsage(str(error)) from error
+    except DialRefused as error:
+        msg = f"nobody listens at {url}"
+        raise Failure(msg) from error
+    except HandshakeRefused as error:
+        raise Failure(_refusal(url, error)) from error
+    except trio.TooSlowError as error:
+        msg = f"the node at {url} did not answer within {PATIENCE:g} s"
+        raise Failure(msg) from error
+    except HubkitError as error:
+        raise Failure(str(error)) from error
+    match answer:
+        case ["ok", value]:
+            return value
+        case ["error", str(text)]:
+            raise Failure(text)
+    msg = f"the node at {url} gave an answer that makes no sense here: is it of another version?"
+    raise Failure(msg)
+
+
+def _refusal(url: str, error: HandshakeRefused) -> str:
+    if error.code == "secret":
+        return f"the node at {url} has another secret: give its own with --secret-file or in {VARIABLE}"
+    return f"no answer from the node at {url}: {error}"
+
+
+# -- for people -------------------------------------------------------------------------------------------------------------
+
+
+def _status_lines(answer: Mapping[str, Any]) -> list[str]:
+    hubs: Sequence[Mapping[str, Any]] = answer.get("hubs", ())
+    lines = []
+    for key, value in answer.items():
+        if isinstance(value, str | int | float | None):
+            lines.append(f"{key:<8}  {printable(value)}")
+        elif key == "links":
+            lines.append(f"{key:<8}  {', '.join(map(printable, value)) or 'none'}")
+    for hub in hubs:
+        state = "partitioned" if hub.get("partitioned") else "settled" if hub.get("settled") else "settling"
+        count, running = hub.get("children", 0), hub.get("running", 0)
+        lines += ["", f"hub {printable(hub.get('hub'))}: {state}, {running} of {count} children running", ""]
+        rows = [[row.get(key) for key in ("node", "state", "children", "address")] for row in hub.get("nodes", ())]
+        lines += [f"  {line}" for line in table(("node", "state", "children", "address"), rows)]
+    return lines if hubs else [*lines, "", "no hubs"]
+
+
+def _children_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    columns = ("hub", "child", "state", "node", "term", "actor", "tag")
+    cells = [[_cell(row, column) for column in columns] for row in rows]
+    lines = table(columns, cells)
+    problems = [f"{printable(row['child'])}: {printable(row['error'])}" for row in rows if row.get("error")]
+    return [*lines, "", *problems] if problems else lines
+
+
+def _cell(row: Mapping[str, Any], column: str) -> Any:
+    if column == "node":
+        return ", ".join(row.get("nodes", ())) or None
+    return row.get(column)

@@ -1,0 +1,306 @@
+"""The rules: what one node does next about one child, given what the map says and what runs here.
+
+Law of this room: rules look at what is, never at how it came about. A rule names one step and knows nothing of the next; the
+step is taken, and the rules are asked again, until they say rest. Every step may be repeated, and whoever dies between two
+steps leaves rows, from which the next to look goes on.
+
+The *token* of a child is with the living holder, or grantee, of the greatest ``(term, node)``. The *heir* is where the child
+belongs. In order:
+
+1. *Unwanted, forbidden*: let go of what must not run.
+2. *Yield*: somebody living holds it by a greater token. So duplicates end when a partition heals.
+3. *Release*: the token is here, and the heir is another: stop, and then, not before, say to whom it goes.
+4. *Keep*: the token is here, and so it should be: run it, from its newest spec.
+5. *Claim*: nobody living holds it, nobody who might is unaccounted for, and I am the heir. A claim is announced by a row;
+   when all believed alive have acknowledged that row (or patience has run out) look again, and act if no rival is left. Two
+   that differ on who is ready would otherwise both act. A grant needs no announcement: its giver held the token.
+
+A term grows whenever a child changes hands or is started anew, and it is never lost while the child is wanted: rows of the
+dead stay until a greater term stands. It is what a child hands to databases to fence off its predecessors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import NamedTuple
+
+from hubkit.cluster.effects import StopReason
+from hubkit.cluster.ledger import Ledger
+from hubkit.cluster.liveness import Liveness
+from hubkit.cluster.members import Members
+from hubkit.cluster.placement import Placement
+from hubkit.cluster.replication import Replication
+from hubkit.cluster.rows import Key, Run, Want
+from hubkit.pids import NodeId
+
+__all__ = ["Do", "Instance", "Rules", "Step"]
+
+
+class Do(Enum):
+    """What a step does."""
+
+    REST = auto()  #: nothing, for now
+    STOP = auto()  #: stop the instance here
+    DROP = auto()  #: remove my run row
+    CLAIM = auto()  #: announce that I am about to start it
+    BEGIN = auto()  #: start it, and say so
+    GRANT = auto()  #: say that it has stopped here, and who may have it
+    ADOPT = auto()  #: what runs here is of the newest spec already: say so
+    BURY = auto()  #: remove the rows of nodes that are no more
+
+
+class Step(NamedTuple):
+    """One step, and the rule that asks for it.
+
+    ``nodes``: whom it concerns (to whom it is granted, who gave it, whose rows are removed, who is waited for).
+    ``unsure``: time alone may change the answer.
+    """
+
+    do: Do
+    rule: str
+    term: int = 0
+    nodes: tuple[NodeId, ...] = ()
+    reason: str = ""
+    unsure: bool = False
+
+
+@dataclass(slots=True)
+class Instance:
+    """What exists of a child here, from its `Start` until it has stopped. ``giver``: who handed it over."""
+
+    term: int
+    want: Want
+    giver: NodeId | None = None
+    stopping: StopReason | None = None
+
+
+_NO_RUNS: Mapping[NodeId, Run] = {}
+_THEIRS = Step(Do.REST, "elsewhere")
+_UNWANTED = Step(Do.REST, "unwanted")
+_STOPPING = Step(Do.REST, "stopping")
+_HOME = Step(Do.REST, "home")
+
+
+class Rules:
+    """The rules, and everything that they look at.
+
+    ``announced``: my claims that still wait for acknowledgements.
+
+    A row is removed only when all who will miss it know why: rows of different writers travel on different roads, and the
+    removal of a term could arrive long before the greater one.
+    """
+
+    __slots__ = ("_ledger", "_liveness", "_me", "_members", "_placement", "_replication", "_strays", "allowed", "announced",
+                 "instances", "leaving", "now")  # fmt: skip
+
+    def __init__(
+        self, me: NodeId, ledger: Ledger, members: Members, placement: Placement, liveness: Liveness,
+        replication: Replication,
+    ) -> None:  # fmt: skip
+        self._me = me
+        self._replication = replication
+        self._ledger = ledger
+        self._members = members
+        self._placement = placement
+        self._liveness = liveness
+        self.instances: dict[str, Instance] = {}
+        self.announced: dict[str, tuple[tuple[int, int], float]] = {}  # child -> moment of the claim, end of patience
+        self.allowed = True
+        self.leaving = False
+        self.now = 0.0
+        self._strays: dict[str, float] = {}  # children with rows of strangers about a want never seen, and since when
+
+    def decide(self, child: str) -> Step:
+        """The next step for this child."""
+        me = self._me
+        runs = self._ledger.runs.get(child, _NO_RUNS)
+        want = self._ledger.wants.get(child)
+        instance = self.instances.get(child)
+        mine = runs.get(me)
+        if want is None:
+            return self._unwanted(child, runs, mine, instance)
+        if self._strays:
+            self._strays.pop(child, None)
+        if not self.allowed:
+            return self._forbidden(mine, instance)
+        if instance is not None and instance.stopping is not None:
+            return _STOPPING
+        heir = self._placement.heir(child, want)
+        if mine is None and heir != me and instance is None and not any(run.to == me for run in runs.values()):
+            return _THEIRS
+        at, giver, missing = self._token(runs)
+        if at != me and (step := self._yield(child, runs, mine, instance, at)) is not None:
+            return step
+        if missing is not None:
+            return Step(Do.REST, "granted to a missing node", nodes=(missing,), unsure=True)
+        if at == me:
+            return self._held(child, want, runs, heir, giver or me)
+        if at is None and heir == me:
+            return self._claim(child, runs)
+        return _THEIRS
+
+    # -- 1 -------------------------------------------------------------------------------------------------------------
+
+    def _unwanted(self, child: str, runs: Mapping[NodeId, Run], mine: Run | None, instance: Instance | None) -> Step:
+        if instance is not None:
+            return _STOPPING if instance.stopping is not None else Step(Do.STOP, "unwanted", reason="removed")
+        if mine is not None and mine.role == "active":
+            return Step(Do.GRANT, "unwanted", mine.term)
+        strangers = [node for node in runs if node not in self._ledger.nodes]
+        if mine is None and not strangers:
+            self._strays.pop(child, None)
+            return _UNWANTED
+        if not self._known(("want", child)) or not self._is_removed(child, runs):
+            return Step(Do.REST, "unwanted", unsure=True)
+        if mine is not None:
+            return Step(Do.DROP, "unwanted")
+        # One is enough to clear up; should it see things otherwise, the next look finds another.
+        dead = tuple(sorted(node for node in strangers if self._buriable(node, runs[node])))
+        if dead and self._me == min(self._members.alive, default=self._me):
+            return Step(Do.BURY, "unwanted", nodes=dead)
+        return Step(Do.REST, "unwanted", unsure=True)
+
+    def _is_removed(self, child: str, runs: Mapping[NodeId, Run]) -> bool:
+        """Whether the want has been removed; or else is it only on its way? In the end it must have been lost."""
+        if all(run.rev is None or self._replication.seen(run.rev) for run in runs.values()):
+            return True
+        return self.now - self._strays.setdefault(child, self.now) > self._liveness.down_after
+
+    def _known(self, key: Key) -> bool:
+        return self._replication.known(key, self._members.alive)
+
+    def _forbidden(self, mine: Run | None, instance: Instance | None) -> Step:
+        if instance is not None:
+            return _STOPPING if instance.stopping is not None else Step(Do.STOP, "forbidden", reason="partition")
+        if mine is not None and mine.role != "released":
+            return Step(Do.GRANT, "forbidden", mine.term)
+        return Step(Do.REST, "forbidden")
+
+    # -- 2 -------------------------------------------------------------------------------------------------------------
+
+    def _token(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId | None, NodeId | None, NodeId | None]:
+        """Where the token is, whose row says so, and which missing grantee has to be accounted for first."""
+        alive = self._members.alive
+        holder = _greatest(runs, alive, claiming=False)
+        if holder is not None:
+            run = runs[holder]
+            if run.role == "active":
+                return holder, holder, None
+            if run.to is not None:
+                if run.to in alive:
+                    return run.to, holder, None
+                if not self._liveness.gone(run.to, self.now):
+                    return None, holder, run.to
+                return holder, holder, None
+        claimant = _greatest(runs, alive, claiming=True)
+        return claimant, claimant, None
+
+    def _yield(
+        self, child: str, runs: Mapping[NodeId, Run], mine: Run | None, instance: Instance | None, at: NodeId | None
+    ) -> Step | None:
+        if mine is None:
+            return None if instance is None else Step(Do.STOP, "row lost", reason="conflict")
+        if mine.role == "claiming":
+            return None if at is None else Step(Do.DROP, "outbid", nodes=(at,))
+        alive, token = self._members.alive, (mine.term, self._me)
+        for node, run in runs.items():
+            if run.role != "claiming" and (run.term, node) > token and node in alive:
+                if instance is None:
+                    known = self._known(("run", child, node))
+                    return Step(Do.DROP, "superseded") if known else Step(Do.REST, "superseded", unsure=True)
+                return Step(Do.STOP, "superseded", run.term, () if at is None else (at,), "conflict")
+        return None
+
+    # -- 3, 4 ----------------------------------------------------------------------------------------------------------
+
+    def _held(self, child: str, want: Want, runs: Mapping[NodeId, Run], heir: NodeId | None, giver: NodeId) -> Step:
+        """The token is here."""
+        mine, instance = runs.get(self._me), self.instances.get(child)
+        if instance is not None:
+            return self._running(want, runs, instance, heir, giver)
+        last = max(run.term for run in runs.values())
+        if heir == self._me and giver != self._me:
+            return Step(Do.BEGIN, "granted", last + 1, (giver,), "migration")
+        if mine is not None and mine.role == "claiming":
+            return self._claim(child, runs) if heir == self._me else Step(Do.DROP, "not the heir")
+        if heir == self._me:
+            if mine is not None and mine.role == "active":
+                return Step(Do.BEGIN, "home", last + 1, reason="start")
+            return self._claim(child, runs)
+        term = mine.term if mine is not None and mine.role == "active" else last + 1
+        return Step(Do.GRANT, "unplaced" if heir is None else "not the heir", term, () if heir is None else (heir,))
+
+    def _running(
+        self, want: Want, runs: Mapping[NodeId, Run], instance: Instance, heir: NodeId | None, giver: NodeId
+    ) -> Step:
+        """The token is here, and so is an instance."""
+        mine, alive = runs.get(self._me), self._members.alive
+        if mine is None or mine.role != "active":
+            return Step(Do.STOP, "row lost", reason="conflict")
+        if heir is not None and heir != self._me:
+            return Step(Do.STOP, "not the heir", nodes=(heir,), reason="moved")
+        if heir is None and self.leaving:
+            return Step(Do.STOP, "unplaced", reason="shutdown")
+        if (instance.want.start, instance.want.body) != (want.start, want.body):
+            return Step(Do.STOP, "updated", reason="updated")
+        if mine.rev != want.rev:
+            if mine.phase == "failed":
+                return Step(Do.STOP, "updated", reason="updated")
+            return Step(Do.ADOPT, "updated")
+        if len(runs) == 1:
+            return _HOME
+        if giver != self._me or any(run.term > mine.term for node, run in runs.items() if node not in alive):
+            # Somebody had a greater term: what runs here must not go on under a lesser one.
+            return Step(Do.STOP, "outranked", reason="conflict")
+        strangers = [node for node in runs if node not in self._ledger.nodes]
+        dead = tuple(sorted(node for node in strangers if self._buriable(node, runs[node])))
+        if dead:
+            return Step(Do.BURY, "home", nodes=dead)
+        return Step(Do.REST, "home", unsure=True) if strangers else _HOME
+
+    # -- 5 -------------------------------------------------------------------------------------------------------------
+
+    def _claim(self, child: str, runs: Mapping[NodeId, Run]) -> Step:
+        """Nobody living holds it, or it was I who let go of it; and I am the heir."""
+        me, alive = self._me, self._members.alive
+        unaccounted = self._unaccounted(runs)
+        if unaccounted:
+            return Step(Do.REST, "a former holder is missing", nodes=unaccounted, unsure=True)
+        last = max((run.term for run in runs.values()), default=0)
+        mine = runs.get(me)
+        if mine is None:
+            return Step(Do.CLAIM, "claim", last + 1)
+        if mine.role == "released" and mine.to != me:
+            # What I say of its last term must stand: so I claim it by granting it to myself.
+            return Step(Do.CLAIM, "claim", last + 1, (me,))
+        if child in self.announced:
+            return Step(Do.REST, "announced", nodes=tuple(sorted(alive - {me})))
+        others = {node: run for node, run in runs.items() if node != me}
+        rivals = tuple(sorted(node for node, run in others.items() if run.role != "released" and node in alive))
+        if rivals:
+            return Step(Do.REST, "rival claims", nodes=rivals)
+        fresh = mine.role == "claiming" and all(run.term < mine.term for run in others.values())
+        term = mine.term if fresh else last + 1
+        first = mine.role == "claiming" and all(run.role == "claiming" for run in others.values())
+        return Step(Do.BEGIN, "claim", term, reason="start" if first else "failover")
+
+    def _unaccounted(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId, ...]:
+        """Holders, claimants and grantees who are out of sight, and yet cannot be taken for gone."""
+        traces = {node for node, run in runs.items() if run.role != "released"}
+        traces.update(run.to for run in runs.values() if run.to is not None)
+        return tuple(sorted(node for node in traces - self._members.alive if not self._liveness.gone(node, self.now)))
+
+    def _buriable(self, node: NodeId, run: Run) -> bool:
+        """Whether a stranger's row says nothing any more: it has let go, or it is gone."""
+        return run.role == "released" or self._liveness.gone(node, self.now)
+
+
+def _greatest(runs: Mapping[NodeId, Run], alive: frozenset[NodeId], *, claiming: bool) -> NodeId | None:
+    """The living node of the greatest token among those that claim, or among those that hold or release."""
+    best: tuple[int, NodeId] | None = None
+    for node, run in runs.items():
+        if (run.role == "claiming") is claiming and node in alive and (best is None or (run.term, node) > best):
+            best = (run.term, node)
+    return None if best is None else best[1]

@@ -1,0 +1,384 @@
+"""One hub on one node, behind one door: inputs in, effects out.
+
+Law of this room: every input is recorded, and then everything that it concerns is brought in line; what is to be done about
+it is handed out by `Core.take`, and nothing happens in between. The core never acts, waits or reads a clock; the same
+inputs at the same times give the same effects.
+
+What is sent is composed by `Core.take`, too: so a shell that gives many inputs and takes once sends one message to each
+peer, however many rows were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from hubkit.cluster.converge import Rules
+from hubkit.cluster.effects import Effect, Publish, Refuse
+from hubkit.cluster.explain import Explanation, explain
+from hubkit.cluster.ledger import Ledger
+from hubkit.cluster.liveness import Liveness
+from hubkit.cluster.members import Members
+from hubkit.cluster.membership import Membership
+from hubkit.cluster.placement import Placement
+from hubkit.cluster.policy import Strategies
+from hubkit.cluster.reconciler import Reconciler
+from hubkit.cluster.replication import Replication
+from hubkit.cluster.rows import NodeRow, Run, Want
+from hubkit.cluster.stamps import NEVER, HybridClock, Stamp
+from hubkit.cluster.store import Store
+from hubkit.cluster.sync import Sync
+from hubkit.errors import ConfigurationError
+from hubkit.events import PlacementChanged, SettledChanged
+from hubkit.pids import NodeId, Pid, name_of
+from hubkit.specs import check_id
+
+__all__ = ["Core"]
+
+
+class Core:
+    """The part of one node in one hub.
+
+    ``wall_offset``: what to add to the monotonic ``now`` of every input to get wall-clock seconds. ``seeds``: whether there
+    are others to be met before acting. ``patience``: the longest wait, in seconds, for acknowledgements of a claim (half a
+    beat). ``drift_max``: stamps further ahead of my clock than this many seconds are refused. ``forget_after``: seconds
+    of silence after which a member is forgotten.
+
+    The shell reads, and never writes, the views ``wants``, ``runs``, ``nodes``, ``alive``, ``ready`` and ``links``; it may
+    clear ``changed``, the children about which something has changed.
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        hub: str,
+        liveness: Liveness,
+        now: float,
+        strategies: Strategies,
+        seeds: bool,
+        wall_offset: float = 0.0,
+        address: str | None = None,
+        actors: tuple[str, ...] = (),
+        patience: float | None = None,
+        drift_max: float = 300.0,
+        forget_after: float = 3600.0,
+    ) -> None:
+        self.id = node
+        self.hub = hub
+        self._liveness = liveness
+        self._drift_max = drift_max
+        self._forget_after = forget_after
+        self._refused: set[NodeId] = set()  # links to be closed, and not listened to until then
+        self._published_settled = False
+        self._clock = HybridClock(node, wall_offset)
+        self._store = Store(self._clock)
+        self._ledger = Ledger(self._store)
+        self._members = Members(node, hub, liveness)
+        self._placement = Placement(strategies.distribution, strategies.redundancy)
+        self._replication = Replication(node, self._store, strategies.synchronization)
+        self._rules = Rules(node, self._ledger, self._members, self._placement, liveness, self._replication)
+        self._reconciler = Reconciler(
+            node, hub, self._store, self._ledger, self._members, self._placement, self._replication, self._rules,
+            liveness.beat_interval / 2 if patience is None else patience,
+        )  # fmt: skip
+        self._membership = Membership(
+            node, hub, self._store, self._ledger, self._members, self._placement, self._replication, liveness,
+            strategies.partition_tolerance, seeds=seeds, now=now, address=address, actors=tuple(actors),
+            forget_after=forget_after,
+        )  # fmt: skip
+        self._reconcile(now)
+
+    # -- inputs: links -------------------------------------------------------------------------------------------------
+
+    def link_up(self, peer: NodeId, now: float) -> None:
+        """A link to this peer has been made; it begins a new life, whatever there was before."""
+        if not self.left:
+            self._refused.discard(peer)
+            self._replication.up(peer, now)
+            self._reconcile(now)
+
+    def link_down(self, peer: NodeId, now: float) -> None:
+        """The link to this peer has ended."""
+        self._replication.down(peer)
+        self._reconcile(now)
+
+    def receive(self, peer: NodeId, sync: Sync, now: float) -> None:
+        """A message of a linked peer. One whose stamps are too far ahead is refused, and so is what follows on its link."""
+        if self.left or peer not in self._replication.links or peer in self._refused:
+            return
+        ahead = max((moment[0] for version in (sync.upto, sync.have) for moment in version.values()), default=0)
+        ahead -= self._clock.wall_ms(now)
+        if ahead > self._drift_max * 1000:
+            self._refused.add(peer)
+            reason = f"a clock there is {ahead / 1000:.0f} s ahead of mine; at most {self._drift_max:g} s are allowed"
+            self._reconciler.effects.append(Refuse(peer, reason))
+            return
+        self._membership.outgrow(max(sync.have.get(self.id, NEVER), sync.upto.get(self.id, NEVER)), now)
+        self._replication.receive(peer, sync)
+        self._reconcile(now)
+        self._warn_claimant(peer, sync)
+
+    def tick(self, now: float) -> None:
+        """Once a beat: look at time, pass on what others may have missed, forget what all know."""
+        if not self.left:
+            self._membership.tidy()
+            self._replication.beat(self._ledger.nodes.keys(), now, self._forget_after)
+        self.touch(now)
+
+    def touch(self, now: float) -> None:
+        """Liveness may have changed, or a `deadline` has passed: look again."""
+        self._ledger.dirty |= self._reconciler.unsure
+        self._reconcile(now)
+
+    def seeds_exhausted(self, now: float) -> None:
+        """All seeds have been tried, and nobody was there: wait for them for one more beat only."""
+        self._membership.seeds_exhausted(now)
+        self._reconcile(now)
+
+    # -- inputs: wishes ------------------------------------------------------------------------------------------------
+
+    def write_wants(self, changes: Mapping[str, Want | None], now: float) -> dict[str, Stamp]:
+        """Create or update children, or with `None` remove them. The stamps of the rows written.
+
+        A want written is a new revision (`Want.rev` is set), even if it is equal to what was there; removing a child that
+        is not wanted writes nothing.
+        """
+        stamps = {}
+        for child, want in changes.items():
+            if want is not None:
+                stamps[child] = stamp = self._clock.next(now)
+                revised = Want(want.start, want.body, want.tag, want.pins, stamp)
+                self._store.write(("want", check_id(child)), revised, stamp)
+            elif child in self._ledger.wants:
+                stamps[child] = self._store.put(("want", child), None, now)
+        self._reconcile(now)
+        return stamps
+
+    def pin(self, child: str, names: tuple[str, ...], now: float) -> Stamp:
+        """Prefer these nodes for a child, best first; with ``()`` let it go where it belongs by itself."""
+        want = self._ledger.wants.get(child)
+        if want is None:
+            msg = f"no child {child!r} in hub {self.hub!r}"
+            raise ConfigurationError(msg)
+        pinned = Want(want.start, want.body, want.tag, tuple(names), want.rev)
+        stamp = self._store.put(("want", child), pinned, now)
+        self._reconcile(now)
+        return stamp
+
+    # -- inputs: instances ---------------------------------------------------------------------------------------------
+
+    def started(self, child: str, term: int, serial: int, now: float) -> None:
+        """The instance of this term runs, under this number: for the first time, or again after a crash or parking."""
+        mine = self._running(child, term)
+        if mine is not None:
+            self._reconciler.arrived(child)
+            self._reconciler.report(child, mine._replace(phase="running", serial=serial, error=""), now)
+        self._reconcile(now)
+
+    def failed(self, child: str, term: int, error: str, now: float) -> None:
+        """The instance of this term could not be started, or crashed too often: it is parked. `started` may follow."""
+        mine = self._running(child, term)
+        if mine is not None:
+            self._reconciler.report(child, mine._replace(phase="failed", serial=0, error=error), now)
+        self._reconcile(now)
+
+    def stopped(self, child: str, now: float) -> None:
+        """Nothing is left of the instance that was to stop."""
+        instance = self._rules.instances.get(child)
+        if instance is not None and instance.stopping is not None:
+            self._vanish(child)
+        self._reconcile(now)
+
+    def ended(self, child: str, term: int, now: float) -> None:
+        """The instance of this term has ended for good, by its restart type: it is not wanted any more.
+
+        (If a newer spec has come in the meantime, that is started.)
+        """
+        instance = self._rules.instances.get(child)
+        if instance is not None and instance.term == term:
+            want = self._ledger.wants.get(child)
+            fulfilled = want is not None and (want.start, want.body) == (instance.want.start, instance.want.body)
+            if fulfilled and instance.stopping is None:
+                self._store.put(("want", child), None, now)
+            self._vanish(child)
+        self._reconcile(now)
+
+    def _running(self, child: str, term: int) -> Run | None:
+        """My row, if it is about this instance and the instance is to go on."""
+        instance = self._rules.instances.get(child)
+        if instance is None or instance.term != term or instance.stopping is not None:
+            return None
+        mine = self._ledger.runs.get(child, {}).get(self.id)
+        return mine if mine is not None and mine.role == "active" else None
+
+    def _vanish(self, child: str) -> None:
+        del self._rules.instances[child]
+        self._ledger.dirty.add(child)
+
+    # -- inputs: membership --------------------------------------------------------------------------------------------
+
+    def leave(self, now: float) -> None:
+        """Begin to leave: everything here goes to its heirs, and `left` becomes true when all is done and known."""
+        self._membership.leaving = self._rules.leaving = True
+        self._ledger.dirty |= self._rules.instances.keys() | self._ledger.stakes.get(self.id, {}).keys()
+        self._reconcile(now)
+
+    def depart(self, now: float) -> None:
+        """Leave at once: the shell has stopped everything here."""
+        if self.left:
+            return
+        self._rules.instances.clear()
+        self._rules.announced.clear()
+        self._membership.depart(now)
+        self._reconcile(now)
+
+    def forget(self, name: str, now: float) -> None:
+        """A silent or dead node will not come back. Raises `ConfigurationError` if it is unknown, or in sight."""
+        boots = sorted(node for node, row in self._ledger.nodes.items() if row.name == name)
+        if not boots:
+            msg = f"hub {self.hub!r} has no node {name!r}; it knows {', '.join(sorted({r.name for r in self.nodes.values()}))}"
+            raise ConfigurationError(msg)
+        if any(self._liveness.alive(node, now) for node in boots):
+            msg = f"node {name!r} of hub {self.hub!r} is in sight: only a node that is silent or dead can be forgotten"
+            raise ConfigurationError(msg)
+        for node in boots:
+            self._liveness.refuse(node)
+            self._store.put(("node", node), None, now)
+        self._reconcile(now)
+
+    def set_actors(self, names: tuple[str, ...], now: float) -> None:
+        """The wire names that this node can start have changed."""
+        self._membership.actors = tuple(names)
+        self._reconcile(now)
+
+    def set_address(self, address: str | None, now: float) -> None:
+        """The address under which others can reach this node has changed."""
+        self._membership.address = address
+        self._reconcile(now)
+
+    # -- outputs -------------------------------------------------------------------------------------------------------
+
+    def take(self) -> list[Effect]:
+        """What is to be done, in order. Each effect is handed out once."""
+        effects = self._reconciler.effects
+        self._reconciler.effects = []
+        effects.extend(self._replication.compose())
+        return effects
+
+    @property
+    def deadline(self) -> float | None:
+        """When to `touch` this core though nothing has come in and no beat is due; `None`: no need."""
+        for _, end in self._rules.announced.values():
+            return end
+        return None
+
+    # -- views ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        """Whether this node is a settled member: it has met everybody it knows of, and acts."""
+        return self._membership.live
+
+    @property
+    def left(self) -> bool:
+        """Whether nothing of this node remains in the hub, and its peers know it."""
+        return self._membership.left
+
+    @property
+    def wants(self) -> Mapping[str, Want]:
+        """Every child that is to run."""
+        return self._ledger.wants
+
+    @property
+    def runs(self) -> Mapping[str, Mapping[NodeId, Run]]:
+        """What the nodes do about each child."""
+        return self._ledger.runs
+
+    @property
+    def nodes(self) -> Mapping[NodeId, NodeRow]:
+        """All known members, in sight or not."""
+        return self._ledger.nodes
+
+    @property
+    def alive(self) -> frozenset[NodeId]:
+        """Members in sight, this one included."""
+        return self._members.alive
+
+    @property
+    def ready(self) -> frozenset[NodeId]:
+        """Members in sight that run children."""
+        return self._members.ready
+
+    @property
+    def links(self) -> Collection[NodeId]:
+        """Peers that this core is linked to."""
+        return self._replication.links.keys()
+
+    @property
+    def changed(self) -> set[str]:
+        """Children about which something has changed since the shell last cleared this."""
+        return self._ledger.changed
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every child in sight runs, or is parked, exactly where it belongs, by its current spec."""
+        return self.live and not self._reconciler.unsettled
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the partition strategy lets children run here."""
+        return self._rules.allowed
+
+    @property
+    def partitioned(self) -> bool:
+        """Whether a known member is out of sight, or the partition strategy forbids to run children here."""
+        return not self._rules.allowed or len(self._members.alive) < len(self._ledger.nodes)
+
+    def owners(self, child: str) -> tuple[NodeId, ...]:
+        """The nodes where this child belongs, the one that runs it first; none if it is not wanted, or nobody can."""
+        want = self._ledger.wants.get(child)
+        return () if want is None else self._placement.owners(child, want)
+
+    def pids(self, child: str) -> tuple[Pid, ...]:
+        """Where this child runs, on nodes in sight."""
+        return self._ledger.registry.get(child, ())
+
+    def held_by(self, stamp: Stamp) -> int:
+        """How many members in sight, this one included, are known to have the row of this stamp, or what replaced it."""
+        return self._replication.held_by(stamp, self._members.alive)
+
+    def why(self, child: str, now: float) -> Explanation:
+        """Why this child is where it is, and what is waited for."""
+        self._rules.now = now
+        return explain(child, self._store, self._ledger, self._rules, self._placement, now)
+
+    # -- bringing in line ----------------------------------------------------------------------------------------------
+
+    def _reconcile(self, now: float) -> None:
+        membership, reconciler, effects = self._membership, self._reconciler, self._reconciler.effects
+        moved = membership.observe(reconciler.unsure, effects, now)
+        self._rules.allowed = membership.allowed
+        reconciler.run(membership.live, now)
+        if moved is not None and membership.live:
+            wants = self._ledger.wants
+            gone = sorted(child for child, old in moved.items() if child in wants and self._heir_name(child) != old)
+            effects.append(Publish(PlacementChanged(self._placement.names(), tuple(gone), hub=self.hub)))
+        if membership.leaving and not membership.left and membership.finish_leaving(bool(self._rules.instances), now):
+            membership.observe(reconciler.unsure, effects, now)
+        if self.is_settled != self._published_settled:
+            self._published_settled = self.is_settled
+            effects.append(Publish(SettledChanged(self.is_settled, hub=self.hub)))
+
+    def _warn_claimant(self, peer: NodeId, sync: Sync) -> None:
+        """If it claims a child of which I know something that it may not know, tell it with the acknowledgement."""
+        runs, has = self._ledger.runs, self._replication.has
+        for key, row in sync.rows.items():
+            if not isinstance(row.value, Run) or row.value.role != "claiming":
+                continue
+            if not all(node == peer or has(peer, ("run", key[1], node)) for node in runs.get(key[1], ())):
+                self._replication.pass_on(peer)
+                return
+
+    def _heir_name(self, child: str) -> str | None:
+        heir = self._placement.heir(child, self._ledger.wants[child])
+        return None if heir is None else name_of(heir)

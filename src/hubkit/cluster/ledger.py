@@ -1,0 +1,120 @@
+"""What the rows say, child by child and node by node.
+
+Law of this room: these are views of the map and nothing else; `absorb` brings them up to date with the keys that have
+changed since. Whoever is concerned by a change goes on a list, and only lists are ever worked through: no input costs a
+look at everything.
+"""
+
+from __future__ import annotations
+
+from hubkit.cluster.rows import NodeRow, Run, Want
+from hubkit.cluster.store import Store
+from hubkit.pids import NodeId, Pid, boot_of, name_of
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Nodes, wants and runs of a store; which children each node has to do with; and who runs where.
+
+    ``dirty``: children to be looked at again. ``changed``: the same, for the shell to clear. ``registry``: the pids of
+    every child that runs on a node in sight. ``newcomers``: nodes that run rows speak of for the first time.
+    """
+
+    __slots__ = ("_store", "changed", "dirty", "newcomers", "nodes", "registry", "runs", "stakes", "wants")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.nodes: dict[NodeId, NodeRow] = {}
+        self.wants: dict[str, Want] = {}
+        self.runs: dict[str, dict[NodeId, Run]] = {}
+        self.stakes: dict[
+            NodeId, dict[str, None]
+        ] = {}  # node -> children of which it has a row, or that are granted to it
+        self.registry: dict[str, tuple[Pid, ...]] = {}
+        self.newcomers: list[NodeId] = []
+        self.dirty: set[str] = set()
+        self.changed: set[str] = set()
+
+    def absorb(self) -> tuple[list[NodeId], list[str]]:
+        """Bring the views up to date. The nodes whose rows have changed, and the children whose wants have."""
+        keys, self._store.changed = self._store.changed, []
+        nodes: list[NodeId] = []
+        wants: list[str] = []
+        rows = self._store.rows
+        for key in keys:
+            row = rows.get(key)
+            value = None if row is None else row[1]
+            if key[0] == "run":
+                self._absorb_run(key[1], key[2], value)  # type: ignore[arg-type]  # the key tells the value's type
+            elif key[0] == "want":
+                child = key[1]
+                wants.append(child)
+                self.dirty.add(child)
+                if value is None:
+                    self.wants.pop(child, None)
+                else:
+                    self.wants[child] = value  # type: ignore[assignment]  # the key tells the value's type
+            else:
+                nodes.append(key[1])
+                if value is None:
+                    self.nodes.pop(key[1], None)
+                else:
+                    self.nodes[key[1]] = value  # type: ignore[assignment]  # the key tells the value's type
+        return nodes, wants
+
+    def _absorb_run(self, child: str, node: NodeId, run: Run | None) -> None:
+        self.dirty.add(child)
+        runs = self.runs.get(child)
+        if runs is None:
+            if run is None:
+                return
+            runs = self.runs[child] = {}
+        old = runs.get(node)
+        if run is None:
+            runs.pop(node, None)
+        else:
+            runs[node] = run
+            self._stake(child, node)
+            if run.to is not None:
+                self._stake(child, run.to)
+        if old is not None and (run is None or old.to != run.to):
+            for party in (node, old.to):
+                if party is not None:
+                    self._review_stake(child, party, runs)
+        if not runs:
+            del self.runs[child]
+
+    def _stake(self, child: str, node: NodeId) -> None:
+        stakes = self.stakes.get(node)
+        if stakes is None:
+            stakes = self.stakes[node] = {}
+            self.newcomers.append(node)
+        stakes[child] = None
+
+    def _review_stake(self, child: str, node: NodeId, runs: dict[NodeId, Run]) -> None:
+        if node in runs or any(run.to == node for run in runs.values()):
+            return
+        stakes = self.stakes.get(node)
+        if stakes is not None:
+            stakes.pop(child, None)
+            if not stakes:
+                del self.stakes[node]
+
+    def concern(self, nodes: set[NodeId]) -> None:
+        """Something about these nodes has changed: look again at the children that they have to do with."""
+        for node in nodes:
+            self.dirty.update(self.stakes.get(node, ()))
+
+    def register(self, child: str, alive: frozenset[NodeId]) -> tuple[tuple[Pid, ...], tuple[Pid, ...]]:
+        """Recompute the pids of a child; what they were and what they are."""
+        old = self.registry.get(child, ())
+        runs = self.runs.get(child, {})
+        running = [(node, run[5]) for node, run in runs.items() if run[4] == "running" and node in alive]
+        new = tuple(sorted([Pid(name_of(node), boot_of(node), serial) for node, serial in running]))
+        if new != old:
+            if new:
+                self.registry[child] = new
+            else:
+                del self.registry[child]
+        return old, new

@@ -1,0 +1,215 @@
+"""This node's own part in the hub: how it joins, whom it meets and writes off, and how it leaves.
+
+Law of this room: membership is rows, too. A node says of itself that it is joining, ready or leaving, and removes its own
+row as its last word; of others it only removes the row, when they are dead. One that finds itself removed while it lives
+writes its row again, and whoever sees that takes back what it held for proof.
+
+A newcomer acts when everybody it has heard of has told it what it knows. Not before: it would start what already runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from hubkit.cluster.effects import Effect, Publish
+from hubkit.cluster.ledger import Ledger
+from hubkit.cluster.liveness import Liveness
+from hubkit.cluster.members import Members
+from hubkit.cluster.placement import Placement
+from hubkit.cluster.policy import ClusterView, PartitionTolerance
+from hubkit.cluster.replication import Replication
+from hubkit.cluster.rows import NodeRow, NodeState, Run
+from hubkit.cluster.stamps import NEVER, Moment
+from hubkit.cluster.store import Store
+from hubkit.events import PlacementChanging
+from hubkit.pids import NodeId, name_of
+
+__all__ = ["Membership", "Moved"]
+
+#: Children whose place may have changed, and the names of the nodes where they belonged before.
+Moved = dict[str, str | None]
+
+
+class Membership:
+    """What this node says about itself, and concludes about others.
+
+    ``live``: it may act. ``leaving``, ``left``: it is about to go, it has gone. ``allowed``: by the partition strategy.
+    """
+
+    __slots__ = ("_born", "_exhausted", "_farewell", "_forget_after", "_hub", "_ledger", "_liveness", "_me", "_members",
+                 "_met_since", "_placement", "_replication", "_seeds", "_store", "_tolerance", "_written_off", "actors",
+                 "address", "allowed", "leaving", "left", "live")  # fmt: skip
+
+    def __init__(
+        self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
+        replication: Replication, liveness: Liveness, tolerance: PartitionTolerance, *, seeds: bool, now: float,
+        address: str | None, actors: tuple[str, ...], forget_after: float,
+    ) -> None:  # fmt: skip
+        self._me = me
+        self._hub = hub
+        self._store = store
+        self._ledger = ledger
+        self._members = members
+        self._placement = placement
+        self._replication = replication
+        self._liveness = liveness
+        self._tolerance = tolerance
+        self._seeds = seeds
+        self._born = now
+        self._forget_after = forget_after
+        self._exhausted: float | None = None  # when all seeds had been tried in vain
+        self._met_since: float | None = None  # when the first of the others had told me what it knew
+        self._farewell: Moment | None = None  # when I removed my own node row
+        self._written_off: set[NodeId] = set()  # nodes that were members, and were removed by others
+        self.address = address
+        self.actors = actors
+        self.live = self.left = self.leaving = False
+        self.allowed = True
+
+    # -- looking around ------------------------------------------------------------------------------------------------
+
+    def observe(self, unsure: Collection[str], effects: list[Effect], now: float) -> Moved | None:
+        """Look at the rows and at who is there until nothing new turns up. `None`: the ready nodes are what they were."""
+        moved: Moved | None = None
+        while True:
+            nodes, wants = self._ledger.absorb()
+            for child in wants:
+                self._placement.forget(child)
+            self._meet(nodes, now)
+            concerned = self._members.update(self._ledger.nodes, now)
+            if nodes or concerned:
+                self._ledger.concern(concerned.union(nodes))
+                self._ledger.dirty.update(unsure)
+                moved = self._replace(moved, effects)
+                effects.extend(map(Publish, self._members.events(self._ledger.nodes)))
+            if self.left:
+                return None
+            self._look_around(now)
+            if not self._store.changed:
+                return moved
+
+    def _meet(self, nodes: list[NodeId], now: float) -> None:
+        """These nodes' rows have changed, and some are spoken of for the first time: what does that say of them?"""
+        for node in self._ledger.newcomers:
+            self._liveness.mention(node, now)
+        self._ledger.newcomers.clear()
+        for node in nodes:
+            if node == self._me:
+                continue
+            if node in self._ledger.nodes:
+                if node in self._written_off:
+                    self._written_off.discard(node)
+                    self._liveness.refuted(node, now)
+                self._liveness.mention(node, now)
+            else:
+                row = self._store.rows.get(("node", node))
+                if row is not None and row.seen is not None:
+                    self._written_off.add(node)
+                    if node not in self._replication.links:
+                        self._liveness.refuse(node)
+
+    def _replace(self, moved: Moved | None, effects: list[Effect]) -> Moved | None:
+        before, nodes = self._placement.names(), self._ledger.nodes
+        found = self._placement.update({node: nodes[node] for node in self._members.ready})
+        self._ledger.dirty |= found.keys()
+        names = self._placement.names()
+        if names != before:
+            if self.live:
+                effects.append(Publish(PlacementChanging(names, hub=self._hub)))
+            moved = {} if moved is None else moved
+        return None if moved is None else found | moved
+
+    def _look_around(self, now: float) -> None:
+        """What time and the others' rows say about membership, mine included."""
+        for node in self._members.forgettable(self._ledger.nodes, now, self._forget_after):
+            self._store.put(("node", node), None, now)
+        nodes = self._ledger.nodes
+        allowed = self._tolerance.allowed(ClusterView(_names(nodes), _names(self._members.alive), now))
+        live = self.live or self._has_met_all(now)
+        if allowed != self.allowed or live != self.live:
+            if live != self.live:
+                self._replication.pass_on()
+            self.allowed, self.live = allowed, live
+            self._ledger.dirty |= self._ledger.wants.keys() | self._ledger.runs.keys()
+        if self._farewell is None:
+            state: NodeState = "leaving" if self.leaving else "ready" if live and allowed else "joining"
+            row = NodeRow(name_of(self._me), self.address, state, self.actors)
+            if nodes.get(self._me) != row:
+                self._store.put(("node", self._me), row, now)
+
+    def tidy(self) -> None:
+        """Drop what was remembered of nodes of whom nothing is left."""
+        self._written_off &= self._store.version.keys()
+
+    # -- joining -------------------------------------------------------------------------------------------------------
+
+    def seeds_exhausted(self, now: float) -> None:
+        """All seeds have been tried in vain."""
+        if self._exhausted is None:
+            self._exhausted = now
+
+    def _has_met_all(self, now: float) -> bool:
+        """Whether everybody I have heard of has told me what it knows; in the end patience must do.
+
+        Newcomers that have met only each other wait a beat for somebody who is settled.
+        """
+        liveness, nodes = self._liveness, self._ledger.nodes
+        known = (self._members.alive | self._replication.links.keys()) - {self._me}
+        if not self._seeds or now - self._born > 2 * liveness.down_after:
+            return True
+        if not known:
+            return self._exhausted is not None and now - self._exhausted >= liveness.beat_interval
+        met = [node for node in known if self._replication.met(node)]
+        if met and self._met_since is None:
+            self._met_since = now
+        if self._met_since is None or (len(met) < len(known) and now - self._met_since <= liveness.down_after):
+            return False
+        settled = any(node in nodes and nodes[node].state != "joining" for node in met)
+        return settled or now - self._met_since >= liveness.beat_interval
+
+    def outgrow(self, seen: Moment, now: float) -> None:
+        """Somebody has seen later writes of mine than I remember: of an earlier life of this id. Mine must be later."""
+        if seen > self._store.version.get(self._me, NEVER):
+            self._store.clock.witness(seen)
+            for key, row in list(self._store.rows.items()):
+                if row.stamp.node == self._me:
+                    self._store.put(key, row.value, now)
+
+    # -- leaving -------------------------------------------------------------------------------------------------------
+
+    def finish_leaving(self, busy: bool, now: float) -> bool:
+        """Once nothing here is held or promised any more, the last word; once that is known, I have left.
+
+        ``busy``: something still runs here. Returns whether rows have been written.
+        """
+        last_word = False
+        if self._farewell is None and not busy:
+            mine = (self._ledger.runs[child].get(self._me) for child in self._ledger.stakes.get(self._me, ()))
+            if all(run is None or (run.role == "released" and run.to is None) for run in mine):
+                self._bid_farewell(now)
+                last_word = True
+        if self._farewell is not None:
+            listeners = self._members.alive & self._replication.links.keys()
+            if self._replication.floor(listeners) >= self._farewell:
+                self.live, self.left = False, True
+        return last_word
+
+    def depart(self, now: float) -> None:
+        """Leave at once: nothing runs here any more."""
+        for child in sorted(self._ledger.stakes.get(self._me, ())):
+            mine = self._ledger.runs[child].get(self._me)
+            if mine is not None and mine.role != "released":
+                kept = mine.role == "active" and child in self._ledger.wants
+                run = Run(mine.term, "released", rev=mine.rev) if kept else None
+                self._store.put(("run", child, self._me), run, now)
+        if self._farewell is None:
+            self._bid_farewell(now)
+        self.live, self.left = False, True
+
+    def _bid_farewell(self, now: float) -> None:
+        self._farewell = self._store.put(("node", self._me), None, now)[:2]
+        self._replication.pass_on()
+
+
+def _names(nodes: Collection[NodeId]) -> tuple[str, ...]:
+    return tuple(sorted({name_of(node) for node in nodes}))

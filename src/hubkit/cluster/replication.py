@@ -1,0 +1,252 @@
+"""How maps become equal: what each linked peer has, what it has been sent, and what it lacks.
+
+Law of this room: nothing is sent twice on one link, and nothing is left out. Links are first-in-first-out and reliable until
+they break; a new link is a new life and begins with a *hello* from both sides. What a peer has *acknowledged*, together
+with what was sent to it on this link, is where its next delta starts.
+
+What this node writes goes out at once, to everybody whom the synchronization strategy names. What others wrote is left to
+them; only if a peer still lacks it a beat later is it passed on. (Exceptions: who becomes a member, or leaves, passes on all
+that it has learnt; and who is told of a claim, and knows something about that child that the claimant may not know,
+passes it on with the acknowledgement.) A sync with rows is acknowledged at once, others are not;
+at a beat acknowledgements go along with the digest, wherever either has changed.
+
+Two safeguards that should never be needed: a delta that starts later than what is known here is answered by a hello, and
+unequal digests at equal versions by the whole map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
+
+from hubkit.cluster.effects import Send
+from hubkit.cluster.policy import Synchronization
+from hubkit.cluster.rows import Key, Row
+from hubkit.cluster.stamps import NEVER, Moment, Stamp, covers
+from hubkit.cluster.store import Store
+from hubkit.cluster.sync import Kind, Sync
+from hubkit.pids import NodeId
+
+__all__ = ["CHUNK", "Replication"]
+
+#: The most rows in one message of a whole map.
+CHUNK = 500
+
+
+class _Link:
+    """One link, from its beginning to its end."""
+
+    __slots__ = ("answer", "asked", "chunks", "digest", "greeted", "have", "hello", "met", "news", "relay", "repaired",
+                 "since", "told", "whole")  # fmt: skip
+
+    def __init__(self, now: float) -> None:
+        self.hello = True  # I owe a hello
+        self.greeted = False  # I have had theirs
+        self.answer = False  # I owe an answer to it
+        self.whole = False  # I owe the whole map
+        self.news = False  # I owe an acknowledgement, or a digest
+        self.relay = False  # the peer lacks what others wrote a beat ago
+        self.met = False  # I have had their answer
+        self.asked = False  # I have sent a second hello since the last beat
+        self.repaired = False  # ... or have given or got the whole map because of unequal digests
+        self.told: dict[NodeId, Moment] = {}  # what the peer has, once all that was sent has arrived
+        self.have: dict[NodeId, Moment] = {}  # what the peer knows that I have
+        self.digest = -1  # the digest I last told
+        self.since = now  # when it was told
+        self.chunks: dict[Key, Row] = {}  # the beginning of a whole map
+
+
+class Replication:
+    """All links of one core. ``acked``: what each peer is known to have, and still has when its link is broken."""
+
+    __slots__ = ("_idle", "_me", "_ripe", "_round", "_store", "_strategy", "acked", "links")
+
+    def __init__(self, me: NodeId, store: Store, strategy: Synchronization) -> None:
+        self._me = me
+        self._store = store
+        self._strategy = strategy
+        self._round = 0
+        self._ripe: dict[NodeId, Moment] = {}  # the version at the last beat
+        self._idle: dict[NodeId, float] = {}  # writers of whom nothing is left, and since when
+        self.links: dict[NodeId, _Link] = {}
+        self.acked: dict[NodeId, dict[NodeId, Moment]] = {}
+
+    # -- links ---------------------------------------------------------------------------------------------------------
+
+    def up(self, peer: NodeId, now: float) -> None:
+        """A new link."""
+        self.links[peer] = _Link(now)
+
+    def down(self, peer: NodeId) -> None:
+        """The link has ended."""
+        self.links.pop(peer, None)
+
+    def met(self, peer: NodeId) -> bool:
+        """Whether this peer has told me all that it knew when we were linked."""
+        link = self.links.get(peer)
+        return link is not None and link.met
+
+    def pass_on(self, peer: NodeId | None = None) -> None:
+        """Do not wait for a beat to pass on what others wrote: to this peer, or to all."""
+        for link in self.links.values() if peer is None else [self.links[peer]]:
+            link.relay = link.greeted
+
+    # -- what comes in -------------------------------------------------------------------------------------------------
+
+    def receive(self, peer: NodeId, sync: Sync) -> None:
+        """Take in a message of a linked peer."""
+        link, store = self.links[peer], self._store
+        if sync.kind == "hello":
+            self.acked[peer] = dict(sync.have)
+            link.told = dict(sync.have)
+            link.greeted = link.answer = True
+        else:
+            self._acknowledge(peer, link, sync.have.items())
+            if sync.kind == "whole":
+                link.chunks.update(sync.rows)
+                if sync.more:
+                    return
+                rows, link.chunks = link.chunks, {}
+                store.join_whole(rows, sync.upto, sync.since)
+                link.news = link.met = True
+            else:
+                gaps = store.join(sync.rows, sync.upto, sync.since)
+                link.news = link.news or bool(sync.rows)
+                if gaps and not link.asked:
+                    link.asked = link.hello = True
+                link.met = link.met or not gaps
+        if sync.digest != store.digest and not link.repaired and self.acked[peer] == store.version:
+            link.repaired = link.whole = True
+
+    def _acknowledge(self, peer: NodeId, link: _Link, have: Iterable[tuple[NodeId, Moment]]) -> None:
+        acked = self.acked.setdefault(peer, {})
+        told = link.told
+        for writer, moment in have:
+            acked[writer] = moment
+            if told.get(writer, NEVER) < moment:
+                told[writer] = moment
+
+    # -- what goes out -------------------------------------------------------------------------------------------------
+
+    def compose(self) -> Iterator[Send]:
+        """Everything that is to be sent now."""
+        newest = self._store.version.get(self._me, NEVER)
+        eager: Collection[NodeId] = ()
+        if any(link.greeted and link.told.get(self._me, NEVER) < newest for link in self.links.values()):
+            self._round += 1
+            eager = frozenset(self._strategy.targets(sorted(self.links), self._round))
+        for peer in sorted(self.links):
+            link = self.links[peer]
+            if link.hello:
+                link.hello = False
+                link.have.clear()
+                yield Send(peer, self._sync(link, {}, (), "hello"))
+            if link.greeted:
+                yield from self._to_greeted(peer, link, peer in eager)
+
+    def _to_greeted(self, peer: NodeId, link: _Link, eager: bool) -> Iterator[Send]:
+        store = self._store
+        if link.whole or (link.answer and not store.reaches_horizon(link.told)):
+            yield from self._whole(peer, link)
+        else:
+            writers: list[NodeId] = []
+            if link.answer or link.relay:
+                told = link.told
+                writers = [writer for writer, moment in store.version.items() if told.get(writer, NEVER) < moment]
+            elif eager and link.told.get(self._me, NEVER) < store.version[self._me]:
+                writers = [self._me]
+            if writers or link.answer or link.news:
+                yield Send(peer, self._sync(link, store.delta(link.told, writers), writers, "delta"))
+        link.answer = link.whole = link.relay = link.news = False
+
+    def _sync(self, link: _Link, rows: dict[Key, Row], writers: Iterable[NodeId], kind: Kind) -> Sync:
+        version = self._store.version
+        upto = {writer: version[writer] for writer in writers}
+        since = {writer: link.told[writer] for writer in writers if writer in link.told}
+        link.told.update(upto)
+        return Sync(rows, upto, since, self._news(link), kind, False, self._store.digest)
+
+    def _news(self, link: _Link) -> dict[NodeId, Moment]:
+        """The part of my version that this peer has not been told of."""
+        known = link.have
+        news = {writer: moment for writer, moment in self._store.version.items() if known.get(writer) != moment}
+        known.update(news)
+        link.digest = self._store.digest
+        return news
+
+    def _whole(self, peer: NodeId, link: _Link) -> Iterator[Send]:
+        store = self._store
+        upto, horizon, have = dict(store.version), dict(store.horizon), self._news(link)
+        link.told = dict(upto)
+        rows, left = iter(store.rows.items()), len(store.rows)
+        while True:
+            chunk = dict(islice(rows, CHUNK))
+            left -= len(chunk)
+            yield Send(peer, Sync(chunk, upto, horizon, have, "whole", left > 0, store.digest))
+            if left <= 0:
+                return
+
+    # -- at each beat --------------------------------------------------------------------------------------------------
+
+    def beat(self, known: Collection[NodeId], now: float, forget_after: float) -> None:
+        """Pass on what has ripened, acknowledge, compare, and forget what all know. ``known``: the members."""
+        store = self._store
+        for link in self.links.values():
+            told = link.told
+            link.relay = link.greeted and any(told.get(writer, NEVER) < moment for writer, moment in self._ripe.items())
+            link.asked = link.repaired = False
+            if now - link.since >= self._strategy.sync_interval:
+                link.have.clear()
+            if link.have != store.version or link.digest != store.digest:
+                link.news, link.since = True, now
+        self._ripe = dict(store.version)
+        concerned = {*known, *self.links} - {self._me}
+        if concerned <= self.acked.keys():
+            store.collect([self.acked[node] for node in concerned])
+        for node in self.acked.keys() - concerned:
+            del self.acked[node]
+        self._prune(known, now, forget_after)
+
+    def _prune(self, known: Collection[NodeId], now: float, forget_after: float) -> None:
+        idle = self._store.version.keys() - {self._me, *known, *self.links, *self._store.writers()}
+        for writer in self._idle.keys() - idle:
+            del self._idle[writer]
+        for writer in sorted(idle):
+            if now - self._idle.setdefault(writer, now) > forget_after:
+                self._store.prune(writer)
+                self._ripe.pop(writer, None)
+                del self._idle[writer]
+                for link in self.links.values():
+                    link.have.pop(writer, None)
+
+    # -- what is known of others ---------------------------------------------------------------------------------------
+
+    def floor(self, nodes: Iterable[NodeId]) -> Moment:
+        """How far all of these nodes are known to have what I wrote."""
+        me = self._me
+        floor = self._store.version.get(me, NEVER)
+        for node in nodes:
+            if node != me:
+                floor = min(floor, self.acked.get(node, {}).get(me, NEVER))
+        return floor
+
+    def has(self, node: NodeId, key: Key) -> bool:
+        """Whether this node is known to have the row of this key, or what replaced it."""
+        return covers(self.acked.get(node, {}), self._store.rows[key].stamp)
+
+    def known(self, key: Key, nodes: Iterable[NodeId]) -> bool:
+        """Whether all of these nodes, and all linked peers, are known to have the row of this key, or what replaced it."""
+        row = self._store.rows.get(key)
+        if row is None:
+            return True
+        stamp = row.stamp
+        return all(node == self._me or covers(self.acked.get(node, {}), stamp) for node in {*nodes, *self.links})
+
+    def seen(self, stamp: Stamp) -> bool:
+        """Whether the write of this stamp has been seen here."""
+        return covers(self._store.version, stamp)
+
+    def held_by(self, stamp: Stamp, nodes: Iterable[NodeId]) -> int:
+        """How many of these nodes are known to have the write of this stamp."""
+        version = self._store.version
+        return sum(covers(version if node == self._me else self.acked.get(node, {}), stamp) for node in nodes)

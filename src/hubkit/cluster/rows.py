@@ -1,0 +1,125 @@
+"""What the rows of the map say.
+
+Law of this room: a row tells a fact or a wish, once, and names who may write it. A node row and a run row are written by
+their node alone (others may only remove what they have seen of it, when it is dead); a want row is written by anyone, and
+the last writer wins. Rows tell deeds, not intentions: ``released`` is written after the child has stopped.
+
+=========================  =============  =======================================================================
+key                        value          says
+=========================  =============  =======================================================================
+``("node", id)``           `NodeRow`      a process takes part in this hub
+``("want", child)``        `Want`         a child is to run
+``("run", child, id)``     `Run`          what that node does about the child
+=========================  =============  =======================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from hubkit.cluster.stamps import Moment, Stamp
+from hubkit.pids import NodeId
+
+__all__ = [
+    "Key",
+    "NodeKey",
+    "NodeRow",
+    "NodeState",
+    "Phase",
+    "Role",
+    "Row",
+    "Run",
+    "RunKey",
+    "Value",
+    "Want",
+    "WantKey",
+    "stands",
+]
+
+NodeState: TypeAlias = Literal["joining", "ready", "leaving"]
+Role: TypeAlias = Literal["claiming", "active", "released"]
+Phase: TypeAlias = Literal["", "starting", "running", "failed"]
+
+NodeKey: TypeAlias = tuple[Literal["node"], NodeId]
+WantKey: TypeAlias = tuple[Literal["want"], str]
+RunKey: TypeAlias = tuple[Literal["run"], str, NodeId]
+Key: TypeAlias = NodeKey | WantKey | RunKey
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A member of the hub. ``state`` is a claim by the node itself: nothing is granted to one that may not act yet.
+
+    ``actors``: the wire names that the node can start.
+    """
+
+    name: str
+    address: str | None
+    state: NodeState
+    actors: tuple[str, ...]
+    load: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A child that is to run.
+
+    ``start``: the wire name of its actor. ``body``: everything else about it, in bytes that only the shell can read.
+    ``pins``: names of nodes where it was put by hand, best first. ``rev``: the stamp at which ``start`` and ``body`` were
+    written; `Core.write_wants` sets it, and putting the child elsewhere by hand does not change it.
+    """
+
+    start: str
+    body: bytes
+    tag: str | None = None
+    pins: tuple[str, ...] = ()
+    rev: Stamp | None = None
+
+
+class Run(NamedTuple):
+    """What a node does about a child.
+
+    ``term``: a fencing token, which grows whenever the child changes hands or is started anew. ``role``: ``claiming``
+    (about to start it), ``active`` (it is started here) or ``released`` (it has stopped here; ``to`` may claim it next,
+    `None`: anybody). ``rev``: of the want that this is about. ``phase`` and ``serial`` (the number in its pid) are of an
+    active one; ``failed`` means parked: it could not be started, or crashed too often, for the reason ``error``.
+    """
+
+    term: int
+    role: Role
+    to: NodeId | None = None
+    rev: Stamp | None = None
+    phase: Phase = ""
+    serial: int = 0
+    error: str = ""
+
+
+Value: TypeAlias = NodeRow | Want | Run
+
+
+class Row(NamedTuple):
+    """A value and the stamp of its writing. Value `None` is a tombstone: removed, and not yet known to all.
+
+    ``seen``: in the tombstone of another node's row, how much of that node's writing its writer had seen. Of what the node
+    wrote later the tombstone says nothing.
+    """
+
+    stamp: Stamp
+    value: Value | None
+    seen: Moment | None = None
+
+
+def stands(key: Key, row: Row, old: Row) -> bool:
+    """Whether ``row`` stands, and not ``old``, where both are of this key: the one order on which all nodes agree.
+
+    Of two writings the later stands. But the rows of a node are removed by others in the belief that they have seen its
+    last: where they have not, what it wrote later stands, whatever the clocks say.
+    """
+    if key[0] == "want" or row.stamp.node == old.stamp.node:
+        return row.stamp > old.stamp
+    return _rank(row) > _rank(old)
+
+
+def _rank(row: Row) -> tuple[Moment, bool, Stamp]:
+    return (row.stamp[:2], False, row.stamp) if row.seen is None else (row.seen, True, row.stamp)

@@ -1,0 +1,310 @@
+"""What travels between two cores of one hub: `Sync`, and its shape on the wire.
+
+Law of this room: a sync is complete per writer, or says that it is not. A *delta* holds every row of each writer in
+``upto`` that was written after ``since`` and stands; so whoever has seen ``since`` may say that it has seen ``upto``. A
+*whole* holds every row there is, so what is absent from it and yet covered by it has been removed. A *hello* holds none: it
+opens a link, or asks for the rest after a gap, and says what its sender has.
+
+On the wire a sync is a list of plain values. Node ids are written once, in a table. Whatever comes in is checked to the
+last field, and nothing that is not exactly a sync becomes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from hubkit.cluster.rows import Key, NodeRow, Row, Run, Want
+from hubkit.cluster.stamps import Moment, Stamp, Version
+from hubkit.errors import ProtocolViolation
+from hubkit.pids import NodeId
+
+__all__ = ["Kind", "Sync", "from_wire", "to_wire"]
+
+Kind: TypeAlias = Literal["hello", "delta", "whole"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """One message between two cores.
+
+    ``since``: of a delta, where it starts; of a whole, its sender's *horizon* (the newest collected tombstone of each
+    writer). ``upto``: where it ends. ``have``: what its sender has seen, the acknowledgement; only the entries that it has
+    not told on this link before. ``more``: the next message continues this whole. ``digest``: of all its sender's rows.
+    """
+
+    rows: Mapping[Key, Row]
+    upto: Version
+    since: Version
+    have: Version
+    kind: Kind
+    more: bool
+    digest: int
+
+
+_KINDS: Final[tuple[Kind, ...]] = ("hello", "delta", "whole")
+_ROLES: Final = ("claiming", "active", "released")
+_PHASES: Final = ("", "starting", "running", "failed")
+_STATES: Final = ("joining", "ready", "leaving")
+_KIND_CODE = {kind: code for code, kind in enumerate(_KINDS)}
+_ROLE_CODE = {role: code for code, role in enumerate(_ROLES)}
+_PHASE_CODE = {phase: code for code, phase in enumerate(_PHASES)}
+_STATE_CODE = {state: code for code, state in enumerate(_STATES)}
+_LIMIT: Final = 1 << 64
+
+# -- out ---------------------------------------------------------------------------------------------------------------
+# Layout: [kind, more, digest, table, upto, since, have, nodes, wants, runs]
+#   table     [node id, ...]; everywhere else a node is its index in it
+#   version   [node, ms, tick, node, ms, tick, ...]
+#   node      [ms, tick, writer, node, name, address, state, load, actor, ...]
+#   want      [ms, tick, writer, child, start, body, tag, rev, pin, ...]
+#   run       [ms, tick, writer, child, node, term, role, to, rev, phase, serial, error]
+#   rev       None, or [ms, tick, writer]
+# A tombstone ends after what names its row; one of another node's row has two more numbers, of `Row.seen`.
+
+
+class _Table(dict[NodeId, int]):
+    """Node ids in order of first use."""
+
+    def __missing__(self, node: NodeId) -> int:
+        self[node] = index = len(self)
+        return index
+
+
+def to_wire(sync: Sync) -> list[Any]:
+    """The sync as a list of None, bool, int, float, str, bytes and lists of these."""
+    table = _Table()
+    nodes: list[Any] = []
+    wants: list[Any] = []
+    runs: list[Any] = []
+    for key, ((time_ms, tick, writer), value, seen) in sync.rows.items():
+        match key:
+            case ("run", child, node):
+                row = [time_ms, tick, table[writer], child, table[node]]
+                if value is not None:
+                    assert isinstance(value, Run)
+                    term, role, to, rev, phase, serial, error = value
+                    row += (
+                        term,
+                        _ROLE_CODE[role],
+                        None if to is None else table[to],
+                        None if rev is None else [rev[0], rev[1], table[rev[2]]],
+                        _PHASE_CODE[phase],
+                        serial,
+                        error,
+                    )
+                elif seen is not None:
+                    row += seen
+                runs.append(row)
+            case ("want", child):
+                row = [time_ms, tick, table[writer], child]
+                if value is not None:
+                    assert isinstance(value, Want)
+                    rev = value.rev
+                    row += (
+                        value.start,
+                        value.body,
+                        value.tag,
+                        None if rev is None else [rev[0], rev[1], table[rev[2]]],
+                        *value.pins,
+                    )
+                wants.append(row)
+            case (_, node):
+                row = [time_ms, tick, table[writer], table[node]]
+                if value is not None:
+                    assert isinstance(value, NodeRow)
+                    row += (value.name, value.address, _STATE_CODE[value.state], value.load, *value.actors)
+                elif seen is not None:
+                    row += seen
+                nodes.append(row)
+    versions = [_version_out(version, table) for version in (sync.upto, sync.since, sync.have)]
+    return [_KIND_CODE[sync.kind], sync.more, sync.digest, list(table), *versions, nodes, wants, runs]
+
+
+def _version_out(version: Version, table: _Table) -> list[int]:
+    flat: list[int] = []
+    for node, (time_ms, tick) in version.items():
+        flat += (table[node], time_ms, tick)
+    return flat
+
+
+# -- in ----------------------------------------------------------------------------------------------------------------
+_NONE = type(None)
+_RUN_SHAPES = {
+    (int, int, int, str, int, int, int, to, rev, int, int, str) for to in (_NONE, int) for rev in (_NONE, list)
+}
+_RUN_TOMBSTONE = (int, int, int, str, int)
+_RUN_BURIED = (int, int, int, str, int, int, int)
+_WANT_SHAPES = {(int, int, int, str, str, bytes, tag, rev) for tag in (_NONE, str) for rev in (_NONE, list)}
+_WANT_TOMBSTONE = (int, int, int, str)
+_NODE_SHAPES = {(int, int, int, int, str, address, int, float) for address in (_NONE, str)}
+_NODE_TOMBSTONE = (int, int, int, int)
+_NODE_BURIED = (int, int, int, int, int, int)
+
+_NodeTable: TypeAlias = dict[int, NodeId]
+_Rows: TypeAlias = dict[Key, Row]
+
+
+def from_wire(message: object) -> Sync:
+    """The sync that `to_wire` made this list of. Raises `ProtocolViolation` for anything else."""
+    try:
+        return _read(message)
+    except (LookupError, TypeError, ValueError) as error:
+        msg = f"not a sync: {error or type(error).__name__}"
+        raise ProtocolViolation(msg) from error
+
+
+def _read(message: object) -> Sync:
+    if type(message) is not list or len(message) != 10:
+        msg = "expected a list of ten items"
+        raise ValueError(msg)
+    code, more, digest, names, upto_flat, since_flat, have_flat, node_rows, want_rows, run_rows = message
+    kind = _KINDS[_natural(code)]
+    if type(more) is not bool or _natural(digest) >= _LIMIT:
+        msg = "expected a bool and a digest of 64 bits"
+        raise ValueError(msg)
+    table = _read_table(names)
+    upto, since, have = (_read_version(flat, table) for flat in (upto_flat, since_flat, have_flat))
+    rows: _Rows = {}
+    _read_nodes(_list(node_rows), table, rows)
+    _read_wants(_list(want_rows), table, rows)
+    _read_runs(_list(run_rows), table, rows)
+    if len(rows) != len(node_rows) + len(want_rows) + len(run_rows):
+        msg = "a key came twice"
+        raise ValueError(msg)
+    if kind == "hello" and (rows or upto or since):
+        msg = "a hello carries no rows"
+        raise ValueError(msg)
+    if more and kind != "whole":
+        msg = "only a whole is continued"
+        raise ValueError(msg)
+    seen = upto.get
+    for (time_ms, tick, writer), _, _ in rows.values():
+        if time_ms < 0 or tick < 0 or (time_ms, tick) > seen(writer, (-1, -1)):
+            msg = "a row lies outside of what the sync covers"
+            raise ValueError(msg)
+    return Sync(rows, upto, since, have, kind, more, digest)
+
+
+def _natural(value: object) -> int:
+    if type(value) is not int or value < 0:
+        msg = f"expected a natural number, not {value!r:.40}"
+        raise ValueError(msg)
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if type(value) is not list:
+        msg = f"expected a list, not {value!r:.40}"
+        raise TypeError(msg)
+    return value
+
+
+def _read_table(names: object) -> _NodeTable:
+    table: _NodeTable = {}
+    for index, node in enumerate(_list(names)):
+        if type(node) is not str or not 2 < len(node) <= 300:
+            msg = f"expected a node id, not {node!r:.40}"
+            raise ValueError(msg)
+        name, _, boot = node.rpartition("#")
+        if not name or not boot.isascii() or not boot.isdigit():
+            msg = f"expected a node id, not {node!r:.40}"
+            raise ValueError(msg)
+        table[index] = node
+    if len(set(table.values())) != len(table):
+        msg = "a node id stands twice in the table"
+        raise ValueError(msg)
+    return table
+
+
+def _read_version(flat: object, table: _NodeTable) -> dict[NodeId, Moment]:
+    numbers = _list(flat)
+    if len(numbers) % 3:
+        msg = "a version has three numbers for each writer"
+        raise ValueError(msg)
+    items = iter(map(_natural, numbers))
+    version = {table[node]: (time_ms, tick) for node, time_ms, tick in zip(items, items, items, strict=True)}
+    if len(version) * 3 != len(numbers):
+        msg = "a writer stands twice in a version"
+        raise ValueError(msg)
+    return version
+
+
+def _read_stamp(parts: Any, table: _NodeTable) -> Stamp | None:
+    if parts is None:
+        return None
+    time_ms, tick, writer = map(_natural, parts)
+    return Stamp(time_ms, tick, table[writer])
+
+
+def _read_moment(parts: list[int]) -> Moment:
+    time_ms, tick = map(_natural, parts)
+    return time_ms, tick
+
+
+def _wrong(row: object, what: str) -> ValueError:
+    return ValueError(f"not a {what} row: {row!r:.80}")
+
+
+def _read_nodes(found: list[Any], table: _NodeTable, rows: _Rows) -> None:
+    for row in found:
+        shape = tuple(map(type, _list(row)))
+        node = table[row[3]]
+        value: NodeRow | None = None
+        buried: Moment | None = None
+        if shape[:8] in _NODE_SHAPES:
+            time_ms, tick, writer, _, name, address, state, load, *actors = row
+            own = writer == row[3] and name == node.rpartition("#")[0]
+            if not own or state < 0 or not all(type(actor) is str for actor in actors) or load != load:
+                raise _wrong(row, "node")
+            value = NodeRow(name, address, _STATES[state], tuple(actors), load)
+        elif shape == _NODE_TOMBSTONE and row[2] == row[3]:
+            time_ms, tick, writer, _ = row
+        elif shape == _NODE_BURIED and row[2] != row[3]:
+            time_ms, tick, writer, _, *parts = row
+            buried = _read_moment(parts)
+        else:
+            raise _wrong(row, "node")
+        rows["node", node] = Row(Stamp(time_ms, tick, table[writer]), value, buried)
+
+
+def _read_wants(found: list[Any], table: _NodeTable, rows: _Rows) -> None:
+    for row in found:
+        shape = tuple(map(type, _list(row)))
+        value: Want | None = None
+        if shape[:8] in _WANT_SHAPES:
+            time_ms, tick, writer, child, start, body, tag, rev, *pins = row
+            if not all(type(pin) is str for pin in pins):
+                raise _wrong(row, "want")
+            value = Want(start, body, tag, tuple(pins), _read_stamp(rev, table))
+        elif shape == _WANT_TOMBSTONE:
+            time_ms, tick, writer, child = row
+        else:
+            raise _wrong(row, "want")
+        if not 0 < len(child) <= 255:
+            raise _wrong(row, "want")
+        rows["want", child] = Row(Stamp(time_ms, tick, table[writer]), value)
+
+
+def _read_runs(found: list[Any], table: _NodeTable, rows: _Rows) -> None:
+    for row in found:
+        shape = tuple(map(type, _list(row)))
+        value: Run | None = None
+        buried: Moment | None = None
+        if shape in _RUN_SHAPES:
+            time_ms, tick, writer, child, node, term, role, to, rev, phase, serial, error = row
+            if writer != node or term < 0 or role < 0 or phase < 0 or serial < 0:
+                raise _wrong(row, "run")
+            target = None if to is None else table[to]
+            value = Run(term, _ROLES[role], target, _read_stamp(rev, table), _PHASES[phase], serial, error)
+        elif shape == _RUN_TOMBSTONE and row[2] == row[4]:
+            time_ms, tick, writer, child, node = row
+        elif shape == _RUN_BURIED and row[2] != row[4]:
+            time_ms, tick, writer, child, node, *parts = row
+            buried = _read_moment(parts)
+        else:
+            raise _wrong(row, "run")
+        if not 0 < len(child) <= 255:
+            raise _wrong(row, "run")
+        rows["run", child, table[node]] = Row(Stamp(time_ms, tick, table[writer]), value, buried)

@@ -1,0 +1,1 @@
+"""The hub: a face for users, and behind it the shell around one core. Floor 4."""

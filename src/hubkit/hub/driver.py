@@ -1,0 +1,403 @@
+"""The shell around one core: what comes in is fed to it, what it decides is done, who waits is woken.
+
+Law of this room: nothing is decided here. Inputs go into the core at once; its effects are performed by one task, the
+*pump*, which runs once for everything that came in the same turn of the scheduler: a thousand children that start
+together cost a few messages, not a thousand. Who awaits something watches the map (`watch`), never a message.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import trio
+
+from hubkit.cluster.core import Core
+from hubkit.cluster.effects import Effect, Publish, Refuse, Send, Start, Stop
+from hubkit.cluster.liveness import Liveness
+from hubkit.cluster.policy import Strategies
+from hubkit.cluster.rows import Want
+from hubkit.cluster.stamps import Stamp
+from hubkit.cluster.sync import from_wire, to_wire
+from hubkit.environment import Environment
+from hubkit.errors import HubClosed, NoSuchActor
+from hubkit.events import ChildMoved, ConflictResolved, DeadLetter, Event
+from hubkit.hub.bulletin import Bulletin
+from hubkit.hub.household import Household, failure_text
+from hubkit.pids import NodeId, Pid
+
+__all__ = ["Driver", "Wires"]
+
+log = logging.getLogger("hubkit.hub")
+
+
+class Wires(Protocol):
+    """What a hub needs of its node."""
+
+    environment: Environment
+    liveness: Liveness
+
+    def sync(self, peer: NodeId, hub: str, message: list[Any]) -> None:
+        """Send a sync message of a hub to a linked node, soon."""
+
+    def refuse(self, peer: NodeId, reason: str) -> None:
+        """Close the link to a node that sends what must not be believed."""
+
+
+class Watch:
+    """The view of one who waits: which of its children have changed since it looked last.
+
+    Registered once for all its children (`Driver.watching`), so that waiting for ten thousand of them costs what changes.
+    """
+
+    __slots__ = ("_event", "_touched", "ids", "other")
+
+    def __init__(self, ids: frozenset[str], *, other: bool) -> None:
+        self.ids, self.other = ids, other
+        self._touched: set[str] = set()
+        self._event = trio.Event()
+
+    def touch(self, child: str | None = None) -> None:
+        """Note a change, and wake whoever waits."""
+        if child is not None:
+            self._touched.add(child)
+        self._event.set()
+
+    async def next(self) -> list[str]:
+        """Wait for a change; the children it concerns, sorted (none: acknowledgements or membership)."""
+        await self._event.wait()
+        self._event = trio.Event()
+        touched, self._touched = sorted(self._touched), set()
+        return touched
+
+
+class Driver:
+    """One hub on one node: a core, its household, and those who wait."""
+
+    def __init__(
+        self,
+        hub_id: str,
+        node: NodeId,
+        wires: Wires,
+        *,
+        strategies: Strategies,
+        bulletin: Bulletin,
+        address: str | None,
+        actors: Callable[[], tuple[str, ...]],
+        seeds: bool,
+    ) -> None:
+        self.hub_id, self.node, self._wires, self.bulletin = hub_id, node, wires, bulletin
+        self._actors, self._advertised = actors, actors()
+        self.core = Core(
+            node,
+            hub=hub_id,
+            liveness=wires.liveness,
+            now=wires.environment.now(),
+            wall_offset=wires.environment.wall() - wires.environment.now(),
+            address=address,
+            actors=self._advertised,
+            strategies=strategies,
+            seeds=seeds,
+        )
+        self.household: Household | None = None
+        self.pids: dict[str, tuple[Pid, ...]] = {}
+        self.failures: dict[str, tuple[int, BaseException]] = {}
+        self.closed = False
+        self.dead_letters = 0
+        self.syncs_sent = self.syncs_received = self.moves = self.conflicts = 0
+        self._nursery: trio.Nursery | None = None
+        self._reports: list[Callable[[float], None]] = []
+        self._watches: dict[str, set[Watch]] = {}
+        self._others: set[Watch] = set()
+        self._seen: tuple[frozenset[NodeId], frozenset[NodeId]] = (frozenset(), frozenset())
+        self._parked: trio.lowlevel.Task | None = None
+        self._due = True
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._wires.environment.now()
+
+    # -- what comes in ------------------------------------------------------------------------------------------------
+
+    def link_up(self, peer: NodeId) -> None:
+        """A link to a node is ready."""
+        self.core.link_up(peer, self.now())
+        self.wake()
+
+    def link_down(self, peer: NodeId) -> None:
+        """The link to a node is gone."""
+        self.core.link_down(peer, self.now())
+        self.wake()
+
+    def receive(self, peer: NodeId, message: list[Any]) -> None:
+        """A sync message has arrived. Raises `ProtocolViolation` when it makes no sense."""
+        sync = from_wire(message)
+        self.syncs_received += 1
+        self.core.receive(peer, sync, self.now())
+        self.wake()
+
+    def beat(self) -> None:
+        """One beat has passed."""
+        now, names = self.now(), self._actors()
+        if names != self._advertised:
+            self._advertised = names
+            self.core.set_actors(names, now)
+        self.core.tick(now)
+        self.wake()
+
+    def touch(self) -> None:
+        """Liveness has changed, or time has passed for those that wait for it."""
+        self.core.touch(self.now())
+        self.wake()
+
+    def write_wants(self, changes: Mapping[str, Want | None]) -> dict[str, Stamp]:
+        """Write wishes into the map."""
+        stamps = self.core.write_wants(changes, self.now())
+        self.wake()
+        return stamps
+
+    def do(self, action: Callable[[float], object]) -> None:
+        """Feed the core with any other input."""
+        action(self.now())
+        self.wake()
+
+    def seeds_exhausted(self) -> None:
+        """None of the nodes to be joined is there."""
+        self.do(self.core.seeds_exhausted)
+
+    def moved_to(self, address: str | None) -> None:
+        """The node has a new address."""
+        self.do(lambda now: self.core.set_address(address, now))
+
+    @property
+    def deadline(self) -> float | None:
+        """When the core wants to look again although nothing has come in."""
+        return self.core.deadline
+
+    # -- what the household reports: taken note of, and fed to the core in one go ---------------------------------------
+
+    def started(self, child: str, term: int, serial: int) -> None:
+        """The child runs here."""
+        self.failures.pop(child, None)
+        self._note(lambda now: self.core.started(child, term, serial, now))
+
+    def failed(self, child: str, term: int, error: BaseException) -> None:
+        """The child is parked here."""
+        self.failures[child] = (term, error)
+        self._note(lambda now: self.core.failed(child, term, failure_text(error), now))
+
+    def stopped(self, child: str) -> None:
+        """The child has stopped here."""
+        self.failures.pop(child, None)
+        self._note(lambda now: self.core.stopped(child, now))
+
+    def ended(self, child: str, term: int) -> None:
+        """The child has ended for good."""
+        self._note(lambda now: self.core.ended(child, term, now))
+
+    def _note(self, report: Callable[[float], None]) -> None:
+        self._reports.append(report)
+        self.wake()
+
+    # -- the pump -----------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Let the pump run, soon."""
+        self._due = True
+        if self._parked is not None:
+            trio.lowlevel.reschedule(self._parked)
+            self._parked = None
+
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Perform what the core decides, until cancelled."""
+        self._nursery = nursery
+        while True:
+            while self._due:
+                self.pump()
+                await trio.lowlevel.checkpoint()
+            self._parked = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _: Any) -> trio.lowlevel.Abort:
+        self._parked = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def pump(self) -> None:
+        """Feed all reports, perform all effects, wake all who wait for what has changed."""
+        self._due = False
+        now = self.now()
+        reports, self._reports = self._reports, []
+        for report in reports:
+            report(now)
+        for effect in self.core.take():
+            self._perform(effect)
+        self._wake_watchers()
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Send(peer, sync):
+                self.syncs_sent += 1
+                self._wires.sync(peer, self.hub_id, to_wire(sync))
+            case Start(child, want, term, reason):
+                assert self.household is not None
+                assert self._nursery is not None
+                self.household.start(self._nursery, child, want, term, reason)
+            case Stop(child, reason):
+                assert self.household is not None
+                self.household.stop(child, reason)
+            case Refuse(peer, reason):
+                self._wires.refuse(peer, reason)
+            case Publish(event):
+                self.publish(event)
+
+    def publish(self, event: Event) -> None:
+        """Tell those who want to know."""
+        if isinstance(event, DeadLetter):
+            self.dead_letters += 1
+        elif isinstance(event, ChildMoved):
+            self.moves += 1
+        elif isinstance(event, ConflictResolved):
+            self.conflicts += 1
+        self.bulletin.publish(event)
+
+    # -- who waits ----------------------------------------------------------------------------------------------------
+
+    def _wake_watchers(self) -> None:
+        core = self.core
+        if (core.alive, core.ready) != self._seen:  # who waits for a node must look at all its children again
+            self._seen = (core.alive, core.ready)
+            for child, watches in self._watches.items():
+                for watch in watches:
+                    watch.touch(child)
+        for child in core.changed:
+            pids = core.pids(child)
+            if pids:
+                self.pids[child] = pids
+            else:
+                self.pids.pop(child, None)
+            for watch in self._watches.get(child, ()):
+                watch.touch(child)
+        core.changed.clear()
+        for watch in self._others:
+            watch.touch()
+
+    def notice(self) -> None:
+        """Let those who wait look again."""
+        for watch in self._others:
+            watch.touch()
+
+    def members(self) -> Collection[NodeId]:
+        """All nodes of the hub that are known, alive or not."""
+        return self.core.nodes.keys()
+
+    def address_of(self, peer: NodeId) -> str | None:
+        """The address of another member, as this hub knows it."""
+        row = self.core.nodes.get(peer)
+        return None if row is None else row.address
+
+    def status(self) -> Mapping[str, Any]:
+        """What an operator sees of the hub, in plain values."""
+        core = self.core
+        running = Counter(
+            node for child in core.wants for node, run in core.runs.get(child, {}).items() if run.phase == "running"
+        )
+        return {
+            "hub": self.hub_id,
+            "settled": core.is_settled,
+            "partitioned": core.partitioned,
+            "children": len(core.wants),
+            "running": len(self.pids),
+            "here": 0 if self.household is None else self.household.running(),
+            "nodes": [
+                {
+                    "node": row.name,
+                    "state": row.state if node in core.alive else "silent",
+                    "address": row.address,
+                    "children": running[node],
+                }
+                for node, row in sorted(core.nodes.items())
+            ],
+        }
+
+    def listing(self) -> list[Mapping[str, Any]]:
+        """What an operator sees of the hub's children, in plain values."""
+        core = self.core
+        rows: list[Mapping[str, Any]] = []
+        for child, want in sorted(core.wants.items()):
+            pids = self.pids.get(child, ())
+            runs = [
+                run for node, run in core.runs.get(child, {}).items() if node in core.alive and run.role == "active"
+            ]
+            state = "running" if pids else "parked" if any(r.phase == "failed" for r in runs) else "starting"
+            rows.append(
+                {
+                    "child": child,
+                    "actor": want.start,
+                    "state": state,
+                    "nodes": [pid.node for pid in pids],
+                    "pids": [str(pid) for pid in pids],
+                    "term": max((run.term for run in runs), default=0),
+                    "tag": want.tag,
+                    "error": next((run.error for run in runs if run.error), None),
+                }
+            )
+        return rows
+
+    def wanted(self, child: str) -> bool:
+        """Whether a child of this id is wanted, as this node knows."""
+        return child in self.core.wants
+
+    def running(self, child: str) -> Pid | None:
+        """The pid of a child, if it runs: a local read."""
+        pids = self.pids.get(child)
+        return pids[0] if pids else None
+
+    async def locate(self, child: str, after: Pid | None) -> Pid:
+        """Wait until a child that is wanted runs somewhere (else than at ``after``, which has ended).
+
+        Raises `NoSuchActor` when it is not wanted, or parked; `HubClosed`.
+        """
+        with self.watching([child]) as watch:
+            while True:
+                if self.closed:
+                    msg = f"hub {self.hub_id!r} is closed on this node"
+                    raise HubClosed(msg)
+                if child not in self.core.wants:
+                    msg = f"hub {self.hub_id!r} has no child {child!r}"
+                    raise NoSuchActor(msg)
+                pid = self.running(child)
+                if pid is not None and pid != after:
+                    return pid
+                for node, run in sorted(self.core.runs.get(child, {}).items()):
+                    if run.role == "active" and run.phase == "failed" and node in self.core.alive:
+                        msg = f"child {child!r} of hub {self.hub_id!r} is parked after it failed: {run.error}"
+                        raise NoSuchActor(msg)
+                await watch.next()
+
+    @contextmanager
+    def watching(self, ids: Iterable[str] = (), *, other: bool = False) -> Iterator[Watch]:
+        """Watch these children while the block is open; with ``other``, everything else that comes in, too."""
+        watch = Watch(frozenset(ids), other=other)
+        for child in watch.ids:
+            self._watches.setdefault(child, set()).add(watch)
+        if other:
+            self._others.add(watch)
+        try:
+            yield watch
+        finally:
+            self._others.discard(watch)
+            for child in watch.ids:
+                watches = self._watches[child]
+                watches.discard(watch)
+                if not watches:
+                    del self._watches[child]
+
+    def close(self) -> None:
+        """Wake everybody: nothing more will come."""
+        self.closed = True
+        for watches in [*self._watches.values(), self._others]:
+            for watch in watches:
+                watch.touch()

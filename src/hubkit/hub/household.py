@@ -1,0 +1,266 @@
+"""The children that run on this node: one task each, which starts, restarts, parks and stops it.
+
+Law of this room: a child's trouble stays its own. Each child has its own restart history; one that passes the limit, or
+cannot be started, is *parked*: its siblings keep their tasks, their state and their pids, and it is tried again with
+backoff until it is no longer wanted here. Supervision restarts instances; whether a child belongs here is not decided in
+this room but told to it (`start`, `stop`).
+
+The keeper of a child is the task its actor runs in: a running child costs one task, and stopping one in bounded time is
+a deadline on the cancel scope around it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import trio
+
+from hubkit.actors.cell import Cell
+from hubkit.actors.messages import Exit
+from hubkit.actors.system import System
+from hubkit.cluster.rows import Want
+from hubkit.environment import Environment
+from hubkit.errors import ConfigurationError
+from hubkit.events import ChildFailed, ChildRestarted, ChildStarted, ChildStarting, ChildStopped, Event
+from hubkit.hub.wants import Wish, WishReader, check_spec
+from hubkit.names import error_name, error_text
+from hubkit.pids import Pid
+from hubkit.specs import Backoff, ChildSpec, Restart
+from hubkit.supervision.restarts import History, Limits, Verdict, decide, restart_delay
+
+__all__ = ["Household", "Keeper", "Prepare", "Reports", "failure_text"]
+
+log = logging.getLogger("hubkit.hub")
+
+PARKED = Backoff(first=0.5, factor=2.0, max=60.0, jitter=0.2)
+
+Prepare = Callable[[ChildSpec, Any], Any]
+
+
+def failure_text(error: BaseException) -> str:
+    """An exception in one bounded line, as other nodes will read it."""
+    return f"{error_name(error)}: {error_text(error)[:1000]}"
+
+
+class Reports(Protocol):
+    """Whom the household tells what has happened. All plain calls that only take note."""
+
+    def started(self, child: str, term: int, serial: int) -> None:
+        """The child runs."""
+
+    def failed(self, child: str, term: int, error: BaseException) -> None:
+        """It could not be started, or crashed too often."""
+
+    def stopped(self, child: str) -> None:
+        """It has stopped, as it was told to."""
+
+    def ended(self, child: str, term: int) -> None:
+        """It ended on its own account and is not to be restarted."""
+
+
+class _Started:
+    """What a cell calls when its actor has started, in the place of a `trio.TaskStatus`."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+
+    def started(self, value: object = None) -> None:
+        self._call()
+
+
+@dataclass(slots=True, eq=False)
+class Keeper:
+    """One child on this node."""
+
+    child: str
+    want: Want
+    term: int
+    reason: str
+    cell: Cell | None = None
+    running: bool = False
+    stopping: str | None = None
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    unpark: trio.Event = field(default_factory=trio.Event)
+    gone: trio.Event = field(default_factory=trio.Event)
+    parked_times: int = 0
+    last_pid: Pid | None = None
+    crash: BaseException | None = None
+    shutdown: float = 5.0
+    restarts: int = 0
+
+
+class Household:
+    """All children of one hub that run on this node."""
+
+    def __init__(
+        self,
+        *,
+        hub_id: str,
+        hub: Any,
+        system: System,
+        reader: WishReader,
+        reports: Reports,
+        publish: Callable[[Event], None],
+        environment: Environment,
+        limits: Limits,
+        prepare: Prepare | None,
+    ) -> None:
+        self._hub_id, self._hub, self._system, self.reader = hub_id, hub, system, reader
+        self._reports, self._publish, self._environment = reports, publish, environment
+        self._limits, self._prepare = limits, prepare
+        self.keepers: dict[str, Keeper] = {}
+        self.starts = self.restarts = self.stops = 0
+
+    def start(self, nursery: trio.Nursery, child: str, want: Want, term: int, reason: str) -> None:
+        """Begin to keep a child."""
+        assert child not in self.keepers, f"{child} is kept already"
+        keeper = self.keepers[child] = Keeper(child, want, term, reason)
+        nursery.start_soon(self._keep, keeper)
+
+    def stop(self, child: str, reason: str, grace: float = math.inf) -> None:
+        """Begin to stop a child: at once while it starts or is parked, else as its spec's ``shutdown`` allows."""
+        keeper = self.keepers.get(child)
+        if keeper is None:
+            return
+        allowed = min(keeper.shutdown, grace)
+        first, keeper.stopping = keeper.stopping is None, keeper.stopping or reason
+        keeper.unpark.set()
+        cell = keeper.cell
+        if cell is None:
+            keeper.scope.cancel()
+        elif allowed <= 0 or not keeper.running:
+            cell.cancel()
+        else:
+            cell.scope.deadline = min(cell.scope.deadline, trio.current_time() + allowed)
+            if first:
+                cell.request_stop(reason)
+
+    def running(self) -> int:
+        """How many children really run here, whatever the map says."""
+        return sum(keeper.running for keeper in self.keepers.values())
+
+    # -- the life of one child ----------------------------------------------------------------------------------------
+
+    async def _keep(self, keeper: Keeper) -> None:
+        over = False
+        try:
+            over = await self._live(keeper)
+        finally:
+            self.keepers.pop(keeper.child, None)
+            keeper.gone.set()
+            if over and keeper.stopping is None:
+                self._reports.ended(keeper.child, keeper.term)
+            else:
+                self._reports.stopped(keeper.child)
+
+    async def _live(self, keeper: Keeper) -> bool:
+        """Run the child until it is told to stop (`False`) or has ended for good (`True`)."""
+        history: History = ()
+        reason = keeper.reason
+        while keeper.stopping is None:
+            wish, exit = await self._incarnation(keeper, reason)
+            if keeper.stopping is not None:
+                break
+            # A child that has never run is parked at once: whoever asked for it is told, and decides.
+            restart: Restart = "permanent" if wish is None or exit is None else wish.spec.restart
+            normal = exit is not None and exit.is_normal
+            verdict, history = decide(restart, normal, history, self._environment.now(), self._limits)
+            if verdict in (Verdict.KEEP, Verdict.FORGET):
+                return True
+            reason = "restart"
+            if verdict is Verdict.GIVE_UP or keeper.last_pid is None:
+                await self._park(keeper, keeper.crash or RuntimeError("it ended too often, each time without an error"))
+                history = ()
+                continue
+            self.restarts += 1
+            keeper.restarts += 1
+            await self._back_off(keeper, wish, len(history))
+        return False
+
+    async def _incarnation(self, keeper: Keeper, reason: str) -> tuple[Wish | None, Exit | None]:
+        """Run one instance to its end. No `Exit` means that it did not start; ``keeper.crash`` says why."""
+        self._publish(ChildStarting(keeper.child, reason, hub=self._hub_id))
+        wish, exit, keeper.running = None, None, False
+        try:
+            with keeper.scope:
+                wish = await self._wish(keeper)
+                spec, keeper.shutdown = wish.spec, wish.spec.shutdown
+                keeper.cell = cell = self._system.spawn(
+                    spec.start,
+                    spec.args,
+                    dict(spec.kwargs),
+                    mailbox=spec.mailbox,
+                    shutdown=spec.shutdown,
+                    restarts=keeper.restarts,
+                    child_id=keeper.child,
+                    hub=self._hub,
+                    hub_name=self._hub_id,
+                    metadata=wish.metadata,
+                    term=keeper.term,
+                    start_reason=reason,
+                )
+                exit = await cell.run(task_status=_Started(lambda: self._on_started(keeper, cell, reason)))
+        except Exception as error:
+            keeper.crash = error
+        self._on_ended(keeper, exit)
+        keeper.scope = trio.CancelScope()
+        return wish, exit
+
+    async def _wish(self, keeper: Keeper) -> Wish:
+        wish = self.reader.open(keeper.child, keeper.want)
+        if self._prepare is None:
+            return wish
+        answer = self._prepare(wish.spec, wish.metadata)
+        if isinstance(answer, Awaitable):
+            answer = await answer
+        match answer:
+            case (ChildSpec() as spec, metadata) if spec.id == keeper.child:
+                return Wish(check_spec(spec), metadata, wish.tag)
+        msg = f"prepare must return the pair (spec, metadata) of child {keeper.child!r}, its id unchanged; not {answer!r:.80}"
+        raise ConfigurationError(msg)
+
+    def _on_started(self, keeper: Keeper, cell: Cell, reason: str) -> None:
+        keeper.running = True
+        self.starts += 1
+        if reason == "restart" and keeper.last_pid is not None:
+            restarted = ChildRestarted(keeper.child, keeper.last_pid, cell.pid, keeper.crash, hub=self._hub_id)
+            self._publish(restarted)
+        self._publish(ChildStarted(keeper.child, cell.pid, reason, hub=self._hub_id))
+        keeper.last_pid = cell.pid
+        self._reports.started(keeper.child, keeper.term, cell.pid.serial)
+        if keeper.stopping is not None:  # told to stop in the very moment of its start
+            cell.request_stop(keeper.stopping)
+            self.stop(keeper.child, keeper.stopping)
+
+    def _on_ended(self, keeper: Keeper, exit: Exit | None) -> None:
+        cell, keeper.cell, was = keeper.cell, None, keeper.running
+        keeper.running = False
+        if exit is not None:
+            keeper.crash = exit.error
+        if cell is not None and was:
+            self.stops += 1
+            why = keeper.stopping or (exit.reason if exit is not None else "killed")
+            self._publish(ChildStopped(keeper.child, cell.pid, why, hub=self._hub_id))
+
+    async def _back_off(self, keeper: Keeper, wish: Wish | None, attempt: int) -> None:
+        backoff = None if wish is None else wish.spec.backoff
+        if backoff is None:
+            await trio.lowlevel.checkpoint()
+            return
+        with trio.move_on_after(restart_delay(backoff, attempt, self._environment.random.random())):
+            await keeper.unpark.wait()
+
+    async def _park(self, keeper: Keeper, error: BaseException) -> None:
+        keeper.parked_times += 1
+        delay = PARKED.delay(keeper.parked_times, self._environment.random.random())
+        log.error("hub %s: child %s is parked for %.1f s: %s", self._hub_id, keeper.child, delay, failure_text(error))
+        self._publish(ChildFailed(keeper.child, failure_text(error), delay, hub=self._hub_id))
+        self._reports.failed(keeper.child, keeper.term, error)
+        with trio.move_on_after(delay):
+            await keeper.unpark.wait()

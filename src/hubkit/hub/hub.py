@@ -1,0 +1,450 @@
+"""`Hub`: named children, spread over the nodes of a mesh, kept alive and found from anywhere.
+
+Law of this room: it is a face. It checks what users pass, and asks the rooms behind it: `driver` (the core and its
+effects), `wishes` (starting and stopping), `household` (what runs here), `bulletin` (events). Reads are local and never
+wait; whatever waits can be cancelled, and leaves the map a consistent wish.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+import trio
+
+from hubkit.actors.ref import Ref
+from hubkit.cluster.policy import (
+    Distribution,
+    Migration,
+    PartitionTolerance,
+    Redundancy,
+    Strategies,
+    Synchronization,
+)
+from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor, StartFailed
+from hubkit.events import ChildFailed, Event, HubStopping
+from hubkit.hub.bulletin import Bulletin, EventStream, Hook
+from hubkit.hub.driver import Driver
+from hubkit.hub.future import Future
+from hubkit.hub.household import Household, Prepare, failure_text
+from hubkit.hub.leaving import drain, stop_now
+from hubkit.hub.reads import Reads
+from hubkit.hub.results import StartResult, StopResult
+from hubkit.hub.views import actor_table, check_strategies
+from hubkit.hub.wants import Wish, WishReader, check_specs, close_wish
+from hubkit.hub.wishes import check_open, start_wants, stop_wants, until_live
+from hubkit.net.transport import Transport
+from hubkit.net.websocket import TLS
+from hubkit.node.blocks import bare_nursery
+from hubkit.node.node import Node
+from hubkit.node.options import Discovery
+from hubkit.pids import name_of
+from hubkit.specs import ChildSpec, check_count, check_id, check_seconds
+from hubkit.strategies import ColdSwap, ConsistentHashing, Divergence, PubSub, Singularity
+from hubkit.supervision.restarts import Limits
+
+__all__ = ["Hub"]
+
+log = logging.getLogger("hubkit.hub")
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+HookSpec = tuple[type[Event], Callable[[Any], Any]] | tuple[type[Event], Callable[[Any], Any], int]
+
+
+class Hub(Reads):
+    """Named children over many processes. Use it as an async context manager::
+
+        async with hubkit.Hub("shop", listen="ws://127.0.0.1:4040", join=["ws://127.0.0.1:4041"]) as hub:
+            counter = await hub.start_child(hubkit.child("counter", Counter))
+            await counter.call(Counter.add, 2)
+
+    ``hub_id`` names the hub: nodes with a hub of the same id form it together. ``node`` puts it on an open `Node`
+    (several hubs can share one); without it the hub opens a node of its own, and takes that node's arguments:
+    ``listen``, ``advertise``, ``join``, ``name``, ``secret``, ``tls``, ``transport`` (see `Node`).
+
+    ``children``: specs that are started when the hub opens, if no child of that id is wanted yet.
+    ``actors``: the actors that may run on this node; by default all that this process has defined.
+    ``hooks``: ``(EventType, handler)`` or ``(EventType, handler, priority)``, as for `on`.
+    ``distribution, redundancy, migration, synchronization, partition_tolerance``: see `hubkit.strategies`.
+    ``max_restarts, max_seconds``: the restart limit *of each child*; one that passes it is parked (`ChildFailed`).
+    ``drain_timeout``: seconds that a normal exit may take to hand the children over.
+    ``cancel_grace``: seconds that each child has to stop when the block is left by an exception or cancellation.
+    ``prepare``: called as ``prepare(spec, metadata)`` on the node that is about to start a child; returns the pair that
+    is to be used. It may be async.
+
+    Entering raises `ConfigurationError`, `HandshakeRefused` (a node to join refuses this one for good), or `OSError` (the
+    port is taken). The block's own exceptions leave it as they are.
+    """
+
+    def __init__(
+        self,
+        hub_id: str,
+        *,
+        node: Node | None = None,
+        children: Iterable[ChildSpec] = (),
+        actors: Iterable[Any] | None = None,
+        hooks: Iterable[HookSpec] = (),
+        distribution: Distribution = ConsistentHashing(),
+        redundancy: Redundancy = Singularity(),
+        migration: Migration = ColdSwap(),
+        synchronization: Synchronization = PubSub(),
+        partition_tolerance: PartitionTolerance = Divergence(),
+        max_restarts: int = 100,
+        max_seconds: float = 4.0,
+        drain_timeout: float = 60.0,
+        cancel_grace: float = 5.0,
+        prepare: Prepare | None = None,
+        listen: str | None = None,
+        advertise: str | None = None,
+        join: Iterable[str] | Discovery = (),
+        name: str | None = None,
+        secret: str | bytes | Sequence[str | bytes] | None = None,
+        tls: TLS | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self._id = check_id(hub_id, "hub_id")
+        if node is not None and not isinstance(node, Node):
+            msg = f"node must be an open hubkit.Node, not {node!r:.80}"
+            raise ConfigurationError(msg)
+        self._own_node: Node | None = None
+        if node is None:
+            self._own_node = Node(
+                listen=listen, advertise=advertise, join=join, name=name, secret=secret, tls=tls, transport=transport
+            )
+        elif any(
+            value is not None and value != () for value in (listen, advertise, join, name, secret, tls, transport)
+        ):
+            msg = "listen, advertise, join, name, secret, tls and transport belong to the Node, since node= is given"
+            raise ConfigurationError(msg)
+        self._node = self._own_node or node
+        self._declared = check_specs(children)
+        self._actors = actor_table(actors)
+        self._limits = Limits(max_restarts, max_seconds)
+        self._drain_timeout = check_seconds(drain_timeout, "drain_timeout", infinite=True)
+        self._cancel_grace = check_seconds(cancel_grace, "cancel_grace")
+        if prepare is not None and not callable(prepare):
+            msg = f"prepare must be a function of (spec, metadata), not {prepare!r:.80}"
+            raise ConfigurationError(msg)
+        self._prepare = prepare
+        self._strategies = check_strategies(
+            Strategies(distribution, redundancy, migration, synchronization, partition_tolerance)
+        )
+        self._bulletin = Bulletin(hub_id)
+        for hook in hooks:
+            if not isinstance(hook, tuple) or len(hook) not in (2, 3):
+                msg = f"each of hooks must be (EventType, handler) or (EventType, handler, priority), not {hook!r:.80}"
+                raise ConfigurationError(msg)
+            self._bulletin.on(*hook)
+        self._driver_: Driver | None = None
+        self._household_: Household | None = None
+        self._nursery: trio.Nursery | None = None
+        self._context: AbstractAsyncContextManager[Hub] | None = None
+        self._draining = False
+
+    # -- the block ------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._context is not None:
+            msg = f"hub {self._id!r} has been opened already: make a new Hub for another block"
+            raise HubClosed(msg)
+        self._context = self._open()
+        await self._context.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        assert self._context is not None
+        return await self._context.__aexit__(kind, error, traceback)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[Hub]:
+        if self._own_node is None:
+            async with self._running():
+                yield self
+            return
+        async with self._own_node, self._running():
+            yield self
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        node = self._node
+        assert node is not None
+        async with bare_nursery() as nursery:
+            driver = self._assemble(node, nursery)
+            try:
+                nursery.start_soon(self._bulletin.run)
+                nursery.start_soon(driver.run, nursery)
+                node._attach(driver)
+                await until_live(driver, node._check_welcome)
+                self._declare()
+                yield
+                await self.drain()
+            except BaseException:
+                with trio.CancelScope(shield=True):
+                    await stop_now(driver, self._cancel_grace)
+                raise
+            finally:
+                driver.close()
+                with trio.CancelScope(shield=True):
+                    await self._bulletin.flush(1.0)
+                self._bulletin.close()
+                node._detach(driver)
+                nursery.cancel_scope.cancel()
+
+    def _assemble(self, node: Node, nursery: trio.Nursery) -> Driver:
+        node._check_free(self._id)
+        self._nursery = nursery
+        self._driver_ = driver = Driver(
+            self._id,
+            node._id,
+            node,
+            strategies=self._strategies,
+            bulletin=self._bulletin,
+            address=node.url,
+            actors=self._actors,
+            seeds=node._has_seeds,
+        )
+        driver.household = self._household_ = Household(
+            hub_id=self._id,
+            hub=self,
+            system=node._system,
+            reader=WishReader(node._payloads),
+            reports=driver,
+            publish=self._bulletin.publish,
+            environment=node.environment,
+            limits=self._limits,
+            prepare=self._prepare,
+        )
+        return driver
+
+    def _declare(self) -> None:
+        missing = [spec for spec in self._declared if spec.id not in self._driver.core.wants]
+        if missing:
+            self._driver.write_wants({spec.id: close_wish(Wish(spec), self._payloads) for spec in missing})
+
+    @property
+    def _payloads(self) -> Any:
+        assert self._node is not None
+        return self._node._payloads
+
+    # -- starting and stopping ----------------------------------------------------------------------------------------------
+
+    async def start_child(
+        self,
+        spec: ChildSpec,
+        *,
+        metadata: Any = None,
+        tag: str | None = None,
+        nodes: Sequence[str] | None = None,
+        check_existing: bool = True,
+    ) -> Ref[Any]:
+        """Start one child somewhere in the hub, and return a `Ref` that follows it.
+
+        Returns when it runs and ``min(3, members)`` nodes hold the wish. With ``check_existing=False`` a child that is
+        there already is adopted as it is. Cancelled, it leaves the child wanted.
+
+        Raises `StartFailed` (the reason is its ``__cause__``; the child is withdrawn), `AlreadyStarted`, `NoQuorum`,
+        `NotSerializable`, `ConfigurationError`, `HubClosed`.
+        """
+        result = await self.start_children(
+            [spec], metadata=metadata, tag=tag, nodes=nodes, check_existing=check_existing
+        )
+        for error in result.errors.values():
+            raise error
+        return self.ref(spec.id)
+
+    async def start_children(
+        self,
+        specs: Iterable[ChildSpec],
+        *,
+        metadata: Any = None,
+        child_metadata: Mapping[str, Any] | None = None,
+        tag: str | None = None,
+        nodes: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
+        check_existing: bool = True,
+        on_failure: Literal["continue", "rollback"] = "continue",
+    ) -> StartResult:
+        """Start many children, and return what became of each.
+
+        ``metadata`` is common to all, ``child_metadata`` maps ids to the metadata of single ones (it wins). ``on_failure``:
+        ``"continue"`` keeps what has started, ``"rollback"`` stops it again if any child failed. Failed ones are withdrawn.
+
+        Never raises for one child; raises `NoQuorum`, `NotSerializable`, `ConfigurationError`, `HubClosed`.
+        """
+        driver = self._driver
+        wants = self._close(specs, metadata, child_metadata, tag, nodes)
+        if on_failure not in ("continue", "rollback"):
+            msg = f"on_failure must be 'continue' or 'rollback', not {on_failure!r}"
+            raise ConfigurationError(msg)
+        return await start_wants(driver, wants, check_existing=bool(check_existing), rollback=on_failure == "rollback")
+
+    def _close(
+        self,
+        specs: Iterable[ChildSpec],
+        metadata: Any,
+        child_metadata: Mapping[str, Any] | None,
+        tag: str | None,
+        nodes: object,
+    ) -> dict[str, Any]:
+        found = check_specs(specs)
+        if nodes is not None:
+            msg = "nodes= names the nodes of each child for the Guided distribution, and this hub has another one"
+            raise ConfigurationError(msg)
+        own = dict(child_metadata or {})
+        unknown = sorted(own.keys() - {spec.id for spec in found}, key=repr)
+        if unknown:
+            msg = f"child_metadata names {unknown[0]!r}, which is not among the specs"
+            raise ConfigurationError(msg)
+        return {spec.id: close_wish(Wish(spec, own.get(spec.id, metadata), tag), self._payloads) for spec in found}
+
+    async def stop_child(self, id: str) -> StopResult:
+        """Stop a child wherever it runs, and forget it. Raises `NoSuchActor` for an unknown id, at once."""
+        result = await self.stop_children([id])
+        for error in result.errors.values():
+            raise error
+        return result
+
+    async def stop_children(self, ids: Iterable[str]) -> StopResult:
+        """Stop many children; unknown ids are in the result's ``errors``. Raises `NoQuorum`, `HubClosed`."""
+        return await stop_wants(self._driver, self._check_ids(ids))
+
+    @staticmethod
+    def _check_ids(ids: Iterable[str]) -> list[str]:
+        if isinstance(ids, str):
+            msg = f"ids must be an iterable of child ids; for the one child {ids!r} use stop_child, or [{ids!r}]"
+            raise ConfigurationError(msg)
+        return list(dict.fromkeys(check_id(id) for id in ids))
+
+    def start_children_soon(
+        self,
+        specs: Iterable[ChildSpec],
+        *,
+        metadata: Any = None,
+        child_metadata: Mapping[str, Any] | None = None,
+        tag: str | None = None,
+        nodes: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
+        check_existing: bool = True,
+        on_failure: Literal["continue", "rollback"] = "continue",
+    ) -> Future[StartResult]:
+        """Begin to start many children, and return at once. Wrong arguments raise here; the rest is in the `Future`."""
+        driver = self._driver
+        wants = self._close(specs, metadata, child_metadata, tag, nodes)
+        if on_failure not in ("continue", "rollback"):
+            msg = f"on_failure must be 'continue' or 'rollback', not {on_failure!r}"
+            raise ConfigurationError(msg)
+        rollback = on_failure == "rollback"
+        return self._soon(lambda: start_wants(driver, wants, check_existing=bool(check_existing), rollback=rollback))
+
+    def stop_children_soon(self, ids: Iterable[str]) -> Future[StopResult]:
+        """Begin to stop many children, and return at once."""
+        driver, checked = self._driver, self._check_ids(ids)
+        return self._soon(lambda: stop_wants(driver, checked))
+
+    def _soon(self, work: Callable[[], Awaitable[T]]) -> Future[T]:
+        future: Future[T] = Future()
+        assert self._nursery is not None
+        self._nursery.start_soon(self._work, future, work)
+        return future
+
+    async def _work(self, future: Future[T], work: Callable[[], Awaitable[T]]) -> None:
+        try:
+            result = await work()
+        except Exception as error:
+            if not future._finish(None, error):
+                self._unobserved({"*": error})
+        except BaseException:
+            future._finish(None, HubClosed(f"hub {self._id!r} ended before the work was done"))
+            raise
+        else:
+            if not future._finish(result):
+                self._unobserved(getattr(result, "errors", {}))
+
+    def _unobserved(self, errors: Mapping[str, Exception]) -> None:
+        """Nobody waits for this failure (yet): it must not vanish."""
+        for child, error in errors.items():
+            log.error("hub %s: in the background, child %s: %s", self._id, child, error)
+            self._bulletin.publish(ChildFailed(child, failure_text(error), float("inf"), hub=self._id))
+
+    # -- by hand ------------------------------------------------------------------------------------------------------------
+
+    async def move(self, id: str, node: str) -> None:
+        """Move a child to a ready node, and wait until it runs there. It stays there as long as that node is ready.
+
+        Raises `NoSuchActor` (no such child), `ConfigurationError` (no such ready node, or it does not know the actor),
+        `StartFailed` (it did not start there and is parked).
+        """
+        driver = self._driver
+        want = driver.core.wants.get(check_id(id))
+        if want is None:
+            msg = f"hub {self._id!r} has no child {id!r}"
+            raise NoSuchActor(msg)
+        ready = {name_of(n): n for n in driver.core.ready}
+        if node not in ready:
+            msg = f"node must be one of {', '.join(sorted(ready))} (the ready nodes of hub {self._id!r}), not {node!r}"
+            raise ConfigurationError(msg)
+        if want.start not in driver.core.nodes[ready[node]].actors:
+            msg = f"node {node!r} does not know the actor {want.start!r} of child {id!r}"
+            raise ConfigurationError(msg)
+        with driver.watching([id]) as watch:
+            driver.do(lambda now: driver.core.pin(id, (node,), now))
+            while not any(pid.node == node for pid in driver.pids.get(id, ())):
+                run = driver.core.runs.get(id, {}).get(ready[node])
+                if run is not None and run.role == "active" and run.phase == "failed":
+                    msg = f"child {id!r} did not start on {node!r}: {run.error}"
+                    raise StartFailed(msg)
+                await watch.next()
+                check_open(driver)
+                if id not in driver.core.wants:
+                    msg = f"child {id!r} was stopped while it moved"
+                    raise NoSuchActor(msg)
+
+    def forget(self, name: str) -> None:
+        """Declare a silent node dead for good: nobody waits for it any more. `ConfigurationError` if it lives."""
+        driver = self._driver
+        driver.do(lambda now: driver.core.forget(check_id(name, "a node name"), now))
+
+    def resize(self, size: int) -> None:
+        """Set the quorum's size. Raises `ConfigurationError`: the partition strategy of this hub has no quorum."""
+        check_count(size, "size", least=1)
+        msg = f"{self._strategies.partition_tolerance!r} has no quorum whose size could be set"
+        raise ConfigurationError(msg)
+
+    # -- events -----------------------------------------------------------------------------------------------------------
+
+    def on(self, event_type: type[Event], handler: Callable[[Any], Any], priority: int = 0) -> Hook:
+        """Call ``handler(event)`` for every event of this type (`Event`: all), the highest priority first.
+
+        The handler may be async; each call has 5 s. What it raises is logged and harms nothing.
+        """
+        return self._bulletin.on(event_type, handler, priority)
+
+    def events(self, *types: type[Event]) -> AbstractAsyncContextManager[EventStream]:
+        """A bounded stream of events: ``async with hub.events(ChildStarted) as stream: async for event in stream``.
+
+        `EventsLost` marks a gap when it was read too slowly.
+        """
+        return self._bulletin.events(*types)
+
+    # -- leaving ------------------------------------------------------------------------------------------------------------
+
+    async def drain(self) -> None:
+        """Leave the hub: hand all children over, within ``drain_timeout``. The normal exit of the block does it, too."""
+        driver = self._driver_
+        if driver is None or driver.closed:
+            return
+        if not self._draining:
+            self._draining = True
+            self._bulletin.publish(HubStopping("drain", hub=self._id))
+        await drain(driver, self._drain_timeout, self._cancel_grace)
+
+    async def stop(self) -> None:
+        """`drain`, and close: whatever is asked of this hub afterwards raises `HubClosed`."""
+        await self.drain()
+        if self._driver_ is not None:
+            self._driver_.close()

@@ -1,0 +1,159 @@
+"""What a hub answers from this node's own knowledge: where children are, who is there, and why.
+
+Law of this room: a read is local, takes no time and changes nothing. It says what this node knows now; after an awaited
+start or stop returns, that includes what was started or stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeVar, overload
+
+import trio
+
+from hubkit.actors.actor import Actor
+from hubkit.actors.ref import Ref
+from hubkit.cluster.explain import Explanation
+from hubkit.cluster.policy import Strategies
+from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor
+from hubkit.hub.driver import Driver
+from hubkit.hub.household import Household
+from hubkit.hub.results import ChildInfo, HubStatistics, Move
+from hubkit.hub.views import explanation, plan, statistics
+from hubkit.hub.wishes import check_open
+from hubkit.node.node import Node
+from hubkit.pids import ChildKey, Pid, name_of
+from hubkit.specs import check_id
+
+__all__ = ["Reads"]
+
+A = TypeVar("A")
+
+
+class Reads:
+    """The reading half of `Hub`."""
+
+    _id: str
+    _node: Node | None
+    _driver_: Driver | None
+    _household_: Household | None
+    _strategies: Strategies
+
+    @property
+    def _driver(self) -> Driver:
+        if self._driver_ is None:
+            msg = f"hub {self._id!r} is not open: use it inside `async with hubkit.Hub(...) as hub`"
+            raise HubClosed(msg)
+        check_open(self._driver_)
+        return self._driver_
+
+    # -- who and where ----------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The hub's id."""
+        return self._id
+
+    @property
+    def node(self) -> Node:
+        """The node that this hub is on."""
+        assert self._node is not None
+        return self._node
+
+    def __repr__(self) -> str:
+        state = "new" if self._driver_ is None else "closed" if self._driver_.closed else f"on {self.node.name}"
+        return f"<hubkit.Hub {self._id!r} {state}>"
+
+    def nodes(self, include_local: bool = False) -> tuple[str, ...]:
+        """The names of the other living nodes of this hub, sorted; with ``include_local`` this one, too."""
+        core = self._driver.core
+        return tuple(sorted(name_of(n) for n in core.alive if n in core.nodes and (include_local or n != core.id)))
+
+    @property
+    def is_partitioned(self) -> bool:
+        """Whether a known node is out of sight, or the partition strategy keeps children from running here (reads go on)."""
+        return self._driver.core.partitioned
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether this node sees every child running (or parked) exactly where it belongs."""
+        return self._driver.core.is_settled
+
+    async def settled(self) -> None:
+        """Wait until `is_settled`."""
+        driver = self._driver
+        with driver.watching(other=True) as watch:
+            while not driver.core.is_settled:
+                await watch.next()
+                check_open(driver)
+        await trio.lowlevel.checkpoint()
+
+    # -- finding ----------------------------------------------------------------------------------------------------------
+
+    @overload
+    def ref(self, id: str) -> Ref[Any]: ...
+    @overload
+    def ref(self, id: str, actor: type[A]) -> Ref[A]: ...
+    def ref(self, id: str, actor: type[Any] | None = None) -> Ref[Any]:
+        """A `Ref` to a child, which follows it from node to node; ``actor`` only types it. `NoSuchActor` when absent."""
+        if check_id(id) not in self._driver.core.wants:
+            msg = f"hub {self._id!r} has no child {id!r}"
+            raise NoSuchActor(msg)
+        if actor is not None and not (isinstance(actor, type) and issubclass(actor, Actor)):
+            msg = f"the second argument of ref must be the Actor subclass of the child, not {actor!r:.80}"
+            raise ConfigurationError(msg)
+        return self.node._system.ref(ChildKey(self._id, id))
+
+    def pid(self, id: str) -> Pid | None:
+        """The pid of a running child as this node knows it, or `None`. A local read."""
+        driver = self._driver_
+        if driver is None or driver.closed:
+            driver = self._driver
+        pids = driver.pids.get(id)
+        return pids[0] if pids else None
+
+    def pids(self, id: str) -> tuple[Pid, ...]:
+        """All pids of a child (more than one: replicas, or a conflict that is being resolved)."""
+        return self._driver.pids.get(id, ())
+
+    def lookup(self, id: str) -> ChildInfo | None:
+        """What this node knows of a child, or `None` if no such child is wanted."""
+        want = self._driver.core.wants.get(id)
+        if want is None:
+            return None
+        assert self._household_ is not None
+        wish = self._household_.reader.open(id, want)
+        return ChildInfo(wish.spec, self._driver.pids.get(id, ()), wish.metadata, wish.tag)
+
+    def children(self, scope: Literal["global", "local"] = "global") -> Mapping[str, ChildInfo]:
+        """All children that are wanted, by id; ``"local"``: those with a pid on this node."""
+        if scope not in ("global", "local"):
+            msg = f"scope must be 'global' or 'local', not {scope!r}"
+            raise ConfigurationError(msg)
+        return self._select(
+            lambda id: scope == "global" or any(pid.node == self.node.name for pid in self._driver.pids.get(id, ()))
+        )
+
+    def tagged(self, tag: str) -> Mapping[str, ChildInfo]:
+        """All children of this tag, by id."""
+        wants = self._driver.core.wants
+        return self._select(lambda id: wants[id].tag == tag)
+
+    def _select(self, choose: Callable[[str], bool]) -> dict[str, ChildInfo]:
+        found = ((id, self.lookup(id)) for id in sorted(self._driver.core.wants) if choose(id))
+        return {id: info for id, info in found if info is not None}
+
+    # -- looking inside -----------------------------------------------------------------------------------------------------
+
+    def explain(self, id: str) -> Explanation:
+        """Why a child is where it is, as this node sees it. Raises `NoSuchActor` for an unknown id."""
+        return explanation(self._driver, check_id(id))
+
+    def plan(self, add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[Move]:
+        """What would move if the nodes ``add`` came and ``remove`` went; nothing is done."""
+        return plan(self._driver, tuple(add), tuple(remove), self._strategies.distribution)
+
+    def statistics(self) -> HubStatistics:
+        """A snapshot of counts and links."""
+        assert self._household_ is not None
+        return statistics(self._driver, self._household_, self.node)

@@ -1,0 +1,116 @@
+"""What a hub shows of itself: pure readings of the core, for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from hubkit.cluster.explain import Explanation
+from hubkit.cluster.policy import ChildView, Distribution, NodeView, Strategies
+from hubkit.errors import ConfigurationError, NoSuchActor
+from hubkit.hub.driver import Driver
+from hubkit.hub.household import Household
+from hubkit.hub.results import HubStatistics, Move
+from hubkit.names import actor_names, is_local_name
+from hubkit.pids import name_of
+
+__all__ = ["actor_table", "check_strategies", "explanation", "plan", "statistics"]
+
+
+def actor_table(actors: Iterable[Any] | None) -> Callable[[], tuple[str, ...]]:
+    """What this node advertises: the names of ``actors``, or (asked anew each time) all that the process has defined."""
+    if actors is None:
+        return actor_names
+    names = set()
+    for actor in actors:
+        name = getattr(actor, "__hubkit_actor__", None)
+        if name is None or is_local_name(name):
+            msg = f"each of actors must be an Actor subclass or @actor function at the top level of a module, not {actor!r:.80}"
+            raise ConfigurationError(msg)
+        names.add(name)
+    fixed = tuple(sorted(names))
+    return lambda: fixed
+
+
+def check_strategies(strategies: Strategies) -> Strategies:
+    """Return the strategies if each can do what its family must."""
+    for family, protocol in (
+        ("distribution", "place"),
+        ("redundancy", "copies"),
+        ("migration", "warm"),
+        ("synchronization", "targets"),
+        ("partition_tolerance", "allowed"),
+    ):
+        value = getattr(strategies, family)
+        if isinstance(value, type) or not hasattr(value, protocol):
+            msg = f"{family} must be a value with .{protocol} (see hubkit.strategies), not {value!r:.80}"
+            raise ConfigurationError(msg)
+    if strategies.redundancy.copies(2) != 1 or strategies.migration.warm:
+        msg = "this release keeps one copy of each child and moves it cold: use Singularity() and ColdSwap()"
+        raise ConfigurationError(msg)
+    return strategies
+
+
+def explanation(driver: Driver, child: str) -> Explanation:
+    """Why a child is where it is."""
+    if child not in driver.core.wants and child not in driver.core.runs:
+        msg = f"hub {driver.hub_id!r} has no child {child!r}"
+        raise NoSuchActor(msg)
+    return driver.core.why(child, driver.now())
+
+
+def plan(driver: Driver, add: tuple[str, ...], remove: tuple[str, ...], distribution: Distribution) -> list[Move]:
+    """What would change its place, by child id. Nodes that are added are taken to know every actor."""
+    core = driver.core
+    rows = [core.nodes[node] for node in core.ready]
+    known = {row.name for row in rows}
+    for name in remove:
+        if name not in known:
+            msg = f"remove names {name!r}, which is no ready node of the hub ({', '.join(sorted(known))})"
+            raise ConfigurationError(msg)
+    every = tuple(sorted({want.start for want in core.wants.values()}))
+    views = [NodeView(row.name, row.load, row.actors) for row in rows if row.name not in remove]
+    views += [NodeView(name, 0.0, every) for name in add if name not in known]
+    views.sort(key=lambda view: view.name)
+    moves = []
+    for child, want in sorted(core.wants.items()):
+        able = [view for view in views if want.start in view.actors]
+        place = distribution.place(ChildView(child, want.start, want.tag, want.pins), able, 1) if able else ()
+        target = place[0] if place else None
+        pids = core.pids(child)
+        source = pids[0].node if pids else None
+        if source != target:
+            moves.append(Move(child, source, target))
+    return moves
+
+
+def statistics(driver: Driver, household: Household, node: Any) -> HubStatistics:
+    """A snapshot of one hub on one node."""
+    core = driver.core
+    parked = sum(
+        run.role == "active" and run.phase == "failed"
+        for child in core.wants
+        for holder, run in core.runs.get(child, {}).items()
+        if holder in core.alive
+    )
+    links: Mapping[str, Any] = {name_of(peer): link for peer, link in sorted(node._links().items())}
+    return HubStatistics(
+        hub=driver.hub_id,
+        node=name_of(core.id),
+        members=tuple(sorted(name_of(n) for n in core.alive if n in core.nodes)),
+        ready=tuple(sorted(name_of(n) for n in core.ready)),
+        children=len(core.wants),
+        local_children=household.running(),
+        parked=parked,
+        settled=core.is_settled,
+        starts=household.starts,
+        stops=household.stops,
+        restarts=household.restarts,
+        moves=driver.moves,
+        conflicts=driver.conflicts,
+        dead_letters=driver.dead_letters,
+        syncs_sent=driver.syncs_sent,
+        syncs_received=driver.syncs_received,
+        links=MappingProxyType(links),
+    )

@@ -1,0 +1,202 @@
+"""Starting and stopping children: write the wish, watch the map until it has come true or cannot.
+
+Law of this room: the map is the only thing that is changed, and the only thing that is looked at. Whoever asked may die
+or be cancelled at any point: what is written stays a consistent wish. A start is over when the child runs, or has
+failed, at the very revision that was written, and enough members hold that row; a stop, when no living node runs it.
+
+Failed children are withdrawn; with ``on_failure="rollback"`` so is everything that this call had started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from hubkit.cluster.rows import Run, Want
+from hubkit.cluster.stamps import Stamp
+from hubkit.errors import (
+    AlreadyStarted,
+    HubClosed,
+    NoQuorum,
+    NoSuchActor,
+    StartFailed,
+)
+from hubkit.hub.driver import Driver
+from hubkit.hub.results import StartResult, StopResult, status_of
+from hubkit.node.answers import rebuild
+from hubkit.pids import Pid, name_of
+
+__all__ = ["HOLDERS", "start_wants", "stop_wants", "until_live"]
+
+#: an awaited start or stop returns when so many members hold its row: any two deaths lose nothing
+HOLDERS = 3
+
+
+def check_open(driver: Driver) -> None:
+    """Raise `HubClosed` when the hub has ended."""
+    if driver.closed:
+        msg = f"hub {driver.hub_id!r} is closed on this node: use it inside its `async with` block"
+        raise HubClosed(msg)
+
+
+async def until_live(driver: Driver, check: Callable[[], None] | None = None) -> None:
+    """Wait until this node may act: it has met the others, or found that there are none. ``check`` may object."""
+    check_open(driver)
+    with driver.watching(other=True) as watch:
+        while not driver.core.live:
+            if check is not None:
+                check()
+            await watch.next()
+            check_open(driver)
+
+
+def check_allowed(driver: Driver) -> None:
+    """Raise `NoQuorum` when the partition strategy does not let this node place anything."""
+    if not driver.core.allowed:
+        msg = (
+            f"hub {driver.hub_id!r}: too few nodes are in sight ({', '.join(sorted(map(name_of, driver.core.alive)))})"
+        )
+        raise NoQuorum(msg)
+
+
+@dataclass(slots=True)
+class _Start:
+    """One call of start_children, under way."""
+
+    driver: Driver
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+    started: dict[str, tuple[Pid, ...]] = field(default_factory=dict)
+    errors: dict[str, Exception] = field(default_factory=dict)
+
+    def look(self, child: str, *, adopt: bool) -> bool:
+        """Has the start of this child come to an end? Then its outcome is noted."""
+        core, stamp = self.driver.core, self.stamps.get(child)
+        want = core.wants.get(child)
+        if want is None:
+            self.errors[child] = StartFailed(f"child {child!r} was stopped while it started")
+            return True
+        if stamp is not None and want.rev != stamp and not adopt:
+            self.errors[child] = AlreadyStarted(f"child {child!r} was started by somebody else at the same time")
+            return True
+        runs = {
+            node: run for node, run in core.runs.get(child, {}).items() if run.rev == want.rev and node in core.alive
+        }
+        pids = self.driver.pids.get(child)  # what a reader of this node's registry sees, too
+        if pids and any(run.phase == "running" for run in runs.values()):
+            self.started[child] = pids
+            return True
+        failed = [run for run in runs.values() if run.role == "active" and run.phase == "failed"]
+        if failed:
+            self.errors[child] = self.failure(child, failed[0])
+            return True
+        return self._homeless(child, want)
+
+    def _homeless(self, child: str, want: Want) -> bool:
+        core = self.driver.core
+        if any(want.start in core.nodes[node].actors for node in core.alive if node in core.nodes):
+            return False
+        self.errors[child] = StartFailed(
+            f"child {child!r}: no node of hub {self.driver.hub_id!r} knows its actor {want.start!r} "
+            "(a node knows the actors that its process has imported, narrowed by Hub(actors=...))"
+        )
+        return True
+
+    def failure(self, child: str, run: Run) -> StartFailed:
+        """The error of a child that is parked at our revision, with its cause chained."""
+        text = run.error or "Exception: it gave no reason"
+        error = StartFailed(f"child {child!r} did not start: {text}")
+        local = self.driver.failures.get(child)
+        error.__cause__ = local[1] if local is not None and local[0] == run.term else rebuild(*text.split(": ", 1))
+        return error
+
+    def withdraw(self, children: Iterable[str]) -> list[str]:
+        """Take back what this call wrote, where it still stands."""
+        wants = self.driver.core.wants
+        mine = [c for c in children if c in self.stamps and c in wants and wants[c].rev == self.stamps[c]]
+        if mine and not self.driver.closed:
+            self.driver.write_wants(dict.fromkeys(mine))
+        return mine
+
+
+async def start_wants(driver: Driver, wants: dict[str, Want], *, check_existing: bool, rollback: bool) -> StartResult:
+    """Start children; see ``Hub.start_children``."""
+    await until_live(driver)
+    check_allowed(driver)
+    start = _Start(driver)
+    fresh = {}
+    for child, want in wants.items():
+        if child not in driver.core.wants:
+            fresh[child] = want
+        elif check_existing:
+            start.errors[child] = AlreadyStarted(f"child {child!r} is started already in hub {driver.hub_id!r}")
+    start.stamps = driver.write_wants(fresh) if fresh else {}
+    pending = {child for child in wants if child not in start.errors}
+    try:
+        with driver.watching(pending) as watch:
+            look: Iterable[str] = sorted(pending)
+            while pending:
+                pending.difference_update([c for c in look if c in pending and start.look(c, adopt=not check_existing)])
+                if pending:
+                    look = await watch.next()
+                    check_open(driver)
+        rolled_back = rollback and bool(start.errors)
+        failed = [c for c in start.errors if c not in start.started]
+        await _gone(driver, start.withdraw([*failed, *(start.started if rolled_back else ())]))
+        await _held(driver, [start.stamps[c] for c in start.started if c in start.stamps])
+    except BaseException:
+        if rollback:
+            start.withdraw(start.stamps)
+        raise
+    started = {} if rolled_back else {c: start.started[c] for c in wants if c in start.started}
+    errors = {c: start.errors[c] for c in wants if c in start.errors}
+    return StartResult(status_of(started, errors), MappingProxyType(started), MappingProxyType(errors), rolled_back)
+
+
+async def stop_wants(driver: Driver, ids: Sequence[str]) -> StopResult:
+    """Stop children; see ``Hub.stop_children``."""
+    await until_live(driver)
+    check_allowed(driver)
+    unknown = {
+        child: NoSuchActor(f"hub {driver.hub_id!r} has no child {child!r}")
+        for child in ids
+        if child not in driver.core.wants
+    }
+    known = [child for child in ids if child not in unknown]
+    pids = {child: driver.core.pids(child) for child in known}
+    stamps = driver.write_wants(dict.fromkeys(known)) if known else {}
+    await _gone(driver, known)
+    await _held(driver, list(stamps.values()))
+    return StopResult(status_of(pids, unknown), MappingProxyType(pids), MappingProxyType(unknown))
+
+
+async def _gone(driver: Driver, children: Iterable[str]) -> None:
+    """Wait until no living node has anything of these children (or they are wanted again)."""
+    pending = set(children)
+    if not pending:
+        return
+
+    def over(child: str) -> bool:
+        core = driver.core
+        if child in core.wants:
+            return True
+        return child not in driver.pids and not any(n in core.alive for n in core.runs.get(child, ()))
+
+    with driver.watching(pending) as watch:
+        look: Iterable[str] = sorted(pending)
+        while pending:
+            pending.difference_update([child for child in look if child in pending and over(child)])
+            if pending:
+                look = await watch.next()
+                check_open(driver)
+
+
+async def _held(driver: Driver, stamps: Sequence[Stamp]) -> None:
+    """Wait until enough members hold what was written. The newest stamp speaks for all: versions leave no gaps."""
+    if not stamps:
+        return
+    newest = max(stamps)
+    with driver.watching(other=True) as watch:
+        while driver.core.held_by(newest) < min(HOLDERS, len(driver.core.alive)):
+            await watch.next()
+            check_open(driver)

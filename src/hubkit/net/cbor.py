@@ -1,0 +1,70 @@
+"""The strict half of CBOR: what may be written, and what is read without fear.
+
+Law of this room: bytes from a peer become plain values (None, bool, int of 64 bits, float, str, bytes, list, dict with text
+or byte keys) or a `ProtocolViolation`; never another exception, never more work than their length deserves, never
+a class of anybody's choosing. So every tag is refused, those that the decoder knows included: they carry big numbers,
+regular expressions and mail, make cycles, or read a thousand copies out of one. Maps with number keys are refused, as
+colliding ones make a dict quadratic (text and byte keys are hashed with a secret of the process). Indefinite lengths and
+duplicate keys are refused, because one value should have one reading.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, NoReturn
+
+import cbor2
+
+from hubkit.errors import ProtocolViolation
+
+__all__ = ["MAX_DEPTH", "array_head", "decode", "encode"]
+
+#: How deep containers may be nested in what is read.
+MAX_DEPTH = 80
+
+# Every tag for which the decoder has a meaning of its own; all others reach the tag hook.
+_KNOWN_TAGS = (*range(6), 25, 28, 29, 30, *range(35, 38), 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
+
+
+def _refuse(value: object, immutable: bool = False) -> NoReturn:
+    msg = "tags are not part of this protocol"
+    raise ValueError(msg)
+
+
+_OPTIONS: dict[str, Any] = {
+    "max_depth": MAX_DEPTH,
+    "allow_indefinite": False,
+    "allow_duplicate_keys": False,
+    "strict_hashable_types": True,
+    "tag_hook": _refuse,
+    "semantic_decoders": dict.fromkeys(_KNOWN_TAGS, _refuse),
+}
+
+#: Values to bytes. The caller vouches that they are plain, of at most 64 bits, and not nested deeper than `MAX_DEPTH`.
+encode = cbor2.dumps
+
+
+def decode(data: bytes) -> Any:
+    """The one value in ``data``. Raises `ProtocolViolation` if it is not exactly one plain value."""
+    decoder = cbor2.CBORDecoder(BytesIO(data), **_OPTIONS)
+    try:
+        value = decoder.decode()
+    except Exception as error:
+        # The decoder raises its own errors, and a few others on odd input (UnicodeDecodeError, OverflowError, MemoryError).
+        msg = f"not valid here: {error}"
+        raise ProtocolViolation(msg) from None
+    try:
+        decoder.read(1)
+    except cbor2.CBORDecodeEOF:
+        return value
+    msg = "bytes follow the value"
+    raise ProtocolViolation(msg)
+
+
+def array_head(count: int) -> bytes:
+    """The first bytes of an array of ``count`` items, which follow."""
+    if count < 24:
+        return bytes((0x80 | count,))
+    if count < 256:
+        return bytes((0x98, count))
+    return b"\x99" + count.to_bytes(2, "big")

@@ -1,0 +1,233 @@
+"""Whom to dial, when, and for how long: for ever, until they are linked or forgotten.
+
+Law of this room: an address is a target as long as it is a seed or a member is known to live there. A target is left in
+peace while its node is linked. Otherwise it is dialled: at once when its link has just broken (its answer is evidence),
+soon after a failure, then ever more rarely up to `RETRY_MAX`, each wait shortened at random so that nodes which failed
+together do not come back together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import trio
+
+from hubkit.environment import Environment
+from hubkit.errors import DialRefused, HandshakeRefused, HubkitError
+from hubkit.pids import NodeId, boot_of, name_of
+
+__all__ = ["Dialer", "DialerEvents", "Target"]
+
+logger = logging.getLogger("hubkit.net")
+
+RETRY_FIRST = 0.05
+RETRY_MAX = 2.0
+#: Before the first dial to a member heard of from others, if its id is the lesser one: it has heard of us, too, and dials.
+COURTESY = 0.1
+#: Between looks at an address that leads back to this node: behind a name there may be another one next time.
+OWN_ADDRESS = 30.0
+_STEADY = 1.0  # seconds that a link must have lasted for its end to be followed by a dial at once
+
+
+@dataclass(eq=False, slots=True)
+class Target:
+    """One address."""
+
+    address: str
+    seed: bool = False
+    node: NodeId | None = None  # who lives there, as far as known
+    suspect: NodeId | None = None  # who lived there, and whose link broke without a word
+    tried: bool = False
+    failures: int = 0
+    failed: str = ""  # the last failure, so that a lasting one is logged once
+    courtesy: float = 0.0
+    wake: trio.Event = field(default_factory=trio.Event)
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
+class DialerEvents(Protocol):
+    """What the dialer needs of the mesh."""
+
+    @property
+    def leaving(self) -> bool: ...
+
+    def is_linked(self, node: NodeId) -> bool: ...
+
+    async def connect(self, target: Target) -> None:
+        """Dial, greet, and carry the link to its end. Raises why there was none."""
+
+    def refused(self, node: NodeId) -> None: ...
+
+    def seed_failed(self, address: str, error: Exception) -> None: ...
+
+    def seeds_exhausted(self) -> None: ...
+
+
+class Dialer:
+    """The targets of one mesh, and a task for each."""
+
+    def __init__(self, me: NodeId, events: DialerEvents, environment: Environment) -> None:
+        self._me = me
+        self._events = events
+        self._environment = environment
+        self._targets: dict[str, Target] = {}
+        self._members: dict[NodeId, str] = {}
+        self._nursery: trio.Nursery | None = None
+        self._seeds_known = False
+        self._said_exhausted = False
+
+    async def run(self, seeds: Callable[[], Awaitable[list[str]]], every: float | None) -> None:
+        """Pursue all targets until cancelled, asking ``seeds`` once, or every so many seconds."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for target in list(self._targets.values()):
+                nursery.start_soon(self._pursue, target)
+            failed = ""
+            while True:
+                addresses: list[str] = []
+                try:
+                    addresses = await seeds()
+                    failed = ""
+                except Exception as error:
+                    if failed != (failed := repr(error)):
+                        logger.warning("the seeds cannot be found out: %r", error)
+                else:
+                    self._set_seeds(addresses)
+                self._seeds_known = True
+                self._look_for_exhaustion()
+                if every is None:
+                    await trio.sleep_forever()
+                else:
+                    await trio.sleep(every * self._jitter())
+
+    # -- what is known
+
+    def _set_seeds(self, addresses: list[str]) -> None:
+        for address in addresses:
+            target = self._target(address)
+            target.seed = True
+        for address, target in list(self._targets.items()):
+            if target.seed and address not in addresses:
+                target.seed = False
+                self._drop_if_needless(target)
+
+    def know(self, node: NodeId, address: str, *, courtesy: bool = False) -> None:
+        """A member lives at this address. Of two boots of one name the newer one counts."""
+        if node == self._me or self._members.get(node) == address:
+            return
+        for other in [other for other in self._members if name_of(other) == name_of(node)]:
+            if boot_of(other) > boot_of(node):
+                return
+            self.forget(other)
+        self._members[node] = address
+        target = self._target(address, courtesy=COURTESY if courtesy and node < self._me else 0.0)
+        if target.node is None or name_of(target.node) == name_of(node) or not self._events.is_linked(target.node):
+            target.node = node
+
+    def forget(self, node: NodeId) -> None:
+        """A member is gone for good: do not dial it any more (unless its address is a seed)."""
+        address = self._members.pop(node, None)
+        if address is not None:
+            target = self._targets[address]
+            if target.node == node:
+                target.node = None
+            self._drop_if_needless(target)
+
+    def _target(self, address: str, *, courtesy: float = 0.0) -> Target:
+        target = self._targets.get(address)
+        if target is None:
+            target = self._targets[address] = Target(address, courtesy=courtesy)
+            if self._nursery is not None:
+                self._nursery.start_soon(self._pursue, target)
+        return target
+
+    def _drop_if_needless(self, target: Target) -> None:
+        if target.seed or target.address in self._members.values():
+            return
+        del self._targets[target.address]
+        if target.node is None or not self._events.is_linked(target.node):
+            target.scope.cancel()
+        # Otherwise its task may be carrying the link; it ends with it.
+
+    def link_down(self, node: NodeId, *, suspicious: bool) -> None:
+        """The link to ``node`` has ended; ``suspicious``: nobody has said why. Its address is asked at once."""
+        for target in self._targets.values():
+            if target.node == node or self._members.get(node) == target.address:
+                if suspicious:
+                    target.suspect = node
+                target.wake.set()
+
+    def link_up(self, node: NodeId) -> None:
+        """``node`` is linked, by whatever dial."""
+        self._said_exhausted = False
+        for target in self._targets.values():
+            if target.suspect == node:
+                target.suspect = None
+
+    def all_links_lost(self) -> None:
+        """No link is left: the seeds count as untried again."""
+        for target in self._targets.values():
+            target.tried = False
+
+    # -- dialling
+
+    async def _pursue(self, target: Target) -> None:
+        with target.scope:
+            if target.courtesy:
+                await self._rest(target, target.courtesy)
+            while not self._events.leaving and self._targets.get(target.address) is target:
+                if target.node is not None and self._events.is_linked(target.node):
+                    await self._rest(target, None)
+                    continue
+                began = self._environment.now()
+                try:
+                    await self._events.connect(target)
+                except (HubkitError, OSError) as error:
+                    await self._rest(target, self._failure(target, error))
+                else:
+                    target.failed = ""
+                    target.failures = 0
+                    if self._environment.now() - began < _STEADY:
+                        await self._rest(target, RETRY_FIRST * self._jitter())
+
+    def _failure(self, target: Target, error: Exception) -> float:
+        """Note a failed dial; returns how long to wait before the next."""
+        refusal = error if isinstance(error, HandshakeRefused) else None
+        own = refusal is not None and refusal.code == "self"
+        duplicate = refusal is not None and refusal.code == "duplicate"
+        if isinstance(error, DialRefused) and target.suspect is not None:
+            suspect, target.suspect = target.suspect, None
+            self._events.refused(suspect)
+        if target.failed != (said := str(error)) and not own and not duplicate:
+            target.failed = said
+            logger.info("dialling %s: %s", target.address, said)
+        target.tried = True
+        target.failures += 1
+        if target.seed:
+            if not own and not duplicate:
+                self._events.seed_failed(target.address, error)
+            self._look_for_exhaustion()
+        if own:
+            return OWN_ADDRESS
+        most: float = RETRY_FIRST * 2.0 ** min(target.failures - 1, 16)
+        return min(RETRY_MAX, most) * self._jitter()
+
+    async def _rest(self, target: Target, seconds: float | None) -> None:
+        """Wait, but no longer than until the target's link has ended."""
+        with trio.move_on_after(seconds if seconds is not None else float("inf")):
+            await target.wake.wait()
+            target.failures = 0
+        target.wake = trio.Event()
+
+    def _jitter(self) -> float:
+        return 1.0 - 0.5 * self._environment.random.random()
+
+    def _look_for_exhaustion(self) -> None:
+        if self._said_exhausted or not self._seeds_known:
+            return
+        if all(target.tried for target in self._targets.values() if target.seed):
+            self._said_exhausted = True
+            self._events.seeds_exhausted()

@@ -1,0 +1,218 @@
+"""One WebSocket connection as a `Link`: frames over a trio stream, by way of wsproto's connection object.
+
+Law of this room: after every await, whatever ended it, the link is intact or closed. So a send that did not finish closes
+the link (half a frame may be on the wire), while a receive may be given up at any time. And a close is bounded,
+whatever the peer does: it says so, waits a second for the peer's word, and drops the connection.
+
+Pings are answered as the standard wants, with the next frame if one is on its way; hubkit itself sends none, because they
+measure the peer's kernel and WebSocket library rather than its node.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+from wsproto.connection import Connection, ConnectionState
+from wsproto.events import BytesMessage, CloseConnection, Message, Ping
+
+from hubkit.errors import LinkClosed, LinkError, ProtocolViolation
+from hubkit.net.transport import MAX_GREETING
+
+__all__ = ["RECEIVE_BUFFER", "WebSocketLink"]
+
+#: Bytes asked of the stream at once. Small buffers cost several times the throughput of large messages.
+RECEIVE_BUFFER = 64 * 1024
+
+_CLOSE_WITHIN = 1.0  # seconds for the peer to answer our close
+
+# WebSocket's close codes.
+_GOING = 1000
+_PROTOCOL_ERROR = 1002
+_TOO_BIG = 1009
+
+
+class WebSocketLink:
+    """See `hubkit.net.transport.Link`."""
+
+    def __init__(self, stream: trio.abc.Stream, engine: Connection, remote: str) -> None:
+        self.remote = remote
+        self._stream = stream
+        self._engine = engine
+        self._limit = MAX_GREETING
+        self._frames: deque[bytes] = deque()
+        self._parts: list[bytes] = []  # of a frame that comes in several WebSocket fragments
+        self._size = 0
+        self._pong: Ping | None = None  # the latest ping that is not answered yet
+        self._lock = trio.StrictFIFOLock()  # held while bytes go out
+        self._receiving = False
+        self._end: LinkError | None = None  # why the link has ended
+        self._ended = trio.Event()
+        self._code = _GOING
+        self._closing = False
+        self._take(b"")  # what came in one piece with the end of the opening is in the engine already
+
+    def allow(self, max_frame: int) -> None:
+        """Accept frames of up to ``max_frame`` bytes from now on."""
+        self._limit = max_frame
+
+    # -- sending
+
+    async def send(self, frame: bytes) -> None:
+        """Send one frame; if cancelled, the link has ended."""
+        try:
+            self._lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self._lock.acquire()
+        try:
+            if self._end is not None or self._closing:
+                raise LinkClosed(*self._closed().args)
+            data = self._engine.send(BytesMessage(data=frame))
+            if self._pong is not None:
+                data = self._take_pong() + data
+            await self._transmit(data)
+        finally:
+            self._lock.release()
+
+    async def _transmit(self, data: bytes) -> None:
+        finished = False
+        try:
+            await self._stream.send_all(data)
+            finished = True
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
+            raise self._closed() from None
+        finally:
+            if not finished:
+                # Half a frame may be on the wire: nothing that follows it would be understood.
+                self._finish(LinkClosed("a frame was given up half sent"))
+                await trio.aclose_forcefully(self._stream)
+
+    def _take_pong(self) -> bytes:
+        assert self._pong is not None
+        data = self._engine.send(self._pong.response())
+        self._pong = None
+        return data
+
+    async def _answer_ping(self) -> None:
+        """Send the pong that is due, unless something is on its way out: then it goes with the next frame."""
+        try:
+            self._lock.acquire_nowait()
+        except trio.WouldBlock:
+            return
+        try:
+            await self._transmit(self._take_pong())
+        except LinkClosed:
+            pass  # receive() tells
+        finally:
+            self._lock.release()
+
+    # -- receiving
+
+    async def receive(self) -> bytes:
+        """The next frame; giving up waiting loses nothing."""
+        frames = self._frames
+        while not frames or self._closing:
+            if self._end is not None:
+                raise self._closed()
+            await self._fill()
+        return frames.popleft()
+
+    async def _fill(self) -> None:
+        """Read once from the stream, and take apart what came."""
+        self._receiving = True
+        try:
+            data = await self._stream.receive_some(RECEIVE_BUFFER)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
+            return
+        finally:
+            self._receiving = False
+        if not data:
+            self._finish(LinkClosed("the connection ended"))
+            return
+        self._take(bytes(data))
+        if self._pong is not None and self._end is None and not self._closing:
+            await self._answer_ping()
+
+    def _take(self, data: bytes) -> None:
+        engine = self._engine
+        engine.receive_data(data)
+        for event in engine.events():
+            if type(event) is BytesMessage:
+                self._add(event)
+            elif type(event) is CloseConnection:
+                if engine.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.CLOSED):
+                    reason = f": {event.reason}" if event.reason else ""
+                    self._finish(LinkClosed(f"closed by the peer{reason}"))
+                else:
+                    self._violated(f"broken WebSocket framing: {event.reason}", _PROTOCOL_ERROR)
+            elif type(event) is Ping:
+                self._pong = event
+            elif isinstance(event, Message):
+                self._violated("a text message, where only binary ones are expected", _PROTOCOL_ERROR)
+            if self._end is not None:
+                return
+
+    def _add(self, event: BytesMessage) -> None:
+        """One piece of a frame; most frames come in one."""
+        self._size += len(event.data)
+        if self._size > self._limit:
+            self._violated(f"a frame exceeds {self._limit:,} bytes", _TOO_BIG)
+            return
+        self._parts.append(bytes(event.data))
+        if event.message_finished:
+            self._frames.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+            self._parts.clear()
+            self._size = 0
+
+    # -- the end
+
+    async def aclose(self) -> None:
+        """End the link within about a second; at once if cancelled."""
+        self._closing = True
+        try:
+            with trio.move_on_after(_CLOSE_WITHIN):
+                await self._part()
+        except (LinkClosed, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            self._finish(LinkClosed("closed here"))
+            await trio.aclose_forcefully(self._stream)
+
+    async def _part(self) -> None:
+        """Tell the peer, and read on until it answers: a socket closed with unread data would drop what we said last."""
+        peer_began = self._engine.state is ConnectionState.REMOTE_CLOSING
+        violated = isinstance(self._end, ProtocolViolation)
+        if self._end is not None and not (peer_began or violated):
+            return
+        async with self._lock:
+            if self._engine.state not in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
+                return
+            reason = str(self._end) if violated else None
+            await self._transmit(self._engine.send(CloseConnection(code=self._code, reason=reason)))
+        if peer_began:
+            return
+        if violated:
+            # Its bytes make no sense any more; wait for it to hang up.
+            while await self._stream.receive_some(RECEIVE_BUFFER):
+                pass
+        while self._end is None:
+            if self._receiving:
+                await self._ended.wait()
+            else:
+                await self._fill()
+
+    def _violated(self, what: str, code: int) -> None:
+        self._code = code
+        self._finish(ProtocolViolation(what))
+
+    def _finish(self, end: LinkError) -> None:
+        if self._end is None:
+            self._end = end
+            self._ended.set()
+
+    def _closed(self) -> LinkError:
+        """A fresh exception that says why the link has ended."""
+        end = self._end or LinkClosed("closed here")
+        return type(end)(*end.args)

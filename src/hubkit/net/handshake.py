@@ -1,0 +1,286 @@
+"""How two nodes meet: who they are, which protocol they speak, and that both know the secret.
+
+Law of this room: nothing of a stranger is believed, kept, or read beyond 4 KiB, and a refusal is told to the peer before
+it is raised here. The room is pure: frames in, frames out; nonces and verdicts come from the caller.
+
+::
+
+    dialer                                   acceptor
+      HELLO  versions, nonce, identity   ->
+                                         <-  HELLO  version, nonce, identity
+      PROOF  of the dialer               ->
+                                         <-  PROOF  of the acceptor
+      READY                              ->
+    at any point instead: REFUSE  code, text
+
+A proof is an HMAC-SHA256, with the secret as its key, over the role of its maker and both HELLO frames exactly as they were
+sent. So it is bound to both nonces, identities, versions and roles: it cannot be replayed (the verifier's nonce is
+fresh) nor reflected (the role differs). The dialer goes first, so that who merely connects learns nothing to test guesses
+of the secret on. The acceptor answers with the secret that the dialer has used, which is how secrets are rotated: let
+all nodes accept the new one, then use it first, then drop the old one.
+
+The link itself is not encrypted or authenticated frame by frame: that is TLS's work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hubkit.errors import HandshakeRefused, LinkError, ProtocolViolation
+from hubkit.net import cbor
+from hubkit.net.transport import MAX_GREETING
+
+__all__ = ["NONCE", "VERSIONS", "Handshake", "Identity", "Refusal"]
+
+#: The protocol versions that this release speaks, best first.
+VERSIONS = (1,)
+#: The size of a nonce, in bytes.
+NONCE = 32
+
+_HELLO, _PROOF, _READY, _REFUSE = 1, 2, 3, 4
+_LABELS = {True: b"hubkit link 1, dialer\0", False: b"hubkit link 1, acceptor\0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who stands at one end of a link.
+
+    ``node``: its id, ``name#boot``. ``address``: the URL that others reach it at, if any. ``role``: ``"node"`` for a member,
+    ``"operator"`` for a client that asks something and goes. ``capabilities``: words for what it can do beyond the version.
+    """
+
+    node: str
+    address: str | None = None
+    role: Literal["node", "operator"] = "node"
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why not: ``code`` is a word for programs, ``text`` a sentence for people."""
+
+    code: str
+    text: str
+
+
+def _admit_all(peer: Identity) -> Refusal | None:
+    return None
+
+
+@dataclass(slots=True, eq=False)
+class Handshake:
+    """One side of one handshake.
+
+    Feed each received frame to `receive`, and send what it returns. When ``peer`` is set, the handshake is done; when
+    ``failure`` is set, it has failed: send the last frame, if there is one, close the link, and raise ``failure``.
+    ``proved``: the peer knows the secret and is admitted. From here on it may send large frames at any time, the first of
+    them together with its last word.
+
+    ``admit(peer)`` is asked once, when the peer has proved itself and before this side commits; it may return a `Refusal`.
+    """
+
+    identity: Identity
+    dialing: bool
+    nonce: bytes = field(repr=False)
+    secrets: Sequence[bytes] = field(default=(), repr=False)
+    admit: Callable[[Identity], Refusal | None] = _admit_all
+    versions: tuple[int, ...] = VERSIONS
+    version: int = field(default=0, init=False)
+    proved: bool = field(default=False, init=False)
+    peer: Identity | None = field(default=None, init=False)
+    failure: LinkError | None = field(default=None, init=False)
+    _other: Identity | None = field(default=None, init=False, repr=False)
+    _hello: bytes = field(default=b"", init=False, repr=False)
+    _transcript: bytes = field(default=b"", init=False, repr=False)
+    _key: bytes = field(default=b"", init=False, repr=False)
+    _expect: int = field(default=_HELLO, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Without a secret both sides prove the knowledge of the empty one: a side that has one is told apart by it.
+        self.secrets = tuple(self.secrets) or (b"",)
+        self._key = self.secrets[0]
+
+    def start(self) -> bytes:
+        """The dialer's first frame."""
+        self._hello = cbor.encode([_HELLO, list(self.versions), self.nonce, _identity_to_wire(self.identity)])
+        return self._hello
+
+    def receive(self, frame: bytes) -> bytes | None:
+        """Take one frame of the peer; returns the frame to send, if any. Never raises: see ``failure`` and ``peer``."""
+        try:
+            kind, items = _parse(frame)
+            if kind == _REFUSE:
+                self._refused(items)
+                return None
+            if kind != self._expect:
+                msg = f"message {kind} where {self._expect} was expected"
+                raise ProtocolViolation(msg)
+            if kind == _HELLO:
+                return self._on_hello(frame, items)
+            if kind == _PROOF:
+                return self._on_proof(items)
+            _shape(items, 0)
+            self.peer = self._other
+        except ProtocolViolation as error:
+            self.failure = ProtocolViolation(f"in the handshake: {error}")
+            return _refuse(Refusal("malformed", str(error)))
+        return None
+
+    def cut(self, refusal: Refusal) -> bytes:
+        """End the handshake from this side, for a reason of the caller's; returns the frame that says so."""
+        return self._refuse(refusal)
+
+    # -- the steps
+
+    def _on_hello(self, frame: bytes, items: list[Any]) -> bytes:
+        refusal = self._on_dialer(items) if not self.dialing else self._on_acceptor(items)
+        if refusal is not None:
+            return self._refuse(refusal)
+        self._expect = _PROOF
+        if self.dialing:
+            self._transcript = self._hello + frame
+            return cbor.encode([_PROOF, self._proof(self._key, dialer=True)])
+        self._hello = cbor.encode([_HELLO, self.version, self.nonce, _identity_to_wire(self.identity)])
+        self._transcript = frame + self._hello
+        return self._hello
+
+    def _on_dialer(self, items: list[Any]) -> Refusal | None:
+        # The versions are looked at first: another one may say the rest in another way.
+        theirs = items[0] if items else None
+        if type(theirs) is not list or not theirs or not all(type(v) is int for v in theirs):
+            msg = "the versions are malformed"
+            raise ProtocolViolation(msg)
+        common = [version for version in self.versions if version in theirs]
+        if not common:
+            return Refusal(
+                "version", f"this node speaks protocol version {_list(self.versions)}, the peer {_list(theirs)}"
+            )
+        self.version = common[0]
+        return self._meet(items)
+
+    def _on_acceptor(self, items: list[Any]) -> Refusal | None:
+        version = items[0] if items else None
+        if type(version) is not int:
+            msg = "the version is malformed"
+            raise ProtocolViolation(msg)
+        if version not in self.versions:
+            return Refusal(
+                "version", f"this node speaks protocol version {_list(self.versions)}, the peer chose {version}"
+            )
+        self.version = version
+        return self._meet(items)
+
+    def _meet(self, items: list[Any]) -> Refusal | None:
+        _shape(items, 3)
+        _, nonce, identity = items
+        if type(nonce) is not bytes or len(nonce) != NONCE:
+            msg = "the nonce is malformed"
+            raise ProtocolViolation(msg)
+        if hmac.compare_digest(nonce, self.nonce):
+            return Refusal("self", "the peer sends this side's own nonce back")
+        self._other = other = _identity_from_wire(identity)
+        if self.dialing and other.role != "node":
+            msg = "only nodes accept links"
+            raise ProtocolViolation(msg)
+        if other.node == self.identity.node:
+            return Refusal(
+                "self", f"the address {self.identity.address or ''} leads back to this very node, {other.node}"
+            )
+        return None
+
+    def _on_proof(self, items: list[Any]) -> bytes:
+        _shape(items, 1)
+        proof = items[0]
+        if type(proof) is not bytes or len(proof) != hashlib.sha256().digest_size:
+            msg = "the proof is malformed"
+            raise ProtocolViolation(msg)
+        found = False
+        for secret in (self._key,) if self.dialing else self.secrets:
+            # Every secret is tried, so that the time taken does not tell which one it was.
+            if hmac.compare_digest(proof, self._proof(secret, dialer=not self.dialing)) and not found:
+                self._key = secret
+                found = True
+        if not found:
+            return self._refuse(Refusal("secret", "the two nodes do not have the same secret"))
+        assert self._other is not None
+        refusal = self.admit(self._other)
+        if refusal is not None:
+            return self._refuse(refusal)
+        self.proved = True
+        if self.dialing:
+            self.peer = self._other
+            return cbor.encode([_READY])
+        self._expect = _READY
+        return cbor.encode([_PROOF, self._proof(self._key, dialer=False)])
+
+    def _proof(self, secret: bytes, *, dialer: bool) -> bytes:
+        return hmac.digest(secret, _LABELS[dialer] + self._transcript, "sha256")
+
+    # -- refusals
+
+    def _refuse(self, refusal: Refusal) -> bytes:
+        whom = f"refused {self._other.node}" if self._other is not None else "refused the peer"
+        self.failure = HandshakeRefused(f"{whom}: {refusal.text} ({refusal.code})", code=refusal.code, by_peer=False)
+        return _refuse(refusal)
+
+    def _refused(self, items: list[Any]) -> None:
+        match items:
+            case [str(code), str(text)] if code.isidentifier() and len(code) <= 32:
+                shown = "".join(c if c.isprintable() else "?" for c in text[:300])
+                self.failure = HandshakeRefused(f"refused by the peer: {shown} ({code})", code=code, by_peer=True)
+            case _:
+                self.failure = ProtocolViolation("in the handshake: the refusal is malformed")
+
+
+def _refuse(refusal: Refusal) -> bytes:
+    return cbor.encode([_REFUSE, refusal.code, refusal.text[:500]])
+
+
+def _parse(frame: bytes) -> tuple[int, list[Any]]:
+    if len(frame) > MAX_GREETING:
+        msg = f"a frame of {len(frame)} bytes: at most {MAX_GREETING} are allowed"
+        raise ProtocolViolation(msg)
+    message = cbor.decode(frame)
+    if type(message) is not list or not message or type(message[0]) is not int:
+        msg = "a frame is not a message"
+        raise ProtocolViolation(msg)
+    return message[0], message[1:]
+
+
+def _shape(items: list[Any], count: int) -> None:
+    if len(items) != count:
+        msg = f"a message has {len(items)} items where {count} were expected"
+        raise ProtocolViolation(msg)
+
+
+def _list(versions: Sequence[int]) -> str:
+    return ", ".join(str(version) for version in list(versions)[:8])
+
+
+def _identity_to_wire(identity: Identity) -> list[Any]:
+    return [identity.node, identity.address, identity.role, list(identity.capabilities)]
+
+
+def check_node(value: object) -> str:
+    """``value`` if it can be a node id, ``name#boot``. Raises `ProtocolViolation`."""
+    if type(value) is str and len(value) <= 300 and value.isprintable():
+        name, mark, boot = value.rpartition("#")
+        if name and mark and boot.isascii() and boot.isdigit() and len(boot) <= 20:
+            return value
+    msg = "a node id is malformed"
+    raise ProtocolViolation(msg)
+
+
+def _identity_from_wire(value: object) -> Identity:
+    match value:
+        case [node, (str() | None) as address, ("node" | "operator") as role, list(capabilities)]:
+            words = all(type(word) is str and len(word) <= 64 for word in capabilities) and len(capabilities) <= 32
+            printable = address is None or (len(address) <= 500 and address.isprintable())
+            if words and printable:
+                return Identity(check_node(node), address, role, tuple(capabilities))
+    msg = "the identity is malformed"
+    raise ProtocolViolation(msg)

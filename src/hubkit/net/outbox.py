@@ -1,0 +1,78 @@
+"""What waits to be sent on one link.
+
+Law of this room: urgent messages before bulk; within each of the two, first in, first out; and no more than the limit.
+`take` joins as many as fit into one frame, which is what makes small messages cheap. Nothing here waits: the link's
+writer does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from hubkit.net.wire import BULK, CHUNK, URGENT, chunk, encode_frame
+
+__all__ = ["Outbox"]
+
+_MOST = 10_000  # messages in one frame
+
+
+class Outbox:
+    """Encoded messages on their way out, in two lanes. ``size`` is what they weigh together, in bytes."""
+
+    __slots__ = ("_lanes", "_limit", "_sent", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._lanes: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
+        self._sent = [0, 0]  # how much of the first message of each lane has been taken, in pieces
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._lanes[URGENT]) + len(self._lanes[BULK])
+
+    def put(self, message: bytes, *, urgent: bool = False) -> bool:
+        """Add a message, unless it would exceed the limit. An empty outbox takes any message."""
+        size = self.size + len(message)
+        if size > self._limit and self.size:
+            return False
+        self.size = size
+        self._lanes[URGENT if urgent else BULK].append(message)
+        return True
+
+    def take(self) -> tuple[bytes, int] | None:
+        """The next frame and how many messages end in it; `None` if nothing waits."""
+        if not self.size:
+            return None
+        messages: list[bytes] = []
+        room = CHUNK
+        ended = 0
+        for lane, waiting in enumerate(self._lanes):
+            while waiting and len(messages) < _MOST:
+                message = waiting[0]
+                if len(message) > CHUNK:
+                    if messages and room < CHUNK // 2:
+                        break
+                    messages.append(self._piece(lane, message))
+                    ended += not self._sent[lane]
+                    room = 0
+                    break
+                if len(message) > room and messages:
+                    break
+                waiting.popleft()
+                room -= len(message)
+                self.size -= len(message)
+                messages.append(message)
+                ended += 1
+        return encode_frame(messages), ended
+
+    def _piece(self, lane: int, message: bytes) -> bytes:
+        start = self._sent[lane]
+        data = message[start : start + CHUNK]
+        last = start + CHUNK >= len(message)
+        self.size -= len(data)
+        if last:
+            self._lanes[lane].popleft()
+            self._sent[lane] = 0
+        else:
+            self._sent[lane] = start + CHUNK
+        return chunk(lane, data, last=last)

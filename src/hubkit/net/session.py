@@ -1,0 +1,261 @@
+"""One link between two nodes that have met: its writer, its reader, its outbox.
+
+Law of this room: one task writes, and is cancelled only together with closing the link, because a frame given up half way
+ends it anyway; one task reads, and always reads on: what holds senders back are outboxes and credits, never a
+socket that nobody empties. Messages are handed over in the reader's task, at once; whoever takes them must not wait.
+
+The writer sleeps when the outbox is empty and is woken by the first message put into it. By the time it runs, all that
+this turn of the scheduler has produced has joined the outbox, and goes out as one frame.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from hubkit.environment import Environment
+from hubkit.errors import LinkError, ProtocolViolation
+from hubkit.net.handshake import Identity
+from hubkit.net.outbox import Outbox
+from hubkit.net.transport import Link
+from hubkit.net.wire import Assembler, Kind, decode_frame, encode, encode_frame
+from hubkit.pids import NodeId
+
+__all__ = ["LinkStatistics", "Session"]
+
+logger = logging.getLogger("hubkit.net")
+
+_APP = int(Kind.APP)
+_ROOM = 1 << 20  # bytes waiting below which senders of bulk go on
+_CLOSE_WITHIN = 1.0  # seconds for a close with a reason
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatistics:
+    """A snapshot of one link. Sizes in bytes, times in seconds; counted since the link came up."""
+
+    peer: NodeId
+    remote: str
+    dialed: bool
+    since: float  #: `Environment.now` when it came up
+    silent: float  #: how long nothing has come from the peer
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    messages_in: int
+    messages_out: int
+    waiting: int  #: messages in the outbox
+    waiting_bytes: int
+
+
+class Session:
+    """One link in use. ``message`` and ``control`` take what arrives, ``control`` all but messages of the floor above."""
+
+    def __init__(
+        self,
+        link: Link,
+        peer: Identity,
+        *,
+        dialed: bool,
+        environment: Environment,
+        message: Callable[[NodeId, list[Any]], None],
+        control: Callable[[Session, list[Any]], None],
+        max_outbox: int,
+    ) -> None:
+        self.peer = peer
+        self.dialed = dialed
+        self.ending = False  # takes no more messages
+        self.said_goodbye = False
+        self.parted = False  # one side closed it on purpose: its end is no sign of death
+        self.up = True  # the owner has not been told of its end
+        self.heard = environment.now()
+        self.gone = trio.Event()
+        self._since = self.heard
+        self._link = link
+        self._now = environment.now
+        self._message = message
+        self._control = control
+        self._outbox = Outbox(max_outbox)
+        self._assembler = Assembler()
+        self._writer: trio.lowlevel.Task | None = None  # when it sleeps
+        self._room = trio.lowlevel.ParkingLot()
+        self._draining = False
+        self._last_frame: bytes | None = None
+        self._scope = trio.CancelScope()
+        self._end: str | None = None
+        self._hard = False
+        self._frames_in = self._frames_out = self._bytes_in = self._bytes_out = 0
+        self._messages_in = self._messages_out = 0
+
+    # -- sending
+
+    def put(self, message: bytes, *, urgent: bool = False) -> bool:
+        """Send an encoded message soon. `False`: it will not be; if the outbox was full, the link ends."""
+        if self.ending:
+            return False
+        if not self._outbox.put(message, urgent=urgent):
+            self.abort(f"its outbox is full ({self._outbox.size:,} bytes): the peer does not keep up")
+            return False
+        self._wake()
+        return True
+
+    def _wake(self) -> None:
+        writer = self._writer
+        if writer is not None:
+            self._writer = None
+            trio.lowlevel.reschedule(writer)
+
+    async def wait_room(self) -> None:
+        """Return once little waits to be sent, or the link ends."""
+        if self._outbox.size > _ROOM and not self.ending:
+            await self._room.park()
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def _write(self) -> None:
+        outbox, link = self._outbox, self._link
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._writer = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        while True:
+            if self._last_frame is not None:
+                await link.send(self._last_frame)
+                return
+            taken = outbox.take()
+            if taken is None:
+                if self._draining:
+                    return
+                self._writer = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(abort)
+                continue
+            frame, messages = taken
+            await link.send(frame)
+            self._frames_out += 1
+            self._bytes_out += len(frame)
+            self._messages_out += messages
+            if self._room and outbox.size <= _ROOM:
+                self._room.unpark_all()
+
+    # -- receiving
+
+    async def _read(self) -> None:
+        link, peer, deliver = self._link, self.peer.node, self._message
+        while True:
+            frame = await link.receive()
+            self.heard = self._now()
+            self._frames_in += 1
+            self._bytes_in += len(frame)
+            for message in decode_frame(frame):
+                if message[0] == Kind.CHUNK:
+                    whole = self._assembler.add(message)
+                    if whole is None:
+                        continue
+                    message = whole
+                self._messages_in += 1
+                if not self.up:
+                    return
+                if message[0] != _APP:
+                    self._control(self, message)
+                    if self.said_goodbye or self.parted:
+                        return
+                elif len(message) == 2 and type(message[1]) is list:
+                    deliver(peer, message[1])
+                else:
+                    msg = "a message of the floor above is malformed"
+                    raise ProtocolViolation(msg)
+
+    # -- the end
+
+    async def run(self) -> str:
+        """Carry messages until the link ends; returns why it did. Close it then with `aclose`."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._until_end, self._write)
+                    await self._until_end(self._read)
+                    nursery.cancel_scope.cancel()
+        finally:
+            self.ending = True
+            self._room.unpark_all()
+        return self._end or "it was closed"
+
+    async def aclose(self) -> None:
+        """Close the link: politely, unless the peer is not expected to listen."""
+        with trio.CancelScope() as scope:
+            if self._hard:
+                scope.cancel()
+            await self._link.aclose()
+        self.gone.set()
+
+    async def _until_end(self, work: Callable[[], Any]) -> None:
+        try:
+            await work()
+            return
+        except ProtocolViolation as error:
+            logger.warning("link to %s (%s): closed: %s", self.peer.node, self._link.remote, error)
+            end = str(error)
+        except LinkError as error:
+            end = str(error)
+        except Exception:
+            logger.exception("link to %s (%s): closed, because of an error here", self.peer.node, self._link.remote)
+            end = "an error here"
+        self._ended(end)
+        self._scope.cancel()
+
+    def _ended(self, why: str) -> None:
+        self.ending = True
+        if self._end is None:
+            self._end = why
+
+    def abort(self, reason: str, *, hard: bool = True) -> None:
+        """End the link at once; ``hard``: without a word, as the peer does not listen, or is gone."""
+        self._hard = self._hard or hard
+        self._ended(reason)
+        self._scope.cancel()
+
+    def close(self, reason: str) -> None:
+        """End the link on purpose, and tell the peer why; what waits in the outbox is not sent."""
+        self.parted = True
+        self._leave(reason, _CLOSE_WITHIN)
+        self._last_frame = encode_frame([encode(Kind.CLOSE, reason[:500])])
+        self._wake()
+
+    def finish(self, within: float) -> None:
+        """Send what waits, say goodbye, and end when the peer has hung up, or ``within`` seconds have passed."""
+        if self.ending:
+            return
+        self._outbox.put(encode(Kind.GOODBYE))
+        self._draining = True
+        self._leave("this node leaves", within)
+        self._wake()
+
+    def _leave(self, reason: str, within: float) -> None:
+        self._ended(reason)
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + within)
+
+    # -- figures
+
+    def statistics(self) -> LinkStatistics:
+        """A snapshot."""
+        return LinkStatistics(
+            peer=self.peer.node,
+            remote=self._link.remote,
+            dialed=self.dialed,
+            since=self._since,
+            silent=max(0.0, self._now() - self.heard),
+            frames_in=self._frames_in,
+            frames_out=self._frames_out,
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
+            messages_in=self._messages_in,
+            messages_out=self._messages_out,
+            waiting=len(self._outbox),
+            waiting_bytes=self._outbox.size,
+        )

@@ -1,0 +1,80 @@
+"""What the mesh needs of a network: a `Transport` that serves and dials, and the `Link` it yields.
+
+Law of this room: a link is message-framed, FIFO and at most once. Frames are lost only by the link's end, and then all of
+the later ones are: there is no gap in the middle. A new link is a new life; nothing is resumed.
+
+What every transport promises about cancellation:
+
+* a cancelled ``receive`` leaves the link intact, and no frame is lost;
+* a cancelled ``send`` leaves it intact or closed, never corrupt: either nothing of the frame was sent, or the link has
+  ended for both sides;
+* a cancelled ``dial`` leaves nothing behind; a cancelled ``aclose`` has closed the link nonetheless.
+
+``tests/net/conformance.py`` checks these promises for any transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+
+__all__ = ["MAX_FRAME", "MAX_GREETING", "Link", "Transport"]
+
+#: The largest frame, in bytes, that a link accepts from a peer that has proved that it knows the secret.
+MAX_FRAME = 1 << 20
+#: The largest frame that a new link accepts: enough for a handshake.
+MAX_GREETING = 4096
+
+
+class Link(Protocol):
+    """One connection to one peer. At most one task sends and one receives at any time; ``aclose`` may come from a third."""
+
+    #: Who is at the other end, for logs: an address, never parsed.
+    remote: str
+
+    def allow(self, max_frame: int) -> None:
+        """Accept frames of up to ``max_frame`` bytes from now on. A new link accepts `MAX_GREETING`."""
+
+    async def send(self, frame: bytes) -> None:
+        """Send one frame. Raises `LinkClosed` if the link has ended."""
+
+    async def receive(self) -> bytes:
+        """The next frame. Raises `LinkClosed` at the link's end.
+
+        Raises `ProtocolViolation` if the peer breaks the framing or the size limit; the link has then ended.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """End the link, politely if the peer plays along, within about a second in any case. May be called again."""
+
+
+class Transport(Protocol):
+    """A way to reach other processes, and to be reached."""
+
+    async def open(self) -> str | None:
+        """Take the port that this transport listens at, and return the URL with the real port; `None` if it does not listen.
+
+        May be called again. Raises `ConfigurationError` if the port cannot be had.
+        """
+
+    async def serve(
+        self,
+        accept: Callable[[Link], Awaitable[None]],
+        *,
+        task_status: trio.TaskStatus[str | None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Hand every new link to ``accept``, in a task of its own, until cancelled. Reports what `open` returns.
+
+        The link is closed when ``accept`` ends; an exception from it is logged, and harms no other link. A transport
+        that does not listen waits to be cancelled.
+        """
+
+    async def dial(self, address: str) -> Link:
+        """A new link to the node that listens at ``address``.
+
+        Raises `DialRefused` if the host answers that nobody listens there, else `DialFailed`. Bounded by a few seconds.
+        """
+        ...

@@ -1,0 +1,301 @@
+"""The real network: `WebSocketTransport`, WebSocket (RFC 6455) over TCP or TLS.
+
+Law of this room: nothing that a stranger sends, or fails to send, costs more than its own connection. Every wait for one is
+bounded, connections that have not finished their opening are counted, and what goes wrong with one is logged in one line.
+
+Only peers that ask for the subprotocol `SUBPROTOCOL` are served, and none that names an ``Origin``: browsers always do,
+and no web page shall reach a node that listens on its reader's machine.
+
+Refused: a client library's connection object. Its reader hands messages over through a channel and its close waits for the
+peer without a bound; driving the protocol engine itself (wsproto, sans-IO) on a trio stream saves a third of each
+round trip, and leaves every cancellation in one hand. See `hubkit.net.frames` for that hand.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import Connection
+from wsproto.events import AcceptConnection, RejectConnection, RejectData, Request
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+
+from hubkit.errors import ConfigurationError, DialFailed, DialRefused, LinkError, ProtocolViolation
+from hubkit.net.address import Address, parse
+from hubkit.net.frames import RECEIVE_BUFFER, WebSocketLink
+from hubkit.net.transport import Link
+
+__all__ = ["SUBPROTOCOL", "TLS", "WebSocketTransport"]
+
+#: What both ends of a link speak; a WebSocket without it is not for us.
+SUBPROTOCOL = "hubkit.v1"
+
+logger = logging.getLogger("hubkit.net")
+
+_MAX_OPENING = 16 * 1024  # bytes of an opening handshake, either way
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """The `ssl.SSLContext` for ``wss://``: ``server`` for the port that a node listens at, ``client`` for those it dials.
+
+    Without ``client``, the system's certificate authorities are trusted. For mutual TLS, let ``server`` require
+    certificates (``verify_mode = ssl.CERT_REQUIRED``) and load one into ``client``.
+    """
+
+    server: ssl.SSLContext | None = None
+    client: ssl.SSLContext | None = None
+
+
+class WebSocketTransport:
+    """Links over WebSocket. ``listen`` is the URL to listen at (port 0: any free one), `None` to dial only.
+
+    ``opening``: seconds that connecting, TLS and the WebSocket opening may take together. ``max_opening``: how many
+    connections may be in that state at once; when there are more, the one that has been so for longest is closed, so that a
+    flood of idle connections hits itself first.
+    """
+
+    def __init__(
+        self, listen: str | None = None, *, tls: TLS | None = None, opening: float = 5.0, max_opening: int = 64
+    ) -> None:
+        self._tls = tls or TLS()
+        self._listen = None if listen is None else parse(listen, "listen", zero_port=True)
+        if self._listen is not None and self._listen.secure and self._tls.server is None:
+            msg = f"to listen at {listen} a certificate is needed: tls=TLS(server=SSLContext)"
+            raise ConfigurationError(msg)
+        self._limit = opening
+        self._max_opening = max_opening
+        self._opening: dict[int, trio.CancelScope] = {}  # in order of arrival
+        self._serial = 0
+        self._listeners: list[trio.SocketListener] | None = None
+        self._url: str | None = None
+
+    # -- listening
+
+    async def open(self) -> str | None:
+        """Take the port, and return the URL with the real one. See `Transport.open`."""
+        if self._listen is None or self._listeners is not None:
+            return self._url
+        address = self._listen
+        try:
+            listeners = await trio.open_tcp_listeners(address.port, host=address.host)
+        except OSError as error:
+            msg = f"cannot listen at {address}: {_reason(error)}"
+            raise ConfigurationError(msg) from error
+        if address.port == 0:
+            # A name with several addresses got a port for each: one URL can tell only one of them.
+            for spare in listeners[1:]:
+                await spare.aclose()
+            del listeners[1:]
+        port = listeners[0].socket.getsockname()[1]
+        self._listeners = listeners
+        self._url = str(Address(address.secure, address.host, port, address.path))
+        return self._url
+
+    async def serve(
+        self,
+        accept: Callable[[Link], Awaitable[None]],
+        *,
+        task_status: trio.TaskStatus[str | None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until cancelled; the port is free again afterwards. See `Transport.serve`."""
+        url = await self.open()
+        if self._listeners is None:
+            task_status.started(None)
+            await trio.sleep_forever()
+        assert self._listeners is not None
+
+        async def handle(stream: trio.SocketStream) -> None:
+            await self._handle(stream, accept)
+
+        listeners = self._listeners
+        try:
+            async with trio.open_nursery() as nursery:
+                # Running out of file descriptors makes trio's accept loop pause and go on.
+                await nursery.start(trio.serve_listeners, handle, listeners)
+                task_status.started(url)
+        finally:
+            self._listeners = None
+            with trio.CancelScope(shield=True):
+                for listener in listeners:
+                    await listener.aclose()
+
+    async def _handle(self, stream: trio.SocketStream, accept: Callable[[Link], Awaitable[None]]) -> None:
+        """One connection, to its end. Nothing but cancellation leaves here."""
+        remote = "a client"
+        try:
+            remote = _name(stream)
+            link = await self._admit(stream, remote)
+            try:
+                await accept(link)
+            finally:
+                await link.aclose()
+        except (LinkError, OSError) as error:
+            logger.warning("%s: closed: %s", remote, error)
+        except Exception:
+            logger.exception("%s: closed, because of an error here", remote)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    async def _admit(self, stream: trio.SocketStream, remote: str) -> WebSocketLink:
+        """The opening of an accepted connection, within its time and among at most ``max_opening`` others."""
+        self._serial = serial = self._serial + 1
+        if len(self._opening) >= self._max_opening:
+            oldest = next(iter(self._opening))
+            self._opening.pop(oldest).cancel()
+        with trio.move_on_after(self._limit) as scope:
+            self._opening[serial] = scope
+            try:
+                return await self._open_server(stream, remote)
+            finally:
+                crowded = self._opening.pop(serial, None) is None
+        msg = "too many connections are being opened" if crowded else f"no WebSocket opening within {self._limit:g} s"
+        raise ProtocolViolation(msg)
+
+    async def _open_server(self, stream: trio.SocketStream, remote: str) -> WebSocketLink:
+        secured: trio.abc.Stream = stream
+        assert self._listen is not None
+        if self._listen.secure:
+            assert self._tls.server is not None
+            secured = trio.SSLStream(stream, self._tls.server, server_side=True)
+        engine = WSConnection(ConnectionType.SERVER)
+        try:
+            request = await _receive_opening(secured, engine)
+        except RemoteProtocolError as error:
+            hint = error.event_hint
+            status = hint.status_code if isinstance(hint, RejectConnection) else 400
+            await _reject(secured, engine, status, str(error))
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            msg = f"broken in the opening: {error.__cause__ or error}"
+            raise ProtocolViolation(msg) from None
+        if not isinstance(request, Request):
+            msg = "no WebSocket request"
+            raise ProtocolViolation(msg)
+        if any(name == b"origin" for name, _ in request.extra_headers):
+            await _reject(secured, engine, 403, "requests with an Origin are refused: web pages have no business here")
+        if SUBPROTOCOL not in request.subprotocols:
+            await _reject(secured, engine, 400, f"the subprotocol {SUBPROTOCOL} is required")
+        await secured.send_all(engine.send(AcceptConnection(subprotocol=SUBPROTOCOL)))
+        return WebSocketLink(secured, _established(engine), remote)
+
+    # -- dialling
+
+    async def dial(self, address: str) -> WebSocketLink:
+        """A link to ``address``. See `Transport.dial`."""
+        target = parse(address, "the address to dial")
+        stream: trio.abc.Stream | None = None
+        link: WebSocketLink | None = None
+        try:
+            with trio.move_on_after(self._limit):
+                stream = await _connect(target)
+                if target.secure:
+                    context = self._tls.client or ssl.create_default_context()
+                    stream = trio.SSLStream(stream, context, server_hostname=target.host)
+                link = await _open_client(stream, target)
+                return link
+        except (trio.BrokenResourceError, RemoteProtocolError, ProtocolViolation, ssl.SSLError) as error:
+            msg = f"no link to {address}: {error.__cause__ or error}"
+            raise DialFailed(msg) from error
+        finally:
+            if link is None and stream is not None:
+                await trio.aclose_forcefully(stream)
+        msg = f"no link to {address}: no answer within {self._limit:g} s"
+        raise DialFailed(msg)
+
+
+# -- the opening handshake
+
+
+async def _receive_opening(stream: trio.abc.Stream, engine: WSConnection) -> object:
+    """Read until the engine has something to say: the request, or the answer to ours."""
+    size = 0
+    while True:
+        data = await stream.receive_some(RECEIVE_BUFFER)
+        size += len(data)
+        if not data:
+            msg = "closed in the opening"
+            raise ProtocolViolation(msg)
+        try:
+            engine.receive_data(bytes(data))
+        except (RemoteProtocolError, LocalProtocolError):
+            raise
+        except Exception as error:
+            # The engine decodes header values without a net: odd bytes raise whatever their codec raises.
+            msg = f"malformed HTTP: {error}"
+            raise RemoteProtocolError(msg) from None
+        for event in engine.events():
+            return event
+        if size > _MAX_OPENING:
+            msg = "the opening is too long"
+            raise RemoteProtocolError(msg)
+
+
+async def _reject(stream: trio.abc.Stream, engine: WSConnection, status: int, reason: str) -> NoReturn:
+    body = reason.encode() + b"\n"
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+    try:
+        data = engine.send(RejectConnection(status_code=status, headers=headers, has_body=True))
+        data += engine.send(RejectData(data=body, body_finished=True))
+        await stream.send_all(data)
+    except (LocalProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
+        pass  # What was sent was no HTTP, or nobody listens any more: there is no way to tell them.
+    except Exception:
+        logger.debug("an answer of status %d could not be made", status, exc_info=True)
+    raise ProtocolViolation(reason)
+
+
+async def _open_client(stream: trio.abc.Stream, target: Address) -> WebSocketLink:
+    engine = WSConnection(ConnectionType.CLIENT)
+    await stream.send_all(engine.send(Request(host=target.authority, target=target.path, subprotocols=[SUBPROTOCOL])))
+    answer = await _receive_opening(stream, engine)
+    if isinstance(answer, RejectConnection):
+        msg = f"it answers HTTP status {answer.status_code}: no hubkit node, or one that refuses us"
+        raise ProtocolViolation(msg)
+    if not isinstance(answer, AcceptConnection) or answer.subprotocol != SUBPROTOCOL:
+        msg = "it speaks WebSocket, but not hubkit"
+        raise ProtocolViolation(msg)
+    return WebSocketLink(stream, _established(engine), str(target))
+
+
+def _established(engine: WSConnection) -> Connection:
+    assert engine.connection is not None
+    return engine.connection
+
+
+# -- sockets
+
+
+async def _connect(target: Address) -> trio.SocketStream:
+    try:
+        return await trio.open_tcp_stream(target.host, target.port)
+    except OSError as error:
+        causes = _causes(error)
+        refused = bool(causes) and all(cause.errno == errno.ECONNREFUSED for cause in causes)
+        kind = DialRefused if refused else DialFailed
+        msg = f"no link to {target}: {_reason(causes[0] if causes else error)}"
+        raise kind(msg) from error
+
+
+def _causes(error: OSError) -> list[OSError]:
+    """The errors of the single attempts, one for each address of the host."""
+    cause = error.__cause__
+    if isinstance(cause, BaseExceptionGroup):
+        return [e for e in cause.exceptions if isinstance(e, OSError)]
+    if isinstance(cause, OSError):
+        return [cause]
+    return [error]
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _name(stream: trio.SocketStream) -> str:
+    host, port = stream.socket.getpeername()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

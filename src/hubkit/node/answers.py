@@ -1,0 +1,127 @@
+"""How errors answer a request from another node: as themselves, or as the nearest thing that can travel.
+
+Law of this room: a caller gets the type that it would get from an actor beside it. hubkit's own errors and built-in
+exceptions are rebuilt; a `Reject` is rebuilt where its class is defined; everything else becomes a `RemoteFailure` that
+names its type and shows its traceback. Nothing is imported, and nothing but these types is ever called.
+"""
+
+from __future__ import annotations
+
+import builtins
+import traceback
+from enum import IntEnum
+from typing import Any
+
+import trio
+
+from hubkit.actors.messages import NotBegun
+from hubkit.errors import (
+    ActorCrashed,
+    Deadlock,
+    HubkitError,
+    MailboxFull,
+    NoSuchActor,
+    NoSuchMethod,
+    NotSerializable,
+    ProtocolViolation,
+    Reject,
+    RemoteFailure,
+)
+from hubkit.names import error_name, error_text, find_reject, wire_name
+from hubkit.net.payload import Payloads
+
+__all__ = ["Code", "decode_error", "encode_error", "rebuild"]
+
+TRACEBACK = 16_000
+
+
+class Code(IntEnum):
+    """What kind of answer a reply is."""
+
+    OK = 0
+    CRASHED = 1
+    REJECTED = 2
+    NOT_BEGUN = 3
+    NO_METHOD = 4
+    DEADLOCK = 5
+    MISFIT = 6
+    NOT_SERIALIZABLE = 7
+    TOO_SLOW = 8
+    NO_ACTOR = 9
+    FULL = 10
+
+
+_TYPES: dict[Code, type[Exception]] = {
+    Code.NOT_BEGUN: NotBegun,
+    Code.NO_METHOD: NoSuchMethod,
+    Code.DEADLOCK: Deadlock,
+    Code.NOT_SERIALIZABLE: NotSerializable,  # before TypeError, which it is, too
+    Code.MISFIT: TypeError,
+    Code.TOO_SLOW: trio.TooSlowError,
+    Code.NO_ACTOR: NoSuchActor,
+    Code.FULL: MailboxFull,
+}
+
+
+def encode_error(error: BaseException, payloads: Payloads) -> tuple[Code, bytes]:
+    """The answer for an error."""
+    if isinstance(error, Reject):
+        name = wire_name(type(error))
+        try:
+            return Code.REJECTED, payloads.dumps([name, list(error.args), str(error)])
+        except NotSerializable:
+            return Code.REJECTED, payloads.dumps([name, [str(error)], str(error)])
+    if not isinstance(error, ActorCrashed):
+        for code, kind in _TYPES.items():
+            if isinstance(error, kind):
+                return code, payloads.dumps(str(error))
+    cause = error.__cause__ if isinstance(error, ActorCrashed) else error
+    return Code.CRASHED, payloads.dumps([str(error), None if cause is None else _describe(cause)])
+
+
+def _describe(cause: BaseException) -> list[str]:
+    return [error_name(cause), error_text(cause)[:TRACEBACK], "".join(traceback.format_exception(cause))[-TRACEBACK:]]
+
+
+def decode_error(code: int, payload: bytes, payloads: Payloads) -> Exception:
+    """The error of an answer."""
+    try:
+        value = payloads.loads(payload)
+        match Code(code), value:
+            case Code.REJECTED, [str(name), list(args), str(text)]:
+                return _rejection(name, args, text)
+            case Code.CRASHED, [str(text), cause]:
+                error = ActorCrashed(text)
+                if isinstance(cause, list) and len(cause) == 3:
+                    error.__cause__ = rebuild(*map(str, cause))
+                return error
+            case known, str(text) if known in _TYPES:
+                return _TYPES[known](text)
+    except (HubkitError, ValueError) as error:
+        return ProtocolViolation(f"the answer cannot be read: {error}")
+    return ProtocolViolation("the answer makes no sense")
+
+
+def _rejection(name: str, args: list[Any], text: str) -> Reject:
+    cls = find_reject(name)
+    if cls is not None:
+        try:
+            return cls(*args)
+        except TypeError:
+            pass  # a constructor that does not take its own args
+    return Reject(f"{name}: {text}")
+
+
+def rebuild(name: str, text: str = "", details: str = "") -> Exception:
+    """An exception of another process: its own type if that is a built-in one, else a `RemoteFailure`."""
+    cls = getattr(builtins, name, None) if name.isidentifier() else None
+    if isinstance(cls, type) and issubclass(cls, Exception):
+        try:
+            error = cls(text)
+        except TypeError:
+            pass  # UnicodeError and its like take more than a text
+        else:
+            if details:
+                error.add_note(f"(in another process)\n{details}")
+            return error
+    return RemoteFailure(name, text, details)

@@ -1,0 +1,392 @@
+"""The exchange: requests between actors of different nodes.
+
+Law of this room: at most once. A request is sent on one link, and when that link breaks before the answer has come, its
+sender is told that it may have been handled (`NodeDown`); nobody sends it again. `NotBegun`, the only answer after which a
+ref may look further, is given when the request certainly had no effect. Requests of one link are taken in their order; a
+call costs no task on the node that serves it.
+
+Watches are level-triggered: whoever watches says so again on every new link, and is told what is true by then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import trio
+from outcome import Error, Value
+
+from hubkit.actors.messages import NotBegun, Request
+from hubkit.actors.system import System
+from hubkit.cluster.liveness import Liveness
+from hubkit.errors import HubClosed, HubkitError, NodeDown, NoSuchActor, NotSerializable, ProtocolViolation
+from hubkit.net.payload import Payloads
+from hubkit.node.answers import Code, decode_error, encode_error
+from hubkit.node.seams import Attached
+from hubkit.pids import ChildKey, NodeId, Pid, node_id
+
+__all__ = ["CALL", "Exchange", "Wire"]
+
+# kinds of messages (0 is the node's own)
+CALL, REPLY, CAST, WITHDRAW, MONITOR, DEMONITOR, DOWN = range(1, 8)
+
+HINTS = 10_000
+
+
+class Wire(Protocol):
+    """What the exchange needs of its node."""
+
+    def send(self, peer: NodeId, message: list[Any]) -> bool:
+        """Send to a linked node; `False`: there is no link."""
+        ...
+
+    def hub(self, hub_id: str) -> Attached | None:
+        """The hub of this id on this node."""
+        ...
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """One request of ours whose answer is still to come."""
+
+    task: trio.lowlevel.Task
+    peer: NodeId
+    pid: Pid
+
+
+class Exchange:
+    """All requests of one node to and from others."""
+
+    def __init__(self, wire: Wire, payloads: Payloads, liveness: Liveness) -> None:
+        self._wire, self._payloads, self._liveness = wire, payloads, liveness
+        self.system: System
+        self.nursery: trio.Nursery
+        self.linked: set[NodeId] = set()
+        self._number = 0
+        self._waiting: dict[int, _Waiting] = {}
+        self._serving: dict[tuple[NodeId, int], Callable[[], object]] = {}
+        self._watching: dict[int, tuple[Pid, NodeId]] = {}
+        self._watched: dict[tuple[NodeId, int], int] = {}
+        self._hints: dict[ChildKey, Pid] = {}
+        self._changed = trio.Event()
+        self._closed = False
+
+    # -- where children are -------------------------------------------------------------------------------------------
+
+    def hint(self, key: ChildKey, pid: Pid) -> None:
+        """A ref that came from elsewhere says where its child ran; good until this node's own registry knows it."""
+        if len(self._hints) >= HINTS:
+            self._hints.pop(next(iter(self._hints)))
+        self._hints[key] = pid
+
+    def resolve(self, key: ChildKey) -> Pid | None:
+        """Where the child runs: a local read."""
+        hub = self._wire.hub(key.hub)
+        return None if hub is None else hub.running(key.child)
+
+    async def locate(self, key: ChildKey, after: Pid | None) -> Pid:
+        """Where the child runs; waits while it is wanted but runs nowhere, or only at ``after``."""
+        hub, hint = self._wire.hub(key.hub), self._hints.get(key)
+        if hub is None or not hub.wanted(key.child):
+            if hint is not None and hint != after:
+                return hint
+            if self._closed or hub is None:
+                msg = f"hub {key.hub!r} is not open on this node, so its child {key.child!r} cannot be found"
+                raise HubClosed(msg)
+        return await hub.locate(key.child, after)
+
+    # -- requests of ours -----------------------------------------------------------------------------------------------
+
+    async def call(self, pid: Pid, request: Request) -> Any:
+        """Send a call and wait for its result."""
+        payload = self._payloads.dumps([list(request.args), dict(request.kwargs)])
+        peer = await self._link(pid)
+        self._number = number = self._number + 1
+        deadline = request.deadline
+        remaining = None if deadline == math.inf else deadline - trio.current_time()
+        chain = [[p.node, p.incarnation, p.serial] for p in request.chain]
+        message = [CALL, number, pid.serial, request.method, payload, remaining, chain]
+        return self._payloads.loads(await self._ask(number, peer, pid, message))
+
+    async def cast(self, pid: Pid, request: Request) -> None:
+        """Send a cast or plain message; returns when it is in the mailbox there."""
+        payload = self._payloads.dumps([list(request.args), dict(request.kwargs)])
+        peer = await self._link(pid)
+        self._number = number = self._number + 1
+        chain = [[p.node, p.incarnation, p.serial] for p in request.chain]
+        await self._ask(number, peer, pid, [CAST, number, pid.serial, request.method, payload, chain])
+
+    def cast_nowait(self, pid: Pid, request: Request) -> None:
+        """Send a cast or plain message without waiting for anything."""
+        payload = self._payloads.dumps([list(request.args), dict(request.kwargs)])
+        peer = node_id(pid.node, pid.incarnation)
+        if not self._wire.send(peer, [CAST, 0, pid.serial, request.method, payload, []]):
+            message = (request.method, request.args) if request.method else request.args[0]
+            self.system.dead_letter(str(pid), message, f"there is no link to node {pid.node!r}")
+
+    async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> bytes:
+        if not self._wire.send(peer, message):
+            msg = f"the link to node {pid.node!r} ended before the request was sent"
+            raise NodeDown(msg, maybe_executed=False)
+        self._waiting[number] = _Waiting(trio.lowlevel.current_task(), peer, pid)
+
+        def abort(_: Any) -> trio.lowlevel.Abort:
+            del self._waiting[number]
+            self._wire.send(peer, [WITHDRAW, number])
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        answer: bytes = await trio.lowlevel.wait_task_rescheduled(abort)
+        return answer
+
+    async def _link(self, pid: Pid) -> NodeId:
+        """The node of a pid, once there is a link to it. A node that is gone cannot have begun anything."""
+        peer = node_id(pid.node, pid.incarnation)
+        if peer in self.linked:
+            return peer
+        until = self._wire.now() + self._liveness.down_after
+        while peer not in self.linked:
+            now = self._wire.now()
+            if self._closed:
+                msg = "this node is closed"
+                raise HubClosed(msg)
+            if not self._liveness.alive(peer, now):
+                msg = f"node {pid.node!r} is down"
+                raise NodeGone(msg)
+            if now >= until:
+                msg = f"node {pid.node!r} lives, but cannot be reached from here"
+                raise NodeDown(msg, maybe_executed=False)
+            with trio.move_on_after(self._liveness.beat_interval / 4):
+                await self._changed.wait()
+        return peer
+
+    # -- watches of ours --------------------------------------------------------------------------------------------------
+
+    def monitor(self, number: int, pid: Pid) -> None:
+        """See to it that the system is told when that incarnation is gone."""
+        peer = node_id(pid.node, pid.incarnation)
+        if not self._liveness.alive(peer, self._wire.now()):
+            self.system.down(number, pid, "noproc")
+            return
+        self._watching[number] = (pid, peer)
+        self._wire.send(peer, [MONITOR, number, pid.serial])
+
+    def demonitor(self, number: int, pid: Pid) -> None:
+        """Nobody waits for that any more."""
+        if self._watching.pop(number, None) is not None:
+            self._wire.send(node_id(pid.node, pid.incarnation), [DEMONITOR, number])
+
+    # -- what the node tells ------------------------------------------------------------------------------------------------
+
+    def link_up(self, peer: NodeId) -> None:
+        """A link is ready."""
+        self.linked.add(peer)
+        for number, (pid, node) in self._watching.items():
+            if node == peer:
+                self._wire.send(peer, [MONITOR, number, pid.serial])
+        self._notice()
+
+    def link_down(self, peer: NodeId) -> None:
+        """A link is gone: what was asked on it may have been handled, what was asked of us is unheard."""
+        self.linked.discard(peer)
+        for number, waiting in list(self._waiting.items()):
+            if waiting.peer == peer:
+                msg = f"the link to node {waiting.pid.node!r} ended before the answer came: the request may have been handled"
+                self._finish(number, NodeDown(msg, maybe_executed=True))
+        for key in [key for key in self._serving if key[0] == peer]:
+            self._serving.pop(key)()
+        for key in [key for key in self._watched if key[0] == peer]:
+            self.system.remove_remote_watch(self._watched.pop(key), key)
+        self._notice()
+
+    def look(self) -> None:
+        """Liveness has changed, or time has passed: tell who watches an actor of a node that is gone."""
+        now = self._wire.now()
+        for number, (pid, peer) in list(self._watching.items()):
+            if not self._liveness.alive(peer, now):
+                del self._watching[number]
+                self.system.down(number, pid, "node_down")
+        self._notice()
+
+    def close(self) -> None:
+        """This node ends: so does everything that waits."""
+        self._closed = True
+        for number in list(self._waiting):
+            self._finish(number, HubClosed("this node was closed before the answer came"))
+        self._notice()
+
+    def _notice(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _finish(self, number: int, outcome: bytes | BaseException) -> None:
+        waiting = self._waiting.pop(number, None)
+        if waiting is not None:
+            result = Error(outcome) if isinstance(outcome, BaseException) else Value(outcome)
+            trio.lowlevel.reschedule(waiting.task, result)
+
+    # -- what arrives -------------------------------------------------------------------------------------------------------
+
+    def receive(self, peer: NodeId, message: list[Any]) -> None:
+        """A message of another node's exchange. Raises `ProtocolViolation` when it makes no sense."""
+        match message:
+            case [1, int(number), int(serial), str(method), bytes(payload), remaining, list(chain)]:
+                self._serve_call(peer, number, serial, method, payload, remaining, chain)
+            case [2, int(number), int(code), bytes(payload)]:
+                self._finish(number, payload if code == Code.OK else decode_error(code, payload, self._payloads))
+            case [3, int(number), int(serial), str(method), bytes(payload), list(chain)]:
+                self._serve_cast(peer, number, serial, method, payload, chain)
+            case [4, int(number)]:
+                withdraw = self._serving.pop((peer, number), None)
+                if withdraw is not None:
+                    withdraw()
+            case [5, int(number), int(serial)]:
+                self._serve_monitor(peer, number, serial)
+            case [6, int(number)]:
+                serial = self._watched.pop((peer, number), 0)
+                self.system.remove_remote_watch(serial, (peer, number))
+            case [7, int(number), str(reason)]:
+                watched = self._watching.pop(number, None)
+                if watched is not None:
+                    self.system.down(number, watched[0], reason)
+            case _:
+                msg = f"a message of kind {message[:1]!r:.40} that makes no sense"
+                raise ProtocolViolation(msg)
+
+    def _request(self, method: str, payload: bytes, remaining: Any, chain: list[Any], *, call: bool) -> Request:
+        value: Any = self._payloads.loads(payload)
+        if not isinstance(value, list) or [type(part) for part in value] != [list, dict]:
+            msg = "the arguments of a request must be a list and a dict"
+            raise ProtocolViolation(msg)
+        args, kwargs = value
+        if remaining is not None and not isinstance(remaining, float | int):
+            msg = "the time that a call has left must be a number"
+            raise ProtocolViolation(msg)
+        pids = tuple(Pid(*item) for item in chain if isinstance(item, list) and len(item) == 3)
+        deadline = math.inf if remaining is None else trio.current_time() + remaining
+        kind = "call" if call else "cast" if method else "info"
+        return Request(kind, method, tuple(args), kwargs, pids, deadline)  # type: ignore[arg-type]  # one of the three
+
+    def _serve_call(
+        self, peer: NodeId, number: int, serial: int, method: str, payload: bytes, remaining: Any, chain: list[Any]
+    ) -> None:
+        key, replied = (peer, number), False
+
+        def on_reply(result: Any, error: BaseException | None) -> None:
+            nonlocal replied
+            replied = True
+            self._serving.pop(key, None)
+            self._reply(peer, number, result, error)
+
+        try:
+            request = self._request(method, payload, remaining, chain, call=True)
+        except HubkitError as error:
+            on_reply(None, NotSerializable(f"the arguments cannot be read on this node: {error}"))
+            return
+        withdraw = self.system.deliver_call_soon(serial, request, on_reply)
+        if not replied:
+            self._serving[key] = withdraw
+
+    def _reply(self, peer: NodeId, number: int, result: Any, error: BaseException | None) -> None:
+        if error is None:
+            try:
+                code, payload = Code.OK, self._payloads.dumps(result)
+            except NotSerializable as failure:
+                text = f"the request was handled, but its result cannot travel. {failure}"
+                code, payload = encode_error(NotSerializable(text), self._payloads)
+        else:
+            code, payload = encode_error(error, self._payloads)
+        self._wire.send(peer, [REPLY, number, int(code), payload])
+
+    def _serve_cast(
+        self, peer: NodeId, number: int, serial: int, method: str, payload: bytes, chain: list[Any]
+    ) -> None:
+        try:
+            request = self._request(method, payload, None, chain, call=False)
+        except HubkitError as error:
+            if number:
+                self._reply(peer, number, None, NotSerializable(f"the arguments cannot be read on this node: {error}"))
+            return
+        if not number:
+            self.system.deliver_cast_nowait(serial, request)
+            return
+        try:  # in its order, and without a task, if there is room
+            taken = self.system.deliver_cast_here(serial, request)
+        except (HubkitError, TypeError) as error:
+            self._reply(peer, number, None, error)
+            return
+        if taken:
+            self._reply(peer, number, None, None)
+            return
+        scope = trio.CancelScope()
+        self._serving[peer, number] = scope.cancel
+        self.nursery.start_soon(self._cast_when_room, peer, number, serial, request, scope)
+
+    async def _cast_when_room(
+        self, peer: NodeId, number: int, serial: int, request: Request, scope: trio.CancelScope
+    ) -> None:
+        with scope:
+            try:
+                await self.system.deliver_cast(serial, request)
+            except (HubkitError, TypeError) as error:
+                self._reply(peer, number, None, error)
+            else:
+                self._reply(peer, number, None, None)
+        self._serving.pop((peer, number), None)
+
+    def _serve_monitor(self, peer: NodeId, number: int, serial: int) -> None:
+        token = (peer, number)
+        if token in self._watched:
+            return
+
+        def on_down(reason: str) -> None:
+            self._watched.pop(token, None)
+            self._wire.send(peer, [DOWN, number, reason])
+
+        self._watched[token] = serial
+        self.system.add_remote_watch(serial, token, on_down)
+
+
+class NodeGone(NotBegun, NodeDown):
+    """The node is down, so the request did not begin: a ref that follows a child looks for its next home."""
+
+    def __init__(self, message: str) -> None:
+        NodeDown.__init__(self, message, maybe_executed=False)
+
+
+def encode_ref(value: object) -> list[Any] | None:
+    """A `Ref` in plain values; `None` for anything else.
+
+    A child of a hub travels as such, with where it runs now as a hint; any other ref as the pid that it means now.
+    """
+    from hubkit.actors.ref import Ref
+
+    if not isinstance(value, Ref):
+        return None
+    pid, address = value.pid, value.address
+    plain = None if pid is None else [pid.node, pid.incarnation, pid.serial]
+    if isinstance(address, ChildKey) and address.hub not in value._system.directories:
+        return [address.hub, address.child, plain]
+    if plain is None:
+        msg = f"{value!r} means no actor that runs now, so it cannot travel"
+        raise NoSuchActor(msg)
+    return plain
+
+
+def decode_ref(exchange: Exchange, value: list[Any]) -> Any:
+    """The `Ref` that another node has sent."""
+    match value:
+        case [str(node), int(incarnation), int(serial)]:
+            return exchange.system.ref(Pid(node, incarnation, serial))
+        case [str(hub), str(child), pid]:
+            key = ChildKey(hub, child)
+            if isinstance(pid, list) and len(pid) == 3:
+                exchange.hint(key, Pid(*pid))
+            return exchange.system.ref(key)
+    msg = "a ref that makes no sense"
+    raise ProtocolViolation(msg)

@@ -1,0 +1,434 @@
+"""`Node`: one process in the mesh. It owns the links, the actors of this process, and the beat; hubs live on it.
+
+Law of this room: it is a shell. What arrives is handed to whom it concerns (a hub's driver, the exchange, the liveness
+table), what they decide is sent. One heartbeat a beat for all hubs; the links cost the same for one hub or ten.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from types import TracebackType
+from typing import Any, Self
+
+import trio
+
+from hubkit.actors.system import System, system_var
+from hubkit.cluster.liveness import Liveness
+from hubkit.environment import Environment
+from hubkit.errors import ConfigurationError, HandshakeRefused, HubClosed
+from hubkit.events import Event
+from hubkit.net.address import parse
+from hubkit.net.handshake import Identity
+from hubkit.net.mesh import Mesh
+from hubkit.net.payload import Payloads
+from hubkit.net.transport import Transport
+from hubkit.net.websocket import TLS, WebSocketTransport
+from hubkit.node.blocks import bare_nursery
+from hubkit.node.exchange import Exchange, decode_ref, encode_ref
+from hubkit.node.operator import answer
+from hubkit.node.options import Discovery, check_endpoint, check_join, check_name, check_secret, check_tls
+from hubkit.node.seams import Attached
+from hubkit.pids import NodeId, boot_of, name_of, node_id
+from hubkit.specs import check_seconds
+
+__all__ = ["Node"]
+
+log = logging.getLogger("hubkit.node")
+
+#: what a node says it can do; peers use only what both can
+CAPABILITIES = ("hub.1", "actors.1")
+
+# Kinds of node messages; those from 1 on are the exchange's. A node tells its peers which hubs it has: two cores are linked
+# while their nodes are linked *and* both have the hub, so that nobody waits for an answer from a node without it.
+SYNC, HUBS, OPEN, CLOSE = 0, -1, -2, -3
+
+_FINAL = ("secret", "version", "name")
+
+
+class Node:
+    """One process in the mesh, on which several hubs can be opened. Use it as an async context manager.
+
+    ``listen``: the URL to listen at, ``ws://host:port`` or ``wss://host:port``; port 0 picks a free one (`url` says
+    which). `None`: a stand-alone node, which `promote` can put on the network later.
+    ``advertise``: the URL that others dial, if it is not ``listen``; required when ``listen`` is a wildcard address.
+    ``join``: URLs of other nodes, or a `Discovery`; asked again for ever. The node's own URL among them does no harm.
+    ``name``: the node's name, unique in the mesh and the same after a restart; by default the advertised ``host:port``.
+    ``secret``: what all nodes of the mesh know: `str`, `bytes`, or several (the first is used, all are accepted).
+    ``tls``: see `TLS`. ``transport``: replaces the network, for simulations.
+    ``beat``: seconds between heartbeats. ``down_after``: seconds of silence after which a node is taken for dead.
+
+    A secret, or a server context that requires client certificates, is needed to listen on anything but loopback.
+    Raises `ConfigurationError` for what cannot work; entering raises it, too, when the port is taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        listen: str | None = None,
+        advertise: str | None = None,
+        join: Iterable[str] | Discovery = (),
+        name: str | None = None,
+        secret: str | bytes | Sequence[str | bytes] | None = None,
+        tls: TLS | None = None,
+        transport: Transport | None = None,
+        beat: float = 1.0,
+        down_after: float = 4.0,
+        environment: Environment | None = None,
+    ) -> None:
+        self._secrets = check_secret(secret)
+        self._tls = check_tls(tls)
+        self._transport = transport
+        self._endpoint = check_endpoint(listen, advertise, self._secrets, self._tls)
+        self._join = check_join(join)
+        if self._endpoint is None and self._join and transport is None:
+            msg = (
+                "join needs listen: the nodes that are joined must be able to dial this one (port 0 picks a free port)"
+            )
+            raise ConfigurationError(msg)
+        self._given_name = check_name(name)
+        self._beat = check_seconds(beat, "beat", zero=False)
+        self._down_after = check_seconds(down_after, "down_after", zero=False)
+        if down_after < 2 * beat:
+            msg = f"down_after must be at least two beats ({2 * beat:g} s), not {down_after!r}"
+            raise ConfigurationError(msg)
+        self.environment = environment or Environment()
+        self.liveness: Liveness
+        self._system: System
+        self._exchange: Exchange
+        self._mesh: Mesh | None = None
+        self._drivers: dict[str, Attached] = {}
+        self._hubs_of: dict[NodeId, set[str]] = {}  # linked node -> the hubs that it has; absent: it has not said yet
+        self._id: NodeId = ""
+        self._url: str | None = None
+        self._state = "new"
+        self._refusal: HandshakeRefused | None = None
+        self._exhausted = False
+        self._nursery: trio.Nursery | None = None
+        self._context: AbstractAsyncContextManager[None] | None = None
+        self._payloads = Payloads(encode_ref=encode_ref, decode_ref=lambda value: decode_ref(self._exchange, value))
+
+    # -- the block ------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        if self._context is not None:
+            msg = "this node has been opened already: make a new Node for another block"
+            raise HubClosed(msg)
+        self._context = self._open()
+        await self._context.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        assert self._context is not None
+        return await self._context.__aexit__(kind, error, traceback)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[None]:
+        transport = await self._take_port()
+        boot = self.environment.boot()
+        self._id = node_id(self._given_name or self._default_name(), boot)
+        self.liveness = Liveness(self._id, self.environment.now(), beat=self._beat, down_after=self._down_after)
+        self._exchange = Exchange(self, self._payloads, self.liveness)
+        self._exchange.system = self._system = System(self.name, boot, remote=self._exchange, publish=self._publish)
+        token = system_var.set(self._system)
+        async with bare_nursery() as nursery:
+            self._nursery = self._exchange.nursery = nursery
+            try:
+                nursery.start_soon(self._keep_time)
+                if transport is not None:
+                    await self._start_mesh(transport)
+                self._state = "open"
+                yield
+            finally:
+                self._state = "closed"
+                with trio.CancelScope(shield=True):
+                    if self._mesh is not None:
+                        await self._mesh.goodbye(within=1.0)
+                self._exchange.close()
+                with suppress(ValueError):  # left in another context than it was entered in
+                    system_var.reset(token)
+                nursery.cancel_scope.cancel()
+
+    async def _take_port(self) -> Transport | None:
+        if self._endpoint is None and self._transport is None:
+            return None
+        listen = None if self._endpoint is None else self._endpoint.listen
+        transport = self._transport or WebSocketTransport(listen, tls=self._tls)
+        url = await transport.open()
+        advertised = None if self._endpoint is None else self._endpoint.advertise
+        self._url = advertised or url
+        return transport
+
+    def _default_name(self) -> str:
+        if self._url is not None:
+            return parse(self._url).authority
+        return self.environment.label()
+
+    async def _start_mesh(self, transport: Transport) -> None:
+        assert self._nursery is not None
+        identity = Identity(self._id, self._url, "node", CAPABILITIES)
+        self._mesh = Mesh(
+            identity,
+            transport,
+            secrets=self._secrets,
+            seeds=self._seeds,
+            events=_Ears(self),
+            environment=self.environment,
+            liveness=self.liveness,
+            beat=self._beat,
+            down_after=self._down_after,
+        )
+        await self._nursery.start(self._mesh.run)
+
+    async def _seeds(self) -> Sequence[str]:
+        """The addresses worth dialling now."""
+        join = self._join
+        return join if isinstance(join, tuple) else tuple(await join.addresses())
+
+    async def promote(self, *, listen: str, advertise: str | None = None, join: Iterable[str] | Discovery = ()) -> None:
+        """Put a stand-alone node on the network: listen, and join others. Its name and its children stay.
+
+        Raises `ConfigurationError` if it is on the network already, or the arguments cannot work.
+        """
+        self._check_open()
+        if self._mesh is not None:
+            msg = f"node {self.name!r} is on the network already, at {self.url}"
+            raise ConfigurationError(msg)
+        endpoint = check_endpoint(listen, advertise, self._secrets, self._tls)
+        if endpoint is None:
+            msg = "promote needs listen, a URL like ws://127.0.0.1:4040"
+            raise ConfigurationError(msg)
+        self._endpoint, self._join = endpoint, check_join(join)
+        transport = await self._take_port()
+        assert transport is not None
+        for driver in self._drivers.values():
+            driver.moved_to(self._url)
+        await self._start_mesh(transport)
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            msg = f"the node is {'closed' if self._state == 'closed' else 'not open'}: use it inside its `async with` block"
+            raise HubClosed(msg)
+
+    # -- what users see ---------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return name_of(self._id) if self._id else self._given_name or ""
+
+    @property
+    def url(self) -> str | None:
+        """The URL by which others dial this node; `None` for a stand-alone one."""
+        return self._url
+
+    def __repr__(self) -> str:
+        return f"<hubkit.Node {self.name!r} {self._state}{f' at {self._url}' if self._url else ''}>"
+
+    # -- what hubs need -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _has_seeds(self) -> bool:
+        seeds = self._join
+        if isinstance(seeds, tuple):
+            return any(url.rstrip("/") != (self._url or "").rstrip("/") for url in seeds)
+        return True
+
+    def _check_free(self, hub_id: str) -> None:
+        self._check_open()
+        if hub_id in self._drivers:
+            msg = f"node {self.name!r} has a hub {hub_id!r} already: hub ids are unique on a node"
+            raise ConfigurationError(msg)
+
+    def _attach(self, driver: Attached) -> None:
+        self._drivers[driver.hub_id] = driver
+        for peer in self.linked():
+            self.send(peer, [OPEN, driver.hub_id])
+            if driver.hub_id in self._hubs_of.get(peer, ()):
+                driver.link_up(peer)
+        self._look_for_company(driver)
+
+    def _detach(self, driver: Attached) -> None:
+        if self._drivers.pop(driver.hub_id, None) is not None:
+            for peer in self.linked():
+                self.send(peer, [CLOSE, driver.hub_id])
+
+    def _look_for_company(self, driver: Attached) -> None:
+        """Whoever joins waits for those who are there; but not for nodes that do not have its hub."""
+        peers = self.linked()
+        alone = all(peer in self._hubs_of and driver.hub_id not in self._hubs_of[peer] for peer in peers)
+        if alone and (peers or self._exhausted):
+            driver.seeds_exhausted()
+
+    def _peer_hubs(self, peer: NodeId, opened: list[str], closed: list[str]) -> None:
+        """A linked node has told which hubs it has."""
+        known = self._hubs_of.setdefault(peer, set())
+        for hub_id in closed:
+            known.discard(hub_id)
+            if hub_id in self._drivers:
+                self._drivers[hub_id].link_down(peer)
+        for hub_id in opened:
+            if hub_id not in known and hub_id in self._drivers:
+                self._drivers[hub_id].link_up(peer)
+            known.add(hub_id)
+        for driver in list(self._drivers.values()):
+            self._look_for_company(driver)
+
+    def _check_welcome(self) -> None:
+        """Raise `HandshakeRefused` if those to be joined refuse this node for good, and nobody else is there."""
+        if self._refusal is not None and not self.linked():
+            raise self._refusal
+
+    def linked(self) -> tuple[NodeId, ...]:
+        """The ids of the nodes that a link exists to, sorted."""
+        return tuple(sorted(self._exchange.linked))
+
+    def send(self, peer: NodeId, message: list[Any]) -> bool:
+        """Send to a linked node, soon; `False`: there is no link."""
+        return self._mesh is not None and self._mesh.send(peer, message)
+
+    def hub(self, hub_id: str) -> Attached | None:
+        """The hub of this id on this node."""
+        return self._drivers.get(hub_id)
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self.environment.now()
+
+    def sync(self, peer: NodeId, hub: str, message: list[Any]) -> None:
+        """Send a sync message of a hub."""
+        self.send(peer, [SYNC, hub, message])
+
+    def refuse(self, peer: NodeId, reason: str) -> None:
+        """Close the link to a node that sends what must not be believed."""
+        if self._mesh is not None:
+            self._mesh.close_link(peer, reason)
+
+    def _links(self) -> Mapping[NodeId, Any]:
+        return {} if self._mesh is None else self._mesh.links
+
+    def _members(self) -> list[NodeId]:
+        return sorted({member for driver in self._drivers.values() for member in driver.members()})
+
+    def _address_of(self, peer: NodeId) -> str | None:
+        addresses = (driver.address_of(peer) for driver in self._drivers.values())
+        return next((address for address in addresses if address is not None), None)
+
+    def _publish(self, event: Event) -> None:
+        drivers = [self._drivers[event.hub]] if event.hub in self._drivers else list(self._drivers.values())
+        for driver in drivers:
+            driver.publish(event)
+
+    # -- time -------------------------------------------------------------------------------------------------------------
+
+    async def _keep_time(self) -> None:
+        """Tick every hub once a beat, and look at claims whose patience has run out in between."""
+        next_beat = self.now() + self._beat
+        while True:
+            await trio.sleep(self._beat / 8)
+            now = self.now()
+            if now >= next_beat:
+                next_beat = now + self._beat
+                for driver in list(self._drivers.values()):
+                    driver.beat()
+                self._exchange.look()
+                continue
+            for driver in list(self._drivers.values()):
+                deadline = driver.deadline
+                if deadline is not None and deadline <= now:
+                    driver.touch()
+
+    def _touch(self) -> None:
+        for driver in list(self._drivers.values()):
+            driver.touch()
+
+
+class _Ears:
+    """What the mesh tells a node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def link_up(self, peer: Identity) -> None:
+        """A link is ready."""
+        node = self._node
+        node._refusal = None
+        node._exchange.link_up(peer.node)
+        node.send(peer.node, [HUBS, sorted(node._drivers)])
+
+    def link_down(self, peer: NodeId, said_goodbye: bool) -> None:
+        """A link is gone."""
+        node = self._node
+        if said_goodbye:
+            node.liveness.refuse(peer)
+        for hub_id in sorted(node._hubs_of.pop(peer, ())):
+            if hub_id in node._drivers:
+                node._drivers[hub_id].link_down(peer)
+        node._exchange.link_down(peer)
+        node._exchange.look()
+        if said_goodbye:
+            node._touch()
+
+    def refused(self, peer: NodeId) -> None:
+        """A process is proven dead."""
+        node = self._node
+        node.liveness.refuse(peer)
+        node._touch()
+        node._exchange.look()
+
+    def message(self, peer: NodeId, message: list[Any]) -> None:
+        """A message has arrived."""
+        node = self._node
+        match message:
+            case [0, str(hub_id), list(sync)]:
+                if hub_id in node._drivers:
+                    node._drivers[hub_id].receive(peer, sync)
+            case [-1, list(hubs)] if all(isinstance(hub_id, str) for hub_id in hubs):
+                node._peer_hubs(peer, hubs, [])
+            case [-2, str(hub_id)]:
+                node._peer_hubs(peer, [hub_id], [hub_id])
+            case [-3, str(hub_id)]:
+                node._peer_hubs(peer, [], [hub_id])
+            case _:
+                node._exchange.receive(peer, message)
+
+    def admit(self, peer: Identity) -> str | None:
+        """Whether a node that has proved that it knows the secret may be linked: `None`, or why not.
+
+        The mesh has refused other boots of this node's name, and of the names it is linked to; here it is about a name
+        that lives behind others.
+        """
+        node, name = self._node, name_of(peer.node)
+        for other in node._members():
+            if other == peer.node or name_of(other) != name or node.liveness.gone(other, node.now()):
+                continue
+            address = node._address_of(other)
+            if boot_of(peer.node) < boot_of(other):
+                return f"name: a newer node named {name!r} is alive"
+            if address is None or address != peer.address:
+                return f"name: another node named {name!r} is alive{f' at {address}' if address else ''}"
+        return None
+
+    def seed_failed(self, address: str, error: Exception) -> None:
+        """A node to join could not be joined, this time."""
+        node = self._node
+        if isinstance(error, HandshakeRefused) and error.code in _FINAL:
+            node._refusal = error
+            for driver in list(node._drivers.values()):
+                driver.notice()
+
+    def seeds_exhausted(self) -> None:
+        """All nodes to join were tried, and none is there."""
+        node = self._node
+        node._exhausted = True
+        for driver in list(node._drivers.values()):
+            node._look_for_company(driver)
+
+    def request(self, peer: Identity, message: list[Any]) -> list[Any]:
+        """An operator asks."""
+        node = self._node
+        about = {"node": node.name, "url": node.url, "links": [name_of(peer) for peer in node.linked()]}
+        return answer(about, node._drivers, message)

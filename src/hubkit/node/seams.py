@@ -1,0 +1,79 @@
+"""What a node needs of the hubs on it, as a Protocol: hubs know nodes, nodes know only this."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+from hubkit.events import Event
+from hubkit.pids import NodeId, Pid
+
+__all__ = ["Attached"]
+
+
+class Attached(Protocol):
+    """One hub on a node."""
+
+    @property
+    def hub_id(self) -> str:
+        """The hub's id."""
+        ...
+
+    @property
+    def deadline(self) -> float | None:
+        """When it wants a `touch` although nothing has come in; `None`: it does not."""
+        ...
+
+    def link_up(self, peer: NodeId) -> None:
+        """A link is ready."""
+
+    def link_down(self, peer: NodeId) -> None:
+        """A link is gone."""
+
+    def receive(self, peer: NodeId, message: list[Any]) -> None:
+        """A sync message has arrived. Raises `ProtocolViolation` when it makes no sense."""
+
+    def beat(self) -> None:
+        """One beat has passed."""
+
+    def touch(self) -> None:
+        """Liveness has changed, or the deadline has come."""
+
+    def seeds_exhausted(self) -> None:
+        """None of the nodes to be joined is there."""
+
+    def moved_to(self, address: str | None) -> None:
+        """The node has a new address."""
+
+    def publish(self, event: Event) -> None:
+        """An event of this node concerns the hub."""
+
+    def notice(self) -> None:
+        """Let those who wait look again."""
+
+    def members(self) -> Collection[NodeId]:
+        """All nodes of the hub that are known, alive or not."""
+        ...
+
+    def address_of(self, peer: NodeId) -> str | None:
+        """The address of another member, as this hub knows it."""
+        ...
+
+    def wanted(self, child: str) -> bool:
+        """Whether a child of this id is wanted, as this node knows."""
+        ...
+
+    def running(self, child: str) -> Pid | None:
+        """The pid of a child, if it runs: a local read."""
+
+    async def locate(self, child: str, after: Pid | None) -> Pid:
+        """Wait until a child that is wanted runs somewhere (else than at ``after``, which has ended)."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """What an operator sees of the hub, in plain values."""
+        ...
+
+    def listing(self) -> list[Mapping[str, Any]]:
+        """What an operator sees of the hub's children, in plain values."""
+        ...

@@ -1,0 +1,280 @@
+"""What goes on inside a supervisor: the taking of turns, and the acting on verdicts.
+
+Law of this room: one thing at a time. Restarts and the methods that change children hold one lock in turn, in order of
+arrival, so every rule of `restarts` meets a settled state; a child that is slow to start delays the others, as in
+OTP. A restart that fails goes to the end of the queue, so that a shutdown, or ``terminate_child``, can overtake it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+import trio
+
+from hubkit.actors import reports
+from hubkit.actors.cell import current_cell, current_chain
+from hubkit.actors.messages import Exit
+from hubkit.actors.system import System
+from hubkit.errors import Deadlock, HubClosed, NoSuchActor, RestartIntensityExceeded, StartFailed
+from hubkit.pids import ChildKey, Pid
+from hubkit.specs import ChildSpec, check_id
+from hubkit.supervision.children import GRACE, Child
+from hubkit.supervision.restarts import (
+    AutoShutdown,
+    History,
+    Limits,
+    Strategy,
+    Verdict,
+    affected,
+    decide,
+    ends_supervisor,
+    restart_delay,
+)
+from hubkit.supervision.runner import Running, start_instance, stop_all
+
+__all__ = ["Manager"]
+
+#: What waits in the supervisor's queue: an instance has ended; a restart has failed; the wait before one is over.
+_Event: TypeAlias = (
+    tuple[Literal["ended"], Running, Exit]
+    | tuple[Literal["failed"], Child, StartFailed]
+    | tuple[Literal["due"], Child, int]
+)
+
+
+class Manager:
+    """The children of one open supervisor; a `Locator` for their refs."""
+
+    def __init__(
+        self, system: System, nursery: trio.Nursery, strategy: Strategy, limits: Limits, auto_shutdown: AutoShutdown
+    ) -> None:
+        self.system = system
+        self.nursery = nursery
+        self.name = system.new_directory("supervisor", self)
+        self.children: dict[str, Child] = {}
+        self.lock = trio.Lock()
+        self.state: Literal["open", "closed"] = "open"
+        #: Why it gave up, if it did; whether it ended by ``auto_shutdown``.
+        self.failure: RestartIntensityExceeded | None = None
+        self.shut_down = False
+        self._strategy: Strategy = strategy
+        self._limits = limits
+        self._auto_shutdown: AutoShutdown = auto_shutdown
+        self._history: History = ()
+        self._starting: set[trio.CancelScope] = set()
+        events, self._inbox = trio.open_memory_channel[_Event](math.inf)
+        self._post: Callable[[_Event], None] = events.send_nowait
+
+    def check_open(self) -> None:
+        """Raise `HubClosed` unless the block is open."""
+        if self.state != "open":
+            msg = "the Supervisor is not open: use it inside `async with`"
+            raise HubClosed(msg)
+
+    def find(self, id: str) -> Child:
+        """The child of this id. Raises `NoSuchActor`, `ConfigurationError`, `HubClosed`."""
+        check_id(id)
+        self.check_open()
+        child = self.children.get(id)
+        if child is None:
+            msg = f"no child has the id {id!r}"
+            raise NoSuchActor(msg)
+        return child
+
+    def check_turn(self, id: str = "") -> None:
+        """Raise `Deadlock` if the caller is a child for which this supervisor waits, or would wait, meanwhile."""
+        cell = current_cell()
+        if cell is None or cell.hub_name != self.name or not current_chain():
+            return
+        if not cell.started or cell.stop_reason is not None or cell.child_id == id:
+            msg = (
+                f"child {cell.child_id!r} asks its own supervisor to change children while that waits for it to start "
+                f"or to stop: do it in a background task (context.nursery), or from on_info later"
+            )
+            raise Deadlock(msg)
+
+    async def close(self, *, graceful: bool) -> None:
+        """Stop everything, the child that was started last first."""
+        self.state = "closed"
+        for scope in self._starting:
+            scope.cancel()
+        try:
+            if graceful:
+                async with self.lock:
+                    await self._stop_children(None)
+        finally:
+            with trio.CancelScope(shield=True):
+                async with self.lock:
+                    await self._stop_children(GRACE)
+            self.system.directories.pop(self.name, None)
+            for child in self.children.values():
+                child.become("stopped")
+
+    async def _stop_children(self, grace: float | None) -> None:
+        running = [child.running for child in self.children.values() if child.running is not None]
+        await stop_all(running, grace=grace)
+        for child in self.children.values():
+            child.become("stopped")
+
+    # Where children run: a Locator.
+
+    def resolve(self, key: ChildKey) -> Pid | None:
+        """Where the child runs now."""
+        child = self.children.get(key.child)
+        return None if child is None or child.running is None else child.running.pid
+
+    async def locate(self, key: ChildKey, after: Pid | None) -> Pid:
+        """Where the child runs; waits while it is restarted."""
+        await trio.lowlevel.checkpoint()
+        while True:
+            child = self.children.get(key.child)
+            if child is None or child.state == "stopped":
+                msg = f"child {key.child!r} does not run, and is not going to"
+                raise NoSuchActor(msg)
+            if child.running is not None and child.running.pid != after:
+                return child.running.pid
+            await child.changed.wait()
+
+    # What happens inside: all of it in turn, under the lock.
+
+    async def start_new(self, spec: ChildSpec) -> None:
+        """Add a child and start it; if that fails, it is forgotten."""
+        child = self.children[spec.id] = Child(spec)
+        try:
+            await self.start(child, "start")
+        except BaseException:
+            self.forget(child)
+            raise
+
+    async def start(self, child: Child, reason: str) -> None:
+        """Start an instance. The end of the block interrupts it."""
+        before, child.state = child.state, "starting"
+        with trio.CancelScope() as scope:
+            self._starting.add(scope)
+            try:
+                running = await start_instance(
+                    self.nursery,
+                    self.system,
+                    child.spec,
+                    hub_name=self.name,
+                    start_reason=reason,
+                    restarts=child.restarts,
+                    on_exit=lambda running, end: self._post(("ended", running, end)),
+                )
+            except BaseException:
+                child.become(before)
+                raise
+            finally:
+                self._starting.discard(scope)
+            child.since = trio.current_time()
+            child.become("running", running)
+            return
+        msg = f"the Supervisor was left while child {child.spec.id!r} started"
+        raise HubClosed(msg)
+
+    async def stop(self, child: Child) -> None:
+        """Stop a child, if it runs, and call off its restart, if one is due."""
+        running = child.running
+        if running is not None:
+            await running.stop()
+        child.become("stopped")
+
+    def forget(self, child: Child) -> None:
+        """Drop a child that does not run."""
+        if self.children.get(child.spec.id) is child:
+            del self.children[child.spec.id]
+        child.become("stopped")
+
+    async def run(self) -> None:
+        """The supervisor's task: take what has happened, one after the other."""
+        async for event in self._inbox:
+            async with self.lock:
+                if self.state != "open":
+                    return
+                try:
+                    await self._handle(event)
+                except HubClosed:
+                    # The block was left in the middle of a restart.
+                    return
+
+    async def _handle(self, event: _Event) -> None:
+        if event[0] == "ended":
+            _, running, end = event
+            child = self.children.get(running.spec.id)
+            # What was stopped or replaced meanwhile is no news.
+            if child is not None and child.running is running:
+                await self._ended(child, end.is_normal, end.error)
+        elif event[0] == "failed":
+            _, child, error = event
+            if child.state == "restarting" and not child.waits:
+                await self._ended(child, False, error)
+        else:
+            _, child, wait = event
+            if child.state == "restarting" and child.waits == wait:
+                child.waits = 0
+                await self._restart(child)
+
+    async def _ended(self, child: Child, is_normal: bool, error: BaseException | None) -> None:
+        """A child ended by itself, or could not be restarted."""
+        now = trio.current_time()
+        verdict, self._history = decide(child.spec.restart, is_normal, self._history, now, self._limits)
+        if verdict is Verdict.RESTART:
+            attempt = child.count_attempt(now)
+            delay = restart_delay(child.spec.backoff, attempt, self.system.chance() if child.spec.backoff else 0.0)
+            child.become("restarting")
+            if delay > 0:
+                self.nursery.start_soon(self._wait, child, delay, child.new_wait())
+            else:
+                await self._restart(child)
+            return
+        child.become("stopped")
+        if verdict is Verdict.GIVE_UP:
+            limits = self._limits
+            msg = (
+                f"child {child.spec.id!r} failed: more than {limits.max_restarts} restarts in {limits.max_seconds:g} s"
+            )
+            self.failure = RestartIntensityExceeded(msg)
+            self.failure.__cause__ = error
+            await self._end()
+            return
+        if verdict is Verdict.FORGET:
+            self.forget(child)
+        others = any(other.spec.significant and other.state != "stopped" for other in self.children.values())
+        if ends_supervisor(self._auto_shutdown, child.spec.significant, others):
+            self.shut_down = True
+            await self._end()
+
+    async def _wait(self, child: Child, delay: float, wait: int) -> None:
+        await trio.sleep(delay)
+        self._post(("due", child, wait))
+
+    async def _restart(self, child: Child) -> None:
+        """Restart a child, with those that its failure concerns."""
+        ids = affected(self._strategy, list(self.children), child.spec.id)
+        group = [self.children[id] for id in ids]
+        for other in reversed(group):
+            if other is not child:
+                await self.stop(other)
+                if other.spec.restart == "temporary":
+                    self.forget(other)
+        for other in group:
+            if self.children.get(other.spec.id) is not other:
+                continue
+            other.state = "restarting"
+            other.restarts += 1
+            try:
+                await self.start(other, "restart")
+            except StartFailed as error:
+                reports.logger.error("%s (attempt %d to restart it)", error, other.attempts, exc_info=error)
+                other.become("restarting")
+                self._post(("failed", other, error))
+                return
+
+    async def _end(self) -> None:
+        """This supervisor ends by itself: cancel the body, and stop the children without waiting for it."""
+        self.state = "closed"
+        self.nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await self._stop_children(GRACE)

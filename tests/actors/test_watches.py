@@ -1,0 +1,176 @@
+"""Monitors and timers: exactly once, or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from tests.actors.kit import Counter, Gate, cell_of, running
+
+from hubkit.actors import Actor, Down, Monitor, Ref, Timer, current_system
+from hubkit.errors import ActorCrashed
+from hubkit.pids import ChildKey, Pid
+
+
+class Watcher(Actor):
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    async def watch(self, ref: Ref[Any]) -> Monitor:
+        return self.context.monitor(ref)
+
+    async def unwatch(self, monitor: Monitor) -> bool:
+        return self.context.demonitor(monitor)
+
+    async def busy(self, other: Ref[Any], monitor: Monitor) -> bool:
+        """While a Down waits in the mailbox, forget it."""
+        cell_of(other).request_stop("normal")
+        await trio.testing.wait_all_tasks_blocked()
+        assert cell_of(self.context.ref).length == 1
+        return self.context.demonitor(monitor)
+
+    async def later(self, seconds: float, message: Any) -> Timer:
+        return self.context.send_after(seconds, message)
+
+    async def on_info(self, message: Any) -> None:
+        self.heard.append(message)
+
+    async def read(self) -> list[Any]:
+        return list(self.heard)
+
+
+async def test_down_comes_once_with_the_reason() -> None:
+    async with running(Watcher) as watcher:
+        async with running(Counter) as ref:
+            first = await watcher.call(Watcher.watch, ref)
+            second = await watcher.call(Watcher.watch, ref)
+            assert first != second
+            assert first.pid == ref.pid
+            assert await watcher.call(Watcher.read) == []
+        expected = [Down(first, ref.pid, "shutdown"), Down(second, ref.pid, "shutdown")]
+        assert await watcher.call(Watcher.read) == expected
+        current_system().down(first.number, first.pid, "again")
+        assert await watcher.call(Watcher.read) == expected
+
+
+@pytest.mark.parametrize(("way", "reason"), [("stop", "normal"), ("fail", "crash"), ("kill", "killed")])
+async def test_down_tells_how_it_ended(way: str, reason: str) -> None:
+    async with running(Watcher) as watcher, running(Counter) as ref:
+        monitor = await watcher.call(Watcher.watch, ref)
+        if way == "stop":
+            await ref.call(Counter.stop)
+        elif way == "fail":
+            with pytest.raises(ActorCrashed):
+                await ref.call(Counter.fail, "x")
+        else:
+            cell_of(ref).cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert await watcher.call(Watcher.read) == [Down(monitor, ref.pid, reason)]
+
+
+async def test_what_is_gone_is_down_at_once() -> None:
+    system = current_system()
+    gone = [system.ref(Pid("local", 0, 999)), system.ref(ChildKey("no hub", "x")), system.ref(Pid("other", 1, 1))]
+    async with running(Watcher) as watcher:
+        monitors = [await watcher.call(Watcher.watch, ref) for ref in gone]
+        heard = await watcher.call(Watcher.read)
+        assert heard == [Down(monitor, monitor.pid, "noproc") for monitor in monitors]
+        assert monitors[1].pid is None
+
+
+async def test_after_demonitor_no_down_comes() -> None:
+    async with running(Watcher) as watcher, running(Counter) as ref:
+        monitor = await watcher.call(Watcher.watch, ref)
+        assert await watcher.call(Watcher.unwatch, monitor) is True
+        assert await watcher.call(Watcher.unwatch, monitor) is False
+        assert cell_of(ref).watchers == {}
+        await ref.call(Counter.stop)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await watcher.call(Watcher.read) == []
+
+
+async def test_demonitor_takes_a_waiting_down_out_of_the_mailbox() -> None:
+    async with running(Watcher) as watcher, running(Counter) as ref:
+        monitor = await watcher.call(Watcher.watch, ref)
+        assert await watcher.call(Watcher.busy, ref, monitor) is False
+        assert await watcher.call(Watcher.read) == []
+
+
+async def test_another_actor_cannot_undo_a_watch() -> None:
+    async with running(Watcher) as watcher, running(Watcher) as thief, running(Counter) as ref:
+        monitor = await watcher.call(Watcher.watch, ref)
+        assert await thief.call(Watcher.unwatch, monitor) is False
+        await ref.call(Counter.stop)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(await watcher.call(Watcher.read)) == 1
+
+
+async def test_the_watches_of_an_actor_end_with_it() -> None:
+    async with running(Counter) as ref:
+        async with running(Watcher) as watcher:
+            await watcher.call(Watcher.watch, ref)
+        assert cell_of(ref).watchers == {}
+        assert current_system()._monitors == {}
+
+
+async def test_timers_fire_in_order_and_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(Watcher) as watcher:
+        timers = [await watcher.call(Watcher.later, seconds, seconds) for seconds in (3, 1, 2, 1)]
+        assert all(timer.active for timer in timers)
+        await trio.sleep(2.5)
+        assert await watcher.call(Watcher.read) == [1, 1, 2]
+        await trio.sleep(2.5)
+        assert await watcher.call(Watcher.read) == [1, 1, 2, 3]
+        assert not any(timer.active for timer in timers)
+        assert "over" in repr(timers[0])
+        # The task for timers has ended; a new timer starts a new one.
+        await watcher.call(Watcher.later, 0, "again")
+        await trio.sleep(1)
+        assert (await watcher.call(Watcher.read))[-1] == "again"
+
+
+async def test_a_timer_can_be_called_off_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(Watcher) as watcher:
+        timer = await watcher.call(Watcher.later, 1, "never")
+        await watcher.call(Watcher.later, 2, "last")
+        assert timer.cancel() is True
+        assert timer.cancel() is False
+        await trio.sleep(3)
+        assert await watcher.call(Watcher.read) == ["last"]
+
+
+async def test_timers_die_with_their_actor(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(Watcher) as watcher:
+        timer = await watcher.call(Watcher.later, 100, "never")
+    assert not timer.active
+    assert len(current_system().timers) == 0
+
+
+async def test_thousands_of_timers_are_one_task_and_the_dead_are_thrown_away(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    timers = current_system().timers
+    async with running(Watcher) as watcher:
+        await watcher.call(Watcher.later, 1, "first")
+        await trio.testing.wait_all_tasks_blocked()
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        context = cell_of(watcher).context
+        made = [context.send_after(10 + number, number) for number in range(5000)]
+        assert trio.lowlevel.current_statistics().tasks_living == tasks
+        for timer in made[100:]:
+            timer.cancel()
+        assert len(timers) == 101
+        assert len(timers._heap) < 500
+        await trio.sleep(200)
+        assert await watcher.call(Watcher.read) == ["first", *range(100)]
+
+
+async def test_a_monitor_of_a_gate_that_is_killed_while_busy() -> None:
+    async with running(Watcher) as watcher, running(Gate) as ref:
+        monitor = await watcher.call(Watcher.watch, ref)
+        ref.cast_nowait(Gate.wait)
+        await trio.testing.wait_all_tasks_blocked()
+        cell_of(ref).cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert await watcher.call(Watcher.read) == [Down(monitor, ref.pid, "killed")]

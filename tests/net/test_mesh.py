@@ -1,0 +1,216 @@
+"""The mesh over real sockets: who finds whom, and what arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import trio
+from tests.net.peers import Peer, impostor, pair, running, until, warnings
+
+from hubkit.errors import DialRefused, NotSerializable
+from hubkit.net.websocket import WebSocketTransport
+from hubkit.net.wire import CHUNK
+
+# -- finding each other
+
+
+async def test_three_nodes_form_a_full_mesh_from_one_seed() -> None:
+    a = Peer("a")
+    async with running(a) as nursery:
+        b, c = Peer("b", seeds=[a.url]), Peer("c", seeds=[a.url])
+        began = trio.current_time()
+        for peer in (b, c):
+            await nursery.start(peer.run)
+        await until(lambda: a.linked_to(b, c) and b.linked_to(a, c) and c.linked_to(a, b))
+        assert trio.current_time() - began < 1.0
+        assert a.mesh.identity.address == a.url
+        assert [entry for entry in c.log if entry[0] == "linked"]
+
+
+async def test_five_nodes_that_all_dial_each_other_at_once() -> None:
+    transports = [WebSocketTransport("ws://127.0.0.1:0") for _ in range(5)]
+    urls = [await transport.open() for transport in transports]
+    peers = [Peer(name, transport=transport, seeds=urls) for name, transport in zip("abcde", transports, strict=True)]
+    async with running() as nursery:
+        for peer in peers:
+            nursery.start_soon(nursery.start, peer.run)
+        await until(lambda: all(p.linked_to(*(o for o in peers if o is not p)) for p in peers))
+        for n, peer in enumerate(peers):
+            for other in peers:
+                if other is not peer:
+                    assert peer.mesh.send(other.id, [n])
+        await until(lambda: all(len(peer.messages) == 4 for peer in peers))
+        # A link that is up stays up: nobody goes on dialling.
+        ups = [len(peer.log) for peer in peers]
+        await until(lambda: all(peer.beats >= 2 for peer in peers))
+        assert [len(peer.log) for peer in peers] == ups
+
+
+@pytest.mark.parametrize("round", range(8))
+async def test_two_that_dial_each_other_keep_one_link(round: int) -> None:
+    transports = [WebSocketTransport("ws://127.0.0.1:0") for _ in range(2)]
+    urls = [await transport.open() for transport in transports]
+    a, b = (Peer(name, transport=t, seeds=urls) for name, t in zip("ab", transports, strict=True))
+    async with running() as nursery:
+        nursery.start_soon(nursery.start, a.run)
+        for _ in range(round * 4):
+            await trio.lowlevel.checkpoint()
+        nursery.start_soon(nursery.start, b.run)
+        await until(lambda: a.linked_to(b) and b.linked_to(a))
+        await until(lambda: a.mesh.send(b.id, ["x"]) and b.messages)
+        await until(lambda: b.mesh.send(a.id, ["y"]) and a.messages)
+        (one,), (other,) = a.mesh.links.values(), b.mesh.links.values()
+        assert one.dialed != other.dialed
+
+
+async def test_members_are_learnt_from_the_owner_too() -> None:
+    a, b = Peer("a"), Peer("b")
+    async with running(a, b):
+        b.mesh.know(a.id, a.url)
+        b.mesh.know(a.id, a.url)
+        b.mesh.know(b.id, b.url)
+        await until(lambda: a.linked_to(b))
+
+
+async def test_seeds_are_asked_for_until_they_answer() -> None:
+    reserved = WebSocketTransport("ws://127.0.0.1:0")
+    url = await reserved.open()
+    late = Peer("late", transport=reserved)
+    early = Peer("early", seeds=[url])
+    async with running(early) as nursery:
+        # The port is taken, but nobody answers yet.
+        await nursery.start(late.run)
+        await until(lambda: early.linked_to(late))
+
+
+async def test_seeds_that_refuse_are_reported_and_tried_again() -> None:
+    a = Peer("a")
+    async with running(a) as nursery:
+        a.scope.cancel()
+        b = Peer("b", seeds=[a.url])
+        await nursery.start(b.run)
+        await until(lambda: b.said("exhausted"))
+        assert b.said("seed failed", a.url, DialRefused)
+        again = Peer("a", boot=2, listen=a.url)
+        await nursery.start(again.run)
+        await until(lambda: b.linked_to(again))
+        again.scope.cancel()
+        await until(lambda: b.log.count(("exhausted",)) == 2)
+
+
+async def test_a_discovery_that_fails_and_recovers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hubkit.net.mesh._ASK_SEEDS_EVERY", 0.02)
+    a = Peer("a")
+    answers: list[Sequence[str]] = []
+    asked = 0
+
+    async def discover() -> Sequence[str]:
+        nonlocal asked
+        asked += 1
+        if not answers:
+            msg = "no answer"
+            raise OSError(msg)
+        return answers[0]
+
+    async with running(a) as nursery:
+        b = Peer("b", seeds=discover)
+        await nursery.start(b.run)
+        await until(lambda: asked > 3)
+        assert b.said("exhausted")
+        assert len(warnings(caplog)) == 1
+        answers.append([a.url, b.url])
+        await until(lambda: b.linked_to(a))
+        answers[0] = []
+        before = asked
+        await until(lambda: asked > before + 2)
+        assert b.linked_to(a)  # a member by now
+
+
+async def test_a_seed_that_leads_to_oneself_is_no_failure() -> None:
+    transport = WebSocketTransport("ws://127.0.0.1:0")
+    url = await transport.open()
+    a = Peer("a", transport=transport, seeds=[url])
+    async with running(a):
+        await until(lambda: a.said("exhausted"))
+        assert a.log == [("exhausted",)]
+
+
+async def test_a_bad_seed_is_a_failure_like_any_other() -> None:
+    a = Peer("a", seeds=["nonsense"])
+    async with running(a):
+        await until(lambda: a.said("exhausted"))
+        assert a.log[0][:2] == ("seed failed", "nonsense")
+
+
+# -- carrying
+
+
+async def test_messages_arrive_in_order_and_large_ones_in_pieces() -> None:
+    async with pair() as (a, b):
+        large = bytes(3 * CHUNK + 17)
+        for n in range(500):
+            assert a.mesh.send(b.id, [n, None, True, 1.5, "text", b"bytes", {"k": [n]}])
+        assert a.mesh.send(b.id, [500, large])
+        assert a.mesh.send(b.id, [501])
+        assert a.mesh.send(b.id, ["urgent"], urgent=True)
+        await until(lambda: len(b.messages) == 503)
+        bulk = [message for peer, message in b.messages if message != ["urgent"]]
+        assert [message[0] for message in bulk] == list(range(502))
+        assert bulk[500][1] == large
+        assert bulk[0] == [0, None, True, 1.5, "text", b"bytes", {"k": [0]}]
+        (statistics,) = a.mesh.links.values()
+        assert statistics.peer == b.id
+        assert statistics.messages_out >= 503
+        assert statistics.frames_out < 100
+        assert statistics.waiting == statistics.waiting_bytes == 0
+        assert statistics.silent < 3
+        (theirs,) = b.mesh.links.values()
+        assert theirs.bytes_in >= len(large)
+
+
+async def test_heartbeats_pass_large_messages() -> None:
+    async with pair(beat=0.05, max_outbox=1 << 30) as (a, b):
+        for n in range(12):
+            a.mesh.send(b.id, [n, bytes(12 << 20)])
+        beats = len(b.heard_beats)
+        await until(lambda: b.messages)
+        assert len(b.heard_beats) > beats
+        await until(lambda: len(b.messages) == 12)
+        assert len(b.log) == 2  # linked, up: never silent for long
+
+
+async def test_sending_to_nobody_or_nothing_that_can_travel() -> None:
+    async with pair() as (a, b):
+        assert not a.mesh.send("c#1", [1])
+        await a.mesh.wait_room("c#1")
+        with pytest.raises(NotSerializable):
+            a.mesh.send(b.id, [object()])
+        assert a.mesh.send(b.id, [1])
+
+
+async def test_senders_of_bulk_can_wait() -> None:
+    async with pair() as (a, b):
+        for n in range(40):
+            await a.mesh.wait_room(b.id)
+            assert a.mesh.send(b.id, [n, bytes(1 << 20)])
+            assert a.mesh.links[b.id].waiting_bytes < 4 << 20
+        await until(lambda: len(b.messages) == 40)
+
+
+async def test_a_full_outbox_ends_that_link_only(caplog: pytest.LogCaptureFixture) -> None:
+    a = Peer("a", max_outbox=8 << 20)
+    async with running(a) as nursery:
+        b = Peer("b", seeds=[a.url])
+        await nursery.start(b.run)
+        async with impostor(a):  # which never reads
+            await until(lambda: len(a.mesh.links) == 2)
+            async with trio.open_nursery() as waiting:
+                while a.mesh.send("x#1", [bytes(1 << 20)]):
+                    waiting.start_soon(a.mesh.wait_room, "x#1")
+                assert not a.mesh.send("x#1", [])
+                await until(lambda: a.said("down", "x#1", False))
+            assert a.mesh.send(b.id, ["still here"])
+            await until(lambda: b.messages)

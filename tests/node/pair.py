@@ -1,0 +1,78 @@
+"""Two exchanges, wired to each other without a network: what one sends is handed to the other a moment later, in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import trio
+
+from hubkit.actors.system import System
+from hubkit.cluster.liveness import Liveness
+from hubkit.events import Event
+from hubkit.net.payload import Payloads
+from hubkit.node.exchange import Exchange, decode_ref, encode_ref
+from hubkit.node.seams import Attached
+from hubkit.pids import NodeId, boot_of, name_of
+
+
+class Side:
+    """One node: a system and its exchange."""
+
+    def __init__(self, node: NodeId, nursery: trio.Nursery) -> None:
+        self.id = node
+        self.other: Side
+        self.hubs: dict[str, Attached] = {}
+        self.events: list[Event] = []
+        self.sent: deque[list[Any]] = deque()
+        self.wake = trio.Event()
+        self.liveness = Liveness(node, trio.current_time())
+        payloads = Payloads(encode_ref=encode_ref, decode_ref=lambda value: decode_ref(self.exchange, value))
+        self.exchange = Exchange(self, payloads, self.liveness)
+        self.system = System(name_of(node), boot_of(node), remote=self.exchange, publish=self.events.append)
+        self.exchange.system, self.exchange.nursery = self.system, nursery
+
+    def send(self, peer: NodeId, message: list[Any]) -> bool:
+        if peer not in self.exchange.linked:
+            return False
+        self.sent.append(message)
+        self.wake.set()
+        return True
+
+    async def deliver(self) -> None:
+        while True:
+            await self.wake.wait()
+            self.wake = trio.Event()
+            while self.sent:
+                self.other.exchange.receive(self.id, self.sent.popleft())
+
+    def hub(self, hub_id: str) -> Attached | None:
+        return self.hubs.get(hub_id)
+
+    def now(self) -> float:
+        return trio.current_time()
+
+
+def pair(nursery: trio.Nursery) -> tuple[Side, Side]:
+    """Two linked nodes."""
+    a, b = Side("a#1", nursery), Side("b#1", nursery)
+    a.other, b.other = b, a
+    nursery.start_soon(a.deliver)
+    nursery.start_soon(b.deliver)
+    link(a, b)
+    return a, b
+
+
+def link(a: Side, b: Side) -> None:
+    for one, two in ((a, b), (b, a)):
+        one.liveness.linked(two.id, trio.current_time())
+        one.exchange.linked.add(two.id)
+    for one, two in ((a, b), (b, a)):
+        one.exchange.link_up(two.id)
+
+
+def cut(a: Side, b: Side) -> None:
+    a.sent.clear()
+    b.sent.clear()
+    a.exchange.link_down(b.id)
+    b.exchange.link_down(a.id)

@@ -1,0 +1,107 @@
+"""Errors as answers: rebuilt as themselves where that is possible, and never more than that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+from tests.hub.actors import Refused
+
+from hubkit import errors
+from hubkit.actors.messages import NotBegun
+from hubkit.net.payload import Payloads
+from hubkit.node.answers import Code, decode_error, encode_error, rebuild
+from hubkit.node.operator import answer
+
+payloads = Payloads(encode_ref=lambda value: None, decode_ref=lambda value: value)
+
+
+def there_and_back(error: BaseException) -> Exception:
+    code, payload = encode_error(error, payloads)
+    return decode_error(int(code), payload, payloads)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotBegun("x"), errors.NoSuchMethod("x"), errors.Deadlock("x"), TypeError("x"), errors.NotSerializable("x"),
+        trio.TooSlowError("x"), errors.NoSuchActor("x"), errors.MailboxFull("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_hubkits_own_errors_arrive_as_themselves(error: Exception) -> None:
+    back = there_and_back(error)
+    assert type(back) is type(error)
+    assert str(back) == "x"
+
+
+def test_a_crash_carries_its_cause() -> None:
+    crash = errors.ActorCrashed("it crashed")
+    try:
+        raise ValueError("boom")
+    except ValueError as error:
+        crash.__cause__ = error
+    back = there_and_back(crash)
+    assert isinstance(back, errors.ActorCrashed)
+    assert isinstance(back.__cause__, ValueError)
+    assert str(back.__cause__) == "boom"
+    assert "raise ValueError" in "".join(back.__cause__.__notes__)
+
+
+def test_a_cause_that_cannot_be_rebuilt_is_told() -> None:
+    class Odd(Exception):
+        """Known to nobody else."""
+
+    crash = errors.ActorCrashed("it crashed")
+    crash.__cause__ = Odd("why")
+    back = there_and_back(crash)
+    assert isinstance(back.__cause__, errors.RemoteFailure)
+    assert "Odd" in back.__cause__.type_name
+    assert there_and_back(errors.ActorCrashed("killed")).__cause__ is None
+    assert isinstance(rebuild("UnicodeDecodeError", "x"), errors.RemoteFailure)
+    assert isinstance(rebuild("SystemExit", "x"), errors.RemoteFailure)
+    assert isinstance(rebuild("__import__", "os"), errors.RemoteFailure)
+    assert isinstance(rebuild("shop.Oops", "x"), errors.RemoteFailure)
+
+
+def test_refusals_are_rebuilt_where_they_are_known() -> None:
+    class Unknown(errors.Reject):
+        """Forgotten below."""
+
+    class Picky(errors.Reject):
+        """Takes no arguments, though it was given some."""
+
+        def __init__(self) -> None:
+            super().__init__("extra")
+
+    back = there_and_back(Refused("a", 1))
+    assert (type(back), back.args) == (Refused, ("a", 1))
+    assert type(there_and_back(Refused(object()))) is Refused
+    assert type(there_and_back(Picky())) is errors.Reject
+    payload = payloads.dumps(["nowhere:Gone", ["x"], "x"])
+    assert "nowhere:Gone" in str(decode_error(Code.REJECTED, payload, payloads))
+
+
+@pytest.mark.parametrize(("code", "value"), [(99, "x"), (1, "x"), (2, ["x"]), (3, 5), (0, "x")])
+def test_answers_that_make_no_sense(code: int, value: Any) -> None:
+    assert isinstance(decode_error(code, payloads.dumps(value), payloads), errors.ProtocolViolation)
+    assert isinstance(decode_error(code, b"\xff", payloads), errors.ProtocolViolation)
+
+
+def test_operators_get_answers_not_exceptions() -> None:
+    class FakeHub:
+        """A hub with one child."""
+
+        def status(self) -> dict[str, Any]:
+            return {"hub": "shop"}
+
+        def listing(self) -> list[dict[str, Any]]:
+            return [{"child": "c"}]
+
+    hubs: Any = {"shop": FakeHub()}
+    assert answer({"node": "a"}, hubs, ["status"]) == ["ok", {"node": "a", "hubs": [{"hub": "shop"}]}]
+    assert answer({}, hubs, ["children", "shop"]) == ["ok", [{"child": "c"}]]
+    assert answer({}, hubs, ["children", None]) == ["ok", [{"hub": "shop", "child": "c"}]]
+    assert answer({}, hubs, ["children", "mail"])[0] == "error"
+    assert answer({}, hubs, ["drop", "everything"])[0] == "error"

@@ -1,0 +1,102 @@
+"""Seeded schedules of faults for the world of bare cores."""
+
+from __future__ import annotations
+
+from tests.property.world import World
+
+BODIES = (b"plain", b"plain", b"plain", b"slow", b"fails", b"flaky", b"brief", b"crashes")
+NAMES = "abcde"
+
+_CALM = {"wait": 60, "want": 10, "update": 3, "remove": 4, "pin": 2, "join": 4, "leave": 3, "depart": 1}
+_CHAOS = _CALM | {
+    "crash": 2, "crash_many": 0.7, "restart": 1.5, "cut": 1.5, "one_way": 1.5, "partial": 1.5, "heal": 4, "pause": 1.5,
+    "forget": 0.5,
+}  # fmt: skip
+#: How often what happens, by schedule.
+SCHEDULES: dict[str, dict[str, float]] = {
+    "calm": _CALM,
+    "chaos": _CHAOS,
+    "silence": _CHAOS,
+    "oblivion": _CHAOS,
+    "restarts": _CALM | {"crash": 4, "restart": 8, "pause": 2},
+}
+
+
+def make(seed: int, schedule: str) -> World:
+    """A world for a schedule."""
+    return World(
+        seed,
+        calm=schedule == "calm",
+        refusals=schedule != "silence",
+        forget_after=25.0 if schedule == "oblivion" else 3600.0,
+    )
+
+
+def run(seed: int, schedule: str, length: int = 250) -> World:
+    """Play a schedule, heal, and wait for quiet."""
+    world = make(seed, schedule)
+    events = SCHEDULES[schedule]
+    draw = world.random
+    for name in NAMES[: draw.randint(1, 3)]:
+        world.join(name)
+    for _ in range(draw.choice((1, 30))):
+        world.step()
+    for _ in range(length):
+        play(world, draw.choices(list(events), list(events.values()))[0])
+        world.step()
+    world.quiet()
+    return world
+
+
+def play(world: World, event: str) -> None:
+    """Let something happen."""
+    draw = world.random
+    names = world.names()
+    child = f"c{draw.randrange(8)}"
+    some = draw.sample(names, min(len(names), draw.choice((1, 1, 2, 3))))
+    awake = [box.name for box in world.awake()]
+    some = [name for name in some if name in awake]
+    start = "Rare" if child == "c7" else "Common"
+    absent = [name for name in NAMES if name not in names]
+    others = [name for name in names if world.box(name).node not in world.leavers]
+    if event == "join" and absent:
+        world.join(draw.choice(absent))
+    elif event == "want":
+        world.want(child, BODIES[int(child[1:])], *some, start=start)
+    elif event == "update":
+        world.want(child, draw.choice(BODIES), *some, start=start, same=False)
+    elif event == "remove" and some:
+        world.remove(child, some[0])
+    elif event == "pin" and some:
+        world.pin(child, tuple(draw.sample(NAMES, draw.randint(0, 2))), some[0])
+    elif event == "leave" and len(others) > 1 and (others := [name for name in others if name in awake]):
+        world.leave(draw.choice(others))
+    elif event == "depart" and len(others) > 1 and some:
+        world.depart(some[0])
+    elif event in ("crash", "restart") and len(names) > 1:
+        victim = draw.choice(names)
+        world.crash(victim, silently=event == "crash" and not world.refusals)
+        if event == "restart":
+            world.join(victim)
+    elif event == "crash_many" and len(names) > 2:
+        world.crash(*draw.sample(names, 2), silently=not world.refusals)
+    else:
+        trouble(world, event)
+
+
+def trouble(world: World, event: str) -> None:
+    """Let something happen between the nodes."""
+    draw, names = world.random, world.names()
+    if event in ("cut", "one_way"):
+        side = set(draw.sample(NAMES, draw.randint(1, len(NAMES) - 1)))
+        pairs = {(a, b) for a in NAMES for b in NAMES if (a in side) != (b in side)}
+        world.cuts = pairs if event == "cut" else {(a, b) for a, b in pairs if a in side}
+    elif event == "partial":
+        pairs = {tuple(draw.sample(NAMES, 2)) for _ in range(draw.randint(1, len(NAMES)))}
+        world.cuts = {(a, b) for a, b in pairs} | {(b, a) for a, b in sorted(pairs) if draw.random() < 0.7}
+    elif event == "heal":
+        world.cuts = set()
+    elif event == "pause" and names:
+        world.pause(draw.choice(names), draw.uniform(0.5, 12))
+    elif event == "forget":
+        world._forget_the_dead()

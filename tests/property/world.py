@@ -1,0 +1,583 @@
+"""A little world for bare cores: processes, links, faults, and a shell that performs what the cores decide.
+
+Law of this room: nothing here is fair. Links are first-in-first-out and reliable until they break, and that is all that a
+core may count on: messages are late, links come up at different times on both sides, cuts hold what is under way and then
+lose it, processes die, sleep, and come back under their old name, starts fail and stops take their time.
+
+`World.step` advances a tenth of a second and checks, for every child that anything has happened to on any node:
+
+* terms never fall on a node while the child is wanted there;
+* a removed child stays removed unless it is created again;
+* orders are well formed: no `Start` of what exists, no `Stop` of what does not;
+* while there are no faults, nothing ever exists twice, and every start has a greater term than all before it.
+
+`World.quiet` then heals everything and demands, within a bounded time, that all maps are equal and everything wanted runs
+exactly once, exactly where it belongs.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from hubkit.cluster.core import Core
+from hubkit.cluster.effects import Publish, Refuse, Send, Start, Stop
+from hubkit.cluster.liveness import Liveness
+from hubkit.cluster.policy import Strategies
+from hubkit.cluster.rows import Want
+from hubkit.cluster.stamps import Moment, Stamp, covers
+from hubkit.cluster.sync import Sync, from_wire, to_wire
+from hubkit.events import ChildRegistered, ChildUnregistered, Event
+from hubkit.pids import NodeId, Pid, name_of, node_id
+from hubkit.strategies import ColdSwap, ConsistentHashing, Divergence, PubSub, Singularity
+
+STRATEGIES = Strategies(ConsistentHashing(), Singularity(), ColdSwap(), PubSub(), Divergence())
+STEP = 0.1
+
+#: What the nodes can start: ``Common`` everybody, ``Rare`` only some.
+RARE_NODES = frozenset("ab")
+
+
+def actors_of(name: str) -> tuple[str, ...]:
+    return ("Common", "Rare") if name in RARE_NODES else ("Common",)
+
+
+class InvariantViolated(AssertionError):
+    """The world has seen what must not be."""
+
+
+@dataclass
+class Actor:
+    """What exists of a child in a process."""
+
+    term: int
+    want: Want
+    state: str = "starting"  # starting | running | parked | stopping
+    due: float | None = None  # when the state will change by itself
+    serial: int = 0
+
+
+@dataclass
+class Link:
+    """One direction of one connection."""
+
+    queue: deque[tuple[float, object]] = field(default_factory=deque)
+    last: float = 0.0
+
+
+class Box:
+    """A process: a core, and a shell that performs its orders in its own time."""
+
+    def __init__(self, world: World, node: NodeId, seeds: bool) -> None:
+        self.world = world
+        self.node = node
+        self.name = name_of(node)
+        self.phase = world.random.random()
+        self.beats = 0
+        self.liveness = Liveness(node, world.now, beat=1.0, down_after=4.0)
+        self.core = Core(
+            node, hub="h", liveness=self.liveness, now=world.now, strategies=STRATEGIES, seeds=seeds,
+            wall_offset=1e9 + world.skew(self.name), actors=actors_of(self.name), forget_after=world.forget_after,
+        )  # fmt: skip
+        self.born = world.now
+        self.asleep = 0.0
+        self.slept = 0.0
+        self.serials = 0
+        self.actors: dict[str, Actor] = {}
+        self.events: list[Event] = []
+        self.registry: dict[str, set[Pid]] = {}
+        self.tops: dict[str, tuple[int, Stamp | None]] = {}
+        self.terms: dict[str, dict[NodeId, tuple[int, Stamp | None]]] = {}
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        now = self.world.now
+        if self.asleep > now:
+            return
+        if self.slept:
+            self.liveness.woke(now - self.slept, now)
+            self.slept = 0.0
+            self.core.touch(now)
+        if now >= self.born + self.phase + self.beats:
+            self.beats = int(now - self.born - self.phase) + 1
+            vector = self.liveness.beat(now)
+            for peer in sorted(self.core.links):
+                self.world.post(self.node, peer, vector)
+            self.core.tick(now)
+        if self.core.deadline is not None and self.core.deadline <= now:
+            self.core.touch(now)
+        for child, actor in sorted(self.actors.items()):
+            if actor.due is not None and actor.due <= now:
+                self.turn(child, actor)
+        self.flush()
+
+    def turn(self, child: str, actor: Actor) -> None:
+        now, chance = self.world.now, self.world.random.random
+        actor.due = None
+        if actor.state == "stopping":
+            del self.actors[child]
+            self.core.stopped(child, now)
+        elif actor.state == "starting" and b"fails" in actor.want.body:
+            actor.state = "parked"
+            self.core.failed(child, actor.term, "it fails", now)
+        elif actor.state == "starting" and b"flaky" in actor.want.body and chance() < 0.5:
+            actor.state, actor.due = "parked", now + 3 * chance()
+            self.core.failed(child, actor.term, "it is flaky", now)
+        elif actor.state == "running" and b"brief" in actor.want.body:
+            del self.actors[child]
+            want = self.core.wants.get(child)
+            self.core.ended(child, actor.term, now)
+            if want is not None and child not in self.core.wants:
+                self.world.removed(child, self)
+        else:
+            self.serials += 1
+            actor.state, actor.serial = "running", self.serials
+            if b"brief" in actor.want.body:
+                actor.due = now + 2 * chance()
+            elif b"crashes" in actor.want.body:
+                actor.due = now + 1 + 5 * chance()  # and is restarted in place, under a new number
+            self.core.started(child, actor.term, self.serials, now)
+
+    def flush(self) -> None:
+        """Perform what the core has decided."""
+        world = self.world
+        for effect in self.core.take():
+            if isinstance(effect, Send):
+                world.post(self.node, effect.peer, from_wire(to_wire(effect.sync)))
+            elif isinstance(effect, Start):
+                world.check(effect.child not in self.actors, f"{self.node} starts {effect.child}, which exists")
+                slow = 3.0 if b"slow" in effect.want.body else 0.2
+                self.actors[effect.child] = Actor(
+                    effect.term, effect.want, due=world.now + slow * world.random.random()
+                )
+                world.note_start(self, effect)
+            elif isinstance(effect, Stop):
+                actor = self.actors.get(effect.child)
+                world.check(
+                    actor is not None and actor.state != "stopping", f"{self.node} stops {effect.child}, which is not"
+                )
+                assert actor is not None
+                slow = 3.0 if b"slow" in actor.want.body else 0.2
+                actor.state, actor.due = "stopping", world.now + slow * world.random.random()
+            elif isinstance(effect, Refuse):
+                raise InvariantViolated(f"{self.node} refused {effect.peer}: {effect.reason}")
+            else:
+                self.hear(effect)
+        if self.core.changed:
+            for child in sorted(self.core.changed):
+                world.inspect(self, child)
+            self.core.changed.clear()
+
+    def hear(self, effect: Publish) -> None:
+        event = effect.event
+        self.events.append(event)
+        if isinstance(event, ChildRegistered):
+            known = self.registry.setdefault(event.child, set())
+            self.world.check(event.pid not in known, f"{event} twice")
+            known.add(event.pid)
+        elif isinstance(event, ChildUnregistered):
+            known = self.registry[event.child]
+            self.world.check(event.pid in known, f"{event} of nothing")
+            known.discard(event.pid)
+
+    def receive(self, peer: NodeId, message: object) -> None:
+        now = self.world.now
+        if message == "up":
+            self.liveness.linked(peer, now)
+            self.core.link_up(peer, now)
+        elif isinstance(message, Sync):
+            self.core.receive(peer, message, now)
+        elif isinstance(message, dict) and self.liveness.heard(message, now):
+            self.core.touch(now)
+        self.flush()
+
+
+class World:
+    """Processes and what lies between them. ``calm``: no faults will happen, and delays are short."""
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        calm: bool = False,
+        refusals: bool = True,
+        skewed: bool = True,
+        forget_after: float = 3600.0,
+    ) -> None:
+        self.random = random.Random(seed)
+        self.calm = calm
+        self.refusals = refusals
+        self.skewed = skewed
+        self.forget_after = forget_after
+        self.now = 0.0
+        self.steps = 0
+        self.boots = 0
+        self.delay = 0.15 if calm else 0.6
+        self.boxes: dict[NodeId, Box] = {}
+        self.links: dict[tuple[NodeId, NodeId], Link] = {}
+        self.cuts: set[tuple[str, str]] = set()  # (from, to), by name
+        self.notices: list[tuple[float, NodeId, NodeId, str]] = []  # what someone will learn of somebody's end
+        self.skews: dict[str, float] = {}
+        self.removals: dict[str, list[tuple[Stamp, dict[NodeId, Moment]]]] = {}  # and what the remover had seen
+        self.starts: dict[str, tuple[int, Stamp | None]] = {}
+        self.revision = 0
+        self.leavers: set[NodeId] = set()
+        self.dead_silently: set[str] = set()  # names whose host is down: not even a refusal comes from there
+
+    def check(self, fine: bool, what: str) -> None:
+        if not fine:
+            raise InvariantViolated(f"at {self.now:.1f}: {what}")
+
+    def skew(self, name: str) -> float:
+        return self.skews.setdefault(name, self.random.uniform(-20, 20) if self.skewed else 0.0)
+
+    def names(self) -> list[str]:
+        return sorted(box.name for box in self.boxes.values())
+
+    def box(self, name: str) -> Box:
+        return next(box for box in self.boxes.values() if box.name == name)
+
+    def awake(self) -> list[Box]:
+        return [box for box in self.boxes.values() if box.asleep <= self.now]
+
+    # -- what happens to processes ------------------------------------------------------------------------------------
+
+    def join(self, name: str) -> Box:
+        """Start a process. The first of all has no seeds to look for."""
+        self.boots += 1
+        node = node_id(name, self.boots)
+        self.dead_silently.discard(name)
+        box = self.boxes[node] = Box(self, node, seeds=len(self.boxes) > 0)
+        box.flush()
+        return box
+
+    def crash(self, *names: str, silently: bool = False) -> None:
+        for name in names:
+            box = self.box(name)
+            if silently:
+                self.dead_silently.add(name)
+            self._end(box, "silent" if silently else "broken")
+
+    def _end(self, box: Box, how: str) -> None:
+        del self.boxes[box.node]
+        self.leavers.discard(box.node)
+        for pair in [pair for pair in self.links if box.node in pair]:
+            del self.links[pair]
+        for other in self.boxes:
+            late = 0.0 if how == "goodbye" else self.random.choice((0.0, 0.2, 2.0))
+            self.notices.append((self.now + late, other, box.node, how))
+
+    def leave(self, name: str) -> None:
+        box = self.box(name)
+        if box.node not in self.leavers and self._has_company(box):
+            self.leavers.add(box.node)
+            box.core.leave(self.now)
+            box.flush()
+
+    def depart(self, name: str) -> None:
+        """Leave at once: the shell stops everything, and says goodbye."""
+        box = self.box(name)
+        if not self._has_company(box):
+            return
+        box.actors.clear()
+        box.core.depart(self.now)
+        for effect in box.core.take():
+            if isinstance(effect, Send):
+                self.post(box.node, effect.peer, effect.sync)
+        self._goodbye(box)
+
+    def _has_company(self, box: Box) -> bool:
+        """Whether there is anybody to whom this node can leave what it knows."""
+        peers = [self.boxes[node].core for node in box.core.links if node in self.boxes and node not in self.leavers]
+        return any(box.node in core.links and core.live and box.core._replication.met(core.id) for core in peers)
+
+    def _goodbye(self, box: Box) -> None:
+        for (sender, target), link in list(self.links.items()):
+            if sender == box.node and target in self.boxes and not self.cut(box.name, name_of(target)):
+                while link.queue and (sender, target) in self.links:
+                    self.boxes[target].receive(sender, link.queue.popleft()[1])
+        self._end(box, "goodbye")
+
+    def pause(self, name: str, seconds: float) -> None:
+        box = self.box(name)
+        box.asleep = self.now + seconds
+        box.slept = box.slept or self.now
+
+    # -- what happens to children -------------------------------------------------------------------------------------
+
+    def want(self, child: str, body: bytes, *names: str, start: str = "Common", same: bool = True) -> None:
+        """Create or update a child, on several nodes in the same instant."""
+        for name in names:
+            box = self.box(name)
+            if box.core.left or not box.core.live:
+                continue  # the shell waits
+            self.revision += not same
+            content = body if same else body + str(self.revision).encode()
+            box.core.write_wants({child: Want(start, content)}, self.now)
+            box.flush()
+
+    def remove(self, child: str, name: str) -> None:
+        box = self.box(name)
+        if child in box.core.wants and box.core.live:
+            box.core.write_wants({child: None}, self.now)
+            self.removed(child, box)
+            box.flush()
+
+    def removed(self, child: str, box: Box) -> None:
+        store = box.core._store
+        self.removals.setdefault(child, []).append((store.rows["want", child].stamp, dict(store.version)))
+
+    def pin(self, child: str, pins: tuple[str, ...], name: str) -> None:
+        box = self.box(name)
+        if child in box.core.wants and box.core.live:
+            box.core.pin(child, pins, self.now)
+            box.flush()
+
+    # -- links --------------------------------------------------------------------------------------------------------
+
+    def cut(self, a: str, b: str) -> bool:
+        return (a, b) in self.cuts
+
+    def post(self, sender: NodeId, target: NodeId, message: object) -> None:
+        link = self.links.get((sender, target))
+        if link is not None:
+            link.last = max(link.last, self.now + self.random.random() * self.delay)
+            if isinstance(message, dict):  # heartbeats overtake
+                link.queue.appendleft((self.now, message)) if self.opened(link) else None
+            else:
+                link.queue.append((link.last, message))
+
+    @staticmethod
+    def opened(link: Link) -> bool:
+        return not link.queue or link.queue[0][1] != "up"
+
+    def _links(self) -> None:
+        ids = list(self.boxes)
+        chance = self.random.random
+        for i, a in enumerate(ids):
+            for b in ids[i + 1 :]:
+                one, two = self.boxes[a], self.boxes[b]
+                linked = (a, b) in self.links
+                shut = self.cut(one.name, two.name) or self.cut(two.name, one.name)
+                if not shut and not linked and chance() < 0.3 and max(one.asleep, two.asleep) <= self.now:
+                    if not (one.core.left or two.core.left):
+                        self._connect(one, two)
+                elif linked and (shut or max(one.asleep, two.asleep) > self.now) and chance() < 0.02:
+                    self._break(a, b)
+
+    def _connect(self, one: Box, two: Box) -> None:
+        if self.random.random() < 0.5:
+            one, two = two, one
+        self.links[one.node, two.node] = Link(deque([(self.now, "up")]))
+        self.links[two.node, one.node] = Link()
+        one.receive(two.node, "up")
+
+    def _break(self, a: NodeId, b: NodeId) -> None:
+        del self.links[a, b], self.links[b, a]
+        for here, there in ((a, b), (b, a)):
+            self.notices.append((self.now + self.random.choice((0.0, 0.0, 1.0)), here, there, "cut"))
+
+    def _notify(self) -> None:
+        due, self.notices = (
+            [n for n in self.notices if n[0] <= self.now],
+            [n for n in self.notices if n[0] > self.now],
+        )
+        for moment, here, there, how in due:
+            box = self.boxes.get(here)
+            if box is None:
+                continue
+            if box.asleep > self.now:
+                self.notices.append((moment, here, there, how))
+            elif (here, there) not in self.links:
+                if there in box.core.links:
+                    box.core.link_down(there, self.now)
+                if how == "goodbye":
+                    box.liveness.refuse(there)
+                    box.core.touch(self.now)
+                box.flush()
+
+    def _redial(self) -> None:
+        """Whoever is known, not linked, and dead, refuses: unless its host is down or cut off."""
+        for box in self.awake():
+            for node in sorted(box.core.nodes.keys() - self.boxes.keys()):
+                name = name_of(node)
+                if name in self.dead_silently or self.cut(box.name, name) or self.cut(name, box.name):
+                    continue
+                if node in box.core.links or not (self.refusals or name in self.names()):
+                    continue
+                if self.random.random() < 0.3:
+                    box.liveness.refuse(node)
+                    box.core.touch(self.now)
+                    box.flush()
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        self.now = round(self.now + STEP, 3)
+        self.steps += 1
+        self._links()
+        self._notify()
+        self._redial()
+        for box in list(self.boxes.values()):
+            box.step()
+        pairs = list(self.links)
+        self.random.shuffle(pairs)
+        for a, b in pairs:
+            self._deliver(a, b)
+        for node in sorted(self.leavers & self.boxes.keys()):
+            if self.boxes[node].core.left:
+                self.check(not self.boxes[node].actors, f"{node} has left, and still runs {self.boxes[node].actors}")
+                self._goodbye(self.boxes[node])
+        if self.calm:
+            self._never_twice()
+
+    def _deliver(self, a: NodeId, b: NodeId) -> None:
+        while True:
+            link, box = self.links.get((a, b)), self.boxes.get(b)
+            if link is None or box is None or box.asleep > self.now or self.cut(name_of(a), name_of(b)):
+                return
+            if not link.queue or link.queue[0][0] > self.now:
+                return
+            box.receive(a, link.queue.popleft()[1])
+
+    # -- what must hold at every step ---------------------------------------------------------------------------------
+
+    def note_start(self, box: Box, effect: Start) -> None:
+        term, since = self.starts.get(effect.child, (0, None))
+        if self.calm and term >= effect.term:
+            removed = any(removal > since for removal, _ in self.removals.get(effect.child, ()))
+            self.check(removed, f"{box.node} starts {effect.child} at term {effect.term} after {term}")
+        self.starts[effect.child] = (effect.term, effect.want.rev)
+
+    def inspect(self, box: Box, child: str) -> None:
+        """Something about this child has changed on this node."""
+        core = box.core
+        want = core.wants.get(child)
+        terms = box.terms.setdefault(child, {})  # a claim stands for what it has replaced
+        runs = core.runs.get(child, {})
+        for node in terms.keys() - runs.keys():
+            del terms[node]
+        terms.update({node: (run.term, run.rev) for node, run in runs.items() if run.role != "claiming"})
+        top, rev = max(terms.values(), default=(0, None))
+        before, since = box.tops.get(child, (0, None))
+        if want is None:
+            box.tops.pop(child, None)
+        else:
+            if top < before:
+                removed = any(removal > since for removal, _ in self.removals.get(child, ()))
+                self.check(removed, f"the term of {child} fell from {before} to {top} on {box.node}")
+            box.tops[child] = (top, rev)
+            row = core._store.rows["want", child]
+            for removal, seen in self.removals.get(child, ()):
+                back = covers(core._store.version, removal) and covers(seen, row.stamp)
+                self.check(not back, f"{child}, removed at {removal}, is back on {box.node} from {row.stamp}")
+        self.check(set(core.pids(child)) == box.registry.get(child, set()), f"registry of {child} on {box.node}")
+
+    def _never_twice(self) -> None:
+        seen: dict[str, NodeId] = {}
+        for box in self.boxes.values():
+            for child in box.actors:
+                self.check(child not in seen, f"{child} exists on {seen.get(child)} and {box.node}")
+                seen[child] = box.node
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        self.cuts.clear()
+        self.delay = 0.15
+        for box in self.boxes.values():
+            box.asleep = min(box.asleep, self.now)
+
+    def quiet(self, seconds: float = 90.0) -> float:
+        """Heal everything and wait until all is well; the seconds it took."""
+        self.heal()
+        began, why = self.now, "not looked at"
+        while self.now < began + seconds:
+            self.step()
+            if self.now > began + 6 and self.steps % 10 == 0:
+                self._forget_the_dead()
+            if self.steps % 5 == 0:
+                why = next(self.complaints(), "")
+                if not why:
+                    return self.now - began
+        raise InvariantViolated(f"not well {seconds:.0f} s after the heal: {why}")
+
+    def _forget_the_dead(self) -> None:
+        """An operator clears up."""
+        for box in self.boxes.values():
+            for node in sorted(box.core.nodes.keys() - self.boxes.keys()):
+                if not box.liveness.alive(node, self.now) and name_of(node) not in self.names():
+                    box.core.forget(name_of(node), self.now)
+                    box.flush()
+                    return
+
+    def complaints(self) -> Iterator[str]:
+        """What is not as it should be after a heal and quiet."""
+        cores = {node: box.core for node, box in self.boxes.items()}
+        if not cores:
+            return
+        first = next(iter(cores.values()))
+        for node, core in cores.items():
+            if node in self.leavers:
+                yield f"{node} still leaves"
+            if core.nodes.keys() != cores.keys():
+                yield f"{node} knows {sorted(core.nodes)}, there are {sorted(cores)}"
+            if core._store.rows != first._store.rows:
+                yield f"the maps of {node} and {first.id} differ"
+            if core._store.digest != first._store.digest:
+                yield f"the digests of {node} and {first.id} differ"
+            if core._store.version != first._store.version:
+                yield f"the versions of {node} and {first.id} differ"
+            if core._store.tombstones():
+                yield f"{node} has tombstones: {[k for k, r in core._store.rows.items() if r.value is None]}"
+        yield from self._misplaced(first)
+        for node, core in cores.items():
+            if not core.is_settled and not self._unplaceable(core):
+                yield f"{node} is not settled: {sorted(core._reconciler.unsettled)}"
+            if core.partitioned or core.alive != cores.keys() or core.ready != cores.keys():
+                yield f"{node} sees {sorted(core.alive)}, ready {sorted(core.ready)}"
+
+    def _unplaceable(self, core: Core) -> set[str]:
+        names = self.names()
+        return {c for c, w in core.wants.items() if not any(w.start in actors_of(name) for name in names)}
+
+    def _misplaced(self, core: Core) -> Iterator[str]:
+        """Compare what runs with what a fresh placement says."""
+        from hubkit.cluster.policy import ChildView, NodeView
+
+        nodes = [NodeView(name, 0.0, actors_of(name)) for name in self.names()]
+        unplaceable = self._unplaceable(core)
+        for child, want in core.wants.items():
+            holders = [box for box in self.boxes.values() if child in box.actors]
+            if child in unplaceable:
+                if holders or any(
+                    run.role == "active" and n in core.nodes for n, run in core.runs.get(child, {}).items()
+                ):
+                    yield f"{child} cannot be placed, and exists on {[box.node for box in holders]}"
+                continue
+            able = [node for node in nodes if want.start in node.actors]
+            heir = ConsistentHashing().place(ChildView(child, want.start, want.tag, want.pins), able, 1)[0]
+            if [box.name for box in holders] != [heir]:
+                yield f"{child} exists on {[box.node for box in holders]}, not on {heir}"
+                continue
+            box = holders[0]
+            actor, runs = box.actors[child], core.runs[child]
+            if list(runs) != [box.node]:
+                yield f"{child} has rows of {sorted(runs)}, not of {box.node} alone"
+                continue
+            run = runs[box.node]
+            phase = {"running": "running", "parked": "failed"}.get(actor.state)
+            same = (run.role, run.phase, run.term, run.rev) == ("active", phase, actor.term, want.rev)
+            if not same or (actor.want.start, actor.want.body) != (want.start, want.body):
+                yield f"{child} is {actor} on {box.node}, and the row says {run} of {want}"
+            pids = (Pid(box.name, int(box.node.rpartition("#")[2]), actor.serial),) if phase == "running" else ()
+            if any(other.core.pids(child) != pids for other in self.boxes.values()):
+                yield f"the registries differ about {child}: {[o.core.pids(child) for o in self.boxes.values()]}, not {pids}"
+        for box in self.boxes.values():
+            for child in box.actors.keys() - core.wants.keys():
+                yield f"{child} is a zombie on {box.node}"
+        for child in core.runs.keys() - core.wants.keys():
+            yield f"{child} has leftover rows: {core.runs[child]}"
