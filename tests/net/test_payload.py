@@ -169,7 +169,7 @@ def test_any_bytes_are_a_value_or_a_violation(data: bytes) -> None:
         value = PAYLOADS.loads(data)
     except ProtocolViolation:
         return
-    PAYLOADS.dumps(value)
+    assert PAYLOADS.dumps(value)
 
 
 def tagged(number: int, value: Any) -> bytes:

@@ -244,7 +244,10 @@ async def test_a_ping_while_the_answer_is_blocked_goes_with_the_next_frame() -> 
 
 
 async def test_a_server_of_another_library_is_dialled() -> None:
+    proposed: list[str] = []
+
     async def handle(request: trio_websocket.WebSocketRequest) -> None:
+        proposed.extend(request.proposed_subprotocols)
         connection = await request.accept(
             subprotocol=SUBPROTOCOL if SUBPROTOCOL in request.proposed_subprotocols else None
         )
@@ -254,6 +257,15 @@ async def test_a_server_of_another_library_is_dialled() -> None:
         server = await nursery.start(trio_websocket.serve_websocket, handle, "127.0.0.1", 0, None)
         await works(f"ws://127.0.0.1:{server.port}")
         nursery.cancel_scope.cancel()
+    assert proposed == [SUBPROTOCOL]
+
+
+async def test_a_connection_to_its_own_socket_is_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with echoing() as url:
+        with trio.socket.socket() as any_socket:
+            monkeypatch.setattr(type(any_socket), "getpeername", lambda self: self.getsockname())
+        with pytest.raises(DialRefused, match="its own socket"):
+            await WebSocketTransport().dial(url)
 
 
 async def serve_raw(nursery: trio.Nursery, answer: bytes, *, close: bool = True) -> str:

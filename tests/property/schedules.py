@@ -99,4 +99,4 @@ def trouble(world: World, event: str) -> None:
     elif event == "pause" and names:
         world.pause(draw.choice(names), draw.uniform(0.5, 12))
     elif event == "forget":
-        world._forget_the_dead()
+        world.forget_the_dead()

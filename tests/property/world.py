@@ -498,14 +498,14 @@ class World:
         while self.now < began + seconds:
             self.step()
             if self.now > began + 6 and self.steps % 10 == 0:
-                self._forget_the_dead()
+                self.forget_the_dead()
             if self.steps % 5 == 0:
                 why = next(self.complaints(), "")
                 if not why:
                     return self.now - began
         raise InvariantViolated(f"not well {seconds:.0f} s after the heal: {why}")
 
-    def _forget_the_dead(self) -> None:
+    def forget_the_dead(self) -> None:
         """An operator clears up."""
         for box in self.boxes.values():
             for node in sorted(box.core.nodes.keys() - self.boxes.keys()):

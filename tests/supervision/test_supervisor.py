@@ -561,6 +561,17 @@ async def test_a_keyboard_interrupt_in_a_child_leaves_bare() -> None:
     assert world.log[1:] == ["-a shutdown"]
 
 
+async def test_a_keyboard_interrupt_in_a_child_outweighs_what_its_caller_raises() -> None:
+    class Interrupted(Actor):
+        async def interrupt(self) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        async with Supervisor(children=[child("i", Interrupted)]) as supervisor:
+            await supervisor.ref("i").call(Interrupted.interrupt)
+    assert type(caught.value.__cause__) is ActorCrashed
+
+
 async def test_if_both_fail_there_is_a_group() -> None:
     world = World()
     with pytest.raises(BaseExceptionGroup) as caught:

@@ -25,7 +25,7 @@ from hubkit.actors.actor import method_name
 from hubkit.actors.cell import Cell, current_chain
 from hubkit.actors.mailbox import Call, Letter
 from hubkit.actors.messages import Kind, NotBegun, NowhereNow, Request
-from hubkit.errors import Deadlock, NoSuchActor
+from hubkit.errors import Deadlock, NodeDown, NoSuchActor
 from hubkit.pids import ChildKey, Pid
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Ref(Generic[A_co]):
             return await _wait(call.abort)
         except NotBegun as ended:
             if isinstance(self.address, Pid):
-                raise NoSuchActor(str(ended)) from None
+                raise _nobody(ended) from None
         return await self._call_anywhere(method, args, kwargs, cell.pid)
 
     async def _call_anywhere(
@@ -145,7 +145,7 @@ class Ref(Generic[A_co]):
                 return await system.other_nodes(pid).call(pid, Request("call", name, args, kwargs, chain, deadline))
             except NotBegun as ended:
                 if isinstance(self.address, Pid):
-                    raise NoSuchActor(str(ended)) from None
+                    raise _nobody(ended) from None
                 after = pid
 
     # Casts and plain messages.
@@ -258,7 +258,7 @@ class Ref(Generic[A_co]):
                 return
             except NotBegun as ended:
                 if isinstance(self.address, Pid):
-                    raise NoSuchActor(str(ended)) from None
+                    raise _nobody(ended) from None
                 after = pid
 
     def _send_elsewhere_nowait(self, request: Request) -> None:

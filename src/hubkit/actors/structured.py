@@ -66,6 +66,10 @@ class StructuredNursery:
         if error is not None and passed is None:
             if not failures:
                 return False
+            for failure in failures:
+                if not isinstance(failure, Exception | BaseExceptionGroup):
+                    # Ctrl-C, met in an actor: the program's end, and nobody's failure.
+                    raise failure from error
             msg = "both the block and hubkit failed"
             raise BaseExceptionGroup(msg, [error, *failures])
         if failures:

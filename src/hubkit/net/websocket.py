@@ -273,13 +273,19 @@ def _established(engine: WSConnection) -> Connection:
 
 async def _connect(target: Address) -> trio.SocketStream:
     try:
-        return await trio.open_tcp_stream(target.host, target.port)
+        stream = await trio.open_tcp_stream(target.host, target.port)
     except OSError as error:
         causes = _causes(error)
         refused = bool(causes) and all(cause.errno == errno.ECONNREFUSED for cause in causes)
         kind = DialRefused if refused else DialFailed
         msg = f"no link to {target}: {_reason(causes[0] if causes else error)}"
         raise kind(msg) from error
+    if stream.socket.getsockname() == stream.socket.getpeername():
+        # On one machine, TCP may connect a free port of the ephemeral range to itself: that is, nobody listens there.
+        await trio.aclose_forcefully(stream)
+        msg = f"no link to {target}: the connection leads back to its own socket"
+        raise DialRefused(msg)
+    return stream
 
 
 def _causes(error: OSError) -> list[OSError]:

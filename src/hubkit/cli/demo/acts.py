@@ -196,16 +196,19 @@ async def _a_stop(stage: Stage) -> None:
     here = stage.count(leaver)
     stage.act(5, f"SIGTERM to node-1. It hands its {here} children over, and leaves when the last one runs elsewhere.")
     began = trio.current_time()
+    stage.fleet.ask_to_stop(leaver)
+    moved = await stage.until(stage.all_run, stage.missing)
     code: int | None = None
     with trio.move_on_after(STEP):
-        code = await stage.fleet.stop(leaver)
+        code = await stage.fleet.ended(leaver)
     if code != 0:
         ended = "did not end" if code is None else f"ended with exit code {code}"
         msg = f"node-1 {ended} after SIGTERM: {leaver.last_words()}"
         raise Trouble(msg)
-    took = trio.current_time() - began
-    await stage.until(stage.all_run, stage.missing)
-    stage.say(f"It has left after {_ms(took)}, exit code 0: {_spread(stage)}.")
+    ended = _ms(trio.current_time() - began)
+    stage.say(
+        f"They run elsewhere after {_ms(moved)}: {_spread(stage)}. The process has ended after {ended}, exit code 0."
+    )
     await stage.pause(1.5)
 
 

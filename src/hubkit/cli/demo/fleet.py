@@ -79,10 +79,13 @@ class Fleet:
         member.process.kill()
         await member.process.wait()
 
-    async def stop(self, member: Member) -> int:
-        """SIGTERM: the node hands its children over and ends. Returns its exit code."""
+    def ask_to_stop(self, member: Member) -> None:
+        """SIGTERM: the node is to hand its children over, and to end. See `ended`."""
         member.state = "stopping"
         member.process.send_signal(signal.SIGTERM)
+
+    async def ended(self, member: Member) -> int:
+        """Wait for the end of a process that was asked to stop. Returns its exit code."""
         code = await member.process.wait()
         member.state = "stopped"
         return code

@@ -1,0 +1,44 @@
+"""Seeded schedules: some of each kind, and every seed that has ever failed.
+
+Many more are played by ``python -m tests.property.sweep``.
+"""
+
+from __future__ import annotations
+
+import pytest
+from tests.property.schedules import SCHEDULES, run
+
+#: Seeds that found faults, and what was wrong then.
+FOUND = [
+    ("calm", 9, "the removal of a term arrived before the greater one"),
+    ("calm", 13, "one who left waited for ever for a grantee who was gone"),
+    ("calm", 20, "a newcomer claimed below a term that it was not told of with the acknowledgement"),
+    ("calm", 88, "two newcomers met each other only, and believed to be all there is"),
+    ("calm", 110, "two newcomers, unknown to each other, were acknowledged by the same node"),
+    ("chaos", 1, "what a dead node wrote last was removed by one who had not seen it"),
+    ("chaos", 17, "a claim was withdrawn, and with it the term that it had replaced"),
+    ("silence", 18, "two who knew of different grants outbid each other for ever"),
+    ("silence", 118, "rows about a want that was still on its way were cleared up"),
+    ("silence", 2, "one who left waited for ever for a node that was cut off"),
+    ("chaos", 61, "one who was forgotten while it left looked for the least of nobody"),
+    ("chaos", 84, "a creation met the removal of an older one whose tombstone had gone"),
+]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_all_is_well_after_a_schedule(schedule: str, seed: int) -> None:
+    run(seed, schedule)
+
+
+@pytest.mark.parametrize(("schedule", "seed", "what"), FOUND)
+def test_what_was_found_stays_mended(schedule: str, seed: int, what: str) -> None:
+    run(seed, schedule)
+
+
+def test_one_seed_is_one_history() -> None:
+    """Twice the same schedule: the same rows, to the last stamp."""
+    one, two = run(3, "chaos", 120), run(3, "chaos", 120)
+    assert one.now == two.now
+    assert [box.core._store.rows for box in one.boxes.values()] == [box.core._store.rows for box in two.boxes.values()]
+    assert [box.events for box in one.boxes.values()] == [box.events for box in two.boxes.values()]
