@@ -114,6 +114,6 @@ class FaultyMachine(CalmMachine):
 
 
 TestCalm = CalmMachine.TestCase
-TestCalm.settings = settings(max_examples=25, stateful_step_count=30)
+TestCalm.settings = settings(max_examples=150, stateful_step_count=40)
 TestFaults = FaultyMachine.TestCase
-TestFaults.settings = settings(max_examples=45, stateful_step_count=40)
+TestFaults.settings = settings(max_examples=250, stateful_step_count=50)

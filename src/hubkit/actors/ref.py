@@ -291,6 +291,13 @@ class Ref(Generic[A_co]):
         return await locator.locate(address, after) if pid is None or pid == after else pid
 
 
+def _nobody(ended: NotBegun) -> NoSuchActor | NodeDown:
+    """What a ref to one incarnation raises: that one will not come back."""
+    if isinstance(ended, NodeDown):
+        return NodeDown(str(ended), maybe_executed=False)
+    return NoSuchActor(str(ended))
+
+
 def deadlock(pid: Pid, chain: tuple[Pid, ...]) -> Deadlock:
     path = " -> ".join(map(str, (*chain, pid)))
     return Deadlock(f"{pid} waits for the sender of this request, so neither could go on: {path}")

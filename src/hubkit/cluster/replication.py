@@ -22,15 +22,19 @@ from itertools import islice
 from hubkit.cluster.effects import Send
 from hubkit.cluster.policy import Synchronization
 from hubkit.cluster.rows import Key, Row
-from hubkit.cluster.stamps import NEVER, Moment, Stamp, covers
+from hubkit.cluster.stamps import NEVER, Moment, Stamp, Version, covers
 from hubkit.cluster.store import Store
 from hubkit.cluster.sync import Kind, Sync
 from hubkit.pids import NodeId
 
 __all__ = ["CHUNK", "Replication"]
 
-#: The most rows in one message of a whole map.
+#: The most rows in one message.
 CHUNK = 500
+
+
+def _stamp_of(item: tuple[Key, Row]) -> Stamp:
+    return item[1][0]
 
 
 class _Link:
@@ -114,7 +118,7 @@ class Replication:
                 link.news = link.news or bool(sync.rows)
                 if gaps and not link.asked:
                     link.asked = link.hello = True
-                link.met = link.met or not gaps
+                link.met = link.met or not (gaps or sync.more)
         if sync.digest != store.digest and not link.repaired and self.acked[peer] == store.version:
             link.repaired = link.whole = True
 
@@ -140,7 +144,7 @@ class Replication:
             if link.hello:
                 link.hello = False
                 link.have.clear()
-                yield Send(peer, self._sync(link, {}, (), "hello"))
+                yield Send(peer, self._sync(link, {}, {}, "hello", False))
             if link.greeted:
                 yield from self._to_greeted(peer, link, peer in eager)
 
@@ -156,15 +160,27 @@ class Replication:
             elif eager and link.told.get(self._me, NEVER) < store.version[self._me]:
                 writers = [self._me]
             if writers or link.answer or link.news:
-                yield Send(peer, self._sync(link, store.delta(link.told, writers), writers, "delta"))
+                yield from self._delta(peer, link, writers)
         link.answer = link.whole = link.relay = link.news = False
 
-    def _sync(self, link: _Link, rows: dict[Key, Row], writers: Iterable[NodeId], kind: Kind) -> Sync:
-        version = self._store.version
-        upto = {writer: version[writer] for writer in writers}
-        since = {writer: link.told[writer] for writer in writers if writer in link.told}
+    def _delta(self, peer: NodeId, link: _Link, writers: Iterable[NodeId]) -> Iterator[Send]:
+        """What these writers wrote that the peer lacks: a small delta, or many, in the order in which it was written."""
+        store = self._store
+        rows = store.delta(link.told, writers)
+        upto = {writer: store.version[writer] for writer in writers}
+        if len(rows) > CHUNK:
+            queue = sorted(rows.items(), key=_stamp_of)
+            for start in range(0, len(queue) - CHUNK, CHUNK):
+                chunk = queue[start : start + CHUNK]
+                part = {row.stamp.node: row.stamp[:2] for _, row in chunk}
+                yield Send(peer, self._sync(link, dict(chunk), part, "delta", True))
+            rows = dict(queue[start + CHUNK :])
+        yield Send(peer, self._sync(link, rows, upto, "delta", False))
+
+    def _sync(self, link: _Link, rows: dict[Key, Row], upto: Version, kind: Kind, more: bool) -> Sync:
+        since = {writer: link.told[writer] for writer in upto if writer in link.told}
         link.told.update(upto)
-        return Sync(rows, upto, since, self._news(link), kind, False, self._store.digest)
+        return Sync(rows, upto, since, self._news(link), kind, more, self._store.digest)
 
     def _news(self, link: _Link) -> dict[NodeId, Moment]:
         """The part of my version that this peer has not been told of."""

@@ -31,7 +31,8 @@ class Sync:
 
     ``since``: of a delta, where it starts; of a whole, its sender's *horizon* (the newest collected tombstone of each
     writer). ``upto``: where it ends. ``have``: what its sender has seen, the acknowledgement; only the entries that it has
-    not told on this link before. ``more``: the next message continues this whole. ``digest``: of all its sender's rows.
+    not told on this link before. ``more``: the next message continues this one (a whole is taken in at its end; parts of a
+    delta are deltas of their own). ``digest``: of all its sender's rows.
     """
 
     rows: Mapping[Key, Row]
@@ -173,11 +174,8 @@ def _read(message: object) -> Sync:
     if len(rows) != len(node_rows) + len(want_rows) + len(run_rows):
         msg = "a key came twice"
         raise ValueError(msg)
-    if kind == "hello" and (rows or upto or since):
-        msg = "a hello carries no rows"
-        raise ValueError(msg)
-    if more and kind != "whole":
-        msg = "only a whole is continued"
+    if kind == "hello" and (rows or upto or since or more):
+        msg = "a hello carries no rows, and is not continued"
         raise ValueError(msg)
     seen = upto.get
     for (time_ms, tick, writer), _, _ in rows.values():
