@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -203,3 +205,19 @@ async def test_secrets_of_a_file_and_of_the_environment_meet(shop: Path) -> None
         async with running(*command, cwd=shop, env=old) as late:
             await late.says("ready")
             assert (await ask("status", url, cwd=shop, env=old))["links"] == ["late"]
+
+
+async def test_a_node_to_join_that_is_not_there_yet_is_logged_and_joined_when_it_comes(shop: Path) -> None:
+    with socket.socket() as taken:  # a port that nobody listens at, and that nobody else is given meanwhile
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{taken.getsockname()[1]}"
+        early = ("run", "shop:main", "--listen", FREE, "--name", "early", "--join", url)
+        async with running(*early, cwd=shop) as first:
+            await first.says(rf"{re.escape(url)}.*refused", on="err")
+            await first.says("ready")
+            taken.close()
+            async with running("run", "shop:main", "--listen", url, "--name", "late", cwd=shop) as second:
+                await second.says("link to early", on="err")
+                second.signal(signal.SIGTERM)
+                assert await second.ends() == 0

@@ -41,9 +41,10 @@ class Replica:
             self.store.put(("run", child, node), None, self.now)
 
     def tell(self, other: Replica) -> None:
-        """Send what the other lacks: a delta, or the whole map if its past has been collected here."""
+        """Send what the other lacks: a delta, or the whole map if its past has been collected here, or digests differ."""
         mine, since = self.store, dict(other.store.version)
-        if mine.reaches_horizon(since):
+        differ = mine.version == since and mine.digest != other.store.digest
+        if mine.reaches_horizon(since) and not differ:
             writers = [writer for writer, moment in mine.version.items() if moment > since.get(writer, (-1, -1))]
             upto = {writer: mine.version[writer] for writer in writers}
             gaps = other.store.join(mine.delta(since, writers), upto, since)

@@ -55,7 +55,7 @@ def flipping(at: int, offset: int) -> Callable[[int, bytes], bytes]:
     return tamper
 
 
-def refused(handshake: Handshake, code: str, *, by_peer: bool) -> None:
+def check_refused(handshake: Handshake, code: str, *, by_peer: bool) -> None:
     failure = handshake.failure
     assert isinstance(failure, HandshakeRefused)
     assert (failure.code, failure.by_peer) == (code, by_peer)
@@ -96,8 +96,8 @@ def test_secrets_and_their_rotation(
     if agree:
         assert (dialer.peer, acceptor.peer) == (B, A)
     else:
-        refused(acceptor, "secret", by_peer=False)
-        refused(dialer, "secret", by_peer=True)
+        check_refused(acceptor, "secret", by_peer=False)
+        check_refused(dialer, "secret", by_peer=True)
 
 
 def test_secrets_are_in_no_repr() -> None:
@@ -112,15 +112,15 @@ def test_versions() -> None:
     assert dialer.version == acceptor.version == 1
     dialer, acceptor = side(A, dialing=True, versions=(2,)), side(B, dialing=False)
     meet(dialer, acceptor)
-    refused(acceptor, "version", by_peer=False)
-    refused(dialer, "version", by_peer=True)
+    check_refused(acceptor, "version", by_peer=False)
+    check_refused(dialer, "version", by_peer=True)
     assert "speaks protocol version 1, the peer 2" in str(dialer.failure)
 
 
 def test_a_later_version_may_say_the_rest_differently() -> None:
     acceptor = side(B, dialing=False)
     assert acceptor.receive(cbor2.dumps([1, [9], {"all": "new"}])) is not None
-    refused(acceptor, "version", by_peer=False)
+    check_refused(acceptor, "version", by_peer=False)
 
 
 def test_an_acceptor_that_chooses_what_was_not_offered() -> None:
@@ -128,14 +128,14 @@ def test_an_acceptor_that_chooses_what_was_not_offered() -> None:
     dialer.start()
     answer = dialer.receive(cbor2.dumps([1, 7, bytes(32), ["b#2", None, "node", []]]))
     assert answer is not None
-    refused(dialer, "version", by_peer=False)
+    check_refused(dialer, "version", by_peer=False)
 
 
 def test_a_node_that_dials_itself() -> None:
     dialer, acceptor = side(A, dialing=True), side(A, dialing=False)
     meet(dialer, acceptor)
-    refused(acceptor, "self", by_peer=False)
-    refused(dialer, "self", by_peer=True)
+    check_refused(acceptor, "self", by_peer=False)
+    check_refused(dialer, "self", by_peer=True)
 
 
 def test_admission_is_asked_of_both_and_told_to_both() -> None:
@@ -144,12 +144,12 @@ def test_admission_is_asked_of_both_and_told_to_both() -> None:
 
     dialer, acceptor = side(A, dialing=True), side(B, dialing=False, admit=refuse)
     meet(dialer, acceptor)
-    refused(acceptor, "name", by_peer=False)
-    refused(dialer, "name", by_peer=True)
+    check_refused(acceptor, "name", by_peer=False)
+    check_refused(dialer, "name", by_peer=True)
     dialer, acceptor = side(A, dialing=True, admit=refuse), side(B, dialing=False)
     meet(dialer, acceptor)
-    refused(dialer, "name", by_peer=False)
-    refused(acceptor, "name", by_peer=True)
+    check_refused(dialer, "name", by_peer=False)
+    check_refused(acceptor, "name", by_peer=True)
 
 
 def test_nobody_is_admitted_before_the_proof() -> None:
@@ -162,8 +162,8 @@ def test_nobody_is_admitted_before_the_proof() -> None:
         dialer = side(A, dialing=True, admit=admit if tampered == 3 else lambda peer: None)
         acceptor = side(B, dialing=False, admit=admit if tampered == 2 else lambda peer: None)
         meet(dialer, acceptor, flipping(tampered, 1))
-        refused(dialer, "secret", by_peer=tampered == 2)
-        refused(acceptor, "secret", by_peer=tampered == 3)
+        check_refused(dialer, "secret", by_peer=tampered == 2)
+        check_refused(acceptor, "secret", by_peer=tampered == 3)
     assert not asked
 
 
@@ -181,12 +181,12 @@ def test_replayed_frames_prove_nothing() -> None:
     acceptor = side(B, dialing=False)
     acceptor.receive(frames[0])
     acceptor.receive(frames[2])
-    refused(acceptor, "secret", by_peer=False)
+    check_refused(acceptor, "secret", by_peer=False)
     dialer = side(A, dialing=True)
     dialer.start()
     dialer.receive(frames[1])
     dialer.receive(frames[3])
-    refused(dialer, "secret", by_peer=False)
+    check_refused(dialer, "secret", by_peer=False)
 
 
 def test_reflected_frames_prove_nothing() -> None:
@@ -198,20 +198,20 @@ def test_reflected_frames_prove_nothing() -> None:
     dialer, acceptor = side(A, dialing=True), side(A, dialing=False)
     hello = acceptor.receive(dialer.start())
     assert hello is not None
-    refused(acceptor, "self", by_peer=False)
+    check_refused(acceptor, "self", by_peer=False)
     # As the acceptor it would send the dialer's own proof back.
     dialer = side(A, dialing=True)
     dialer.start()
     proof = dialer.receive(cbor2.dumps([1, 1, bytes(32), ["b#2", None, "node", []]]))
     assert proof is not None
     dialer.receive(proof)
-    refused(dialer, "secret", by_peer=False)
+    check_refused(dialer, "secret", by_peer=False)
 
 
 def test_ones_own_nonce_is_refused() -> None:
     acceptor = side(B, dialing=False)
     acceptor.receive(cbor2.dumps([1, [1], acceptor.nonce, ["a#1", None, "node", []]]))
-    refused(acceptor, "self", by_peer=False)
+    check_refused(acceptor, "self", by_peer=False)
 
 
 HELLO = [1, [1], bytes(32), ["a#1", None, "node", []]]
@@ -259,7 +259,7 @@ def test_malformed_greetings(hello: Any) -> None:
     dialer = side(A, dialing=True)
     dialer.start()
     dialer.receive(answer)
-    refused(dialer, "malformed", by_peer=True)
+    check_refused(dialer, "malformed", by_peer=True)
 
 
 @pytest.mark.parametrize("version", [None, "1", True, []])

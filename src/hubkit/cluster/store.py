@@ -117,9 +117,24 @@ class Store:
         removed = [key for key, row in self.rows.items() if key not in rows and covers(upto, row.stamp)]
         for key in removed:
             self._drop(key)
+        self._settle_differences(rows)
         self._take_in(rows, upto)
         for writer, moment in horizon.items():
             self._raise_horizon(writer, moment)
+
+    def _settle_differences(self, rows: Mapping[Key, Row]) -> None:
+        """Where both have a row that the other should have replaced, what stands by the order stands.
+
+        That both have seen both can only be if a tombstone was collected before all who should have known it were known.
+        """
+        late = [(key, row) for key, row in rows.items() if key in self.rows and covers(self.version, row.stamp)]
+        late = [(key, row) for key, row in late if stands(key, row, self.rows[key])]
+        for key, row in late:
+            self._set(key, row)
+        for writer in {row.stamp.node for _, row in late}:
+            for table in (self._log, self._graves):
+                if writer in table:
+                    table[writer] = dict.fromkeys(sorted(table[writer], key=lambda key: self.rows[key].stamp))
 
     def _take_in(self, rows: Mapping[Key, Row], upto: Version) -> None:
         version, mine = self.version, self.rows

@@ -108,7 +108,6 @@ class Driver:
         self.closed = False
         self.dead_letters = 0
         self.syncs_sent = self.syncs_received = self.moves = self.conflicts = 0
-        self._nursery: trio.Nursery | None = None
         self._reports: list[Callable[[float], None]] = []
         self._watches: dict[str, set[Watch]] = {}
         self._others: set[Watch] = set()
@@ -213,10 +212,11 @@ class Driver:
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Perform what the core decides, until cancelled."""
-        self._nursery = nursery
         while True:
             while self._due:
                 self.pump()
+                if self.household is not None and self.household.launch(nursery):
+                    self._due = True
                 await trio.lowlevel.checkpoint()
             self._parked = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
@@ -243,8 +243,7 @@ class Driver:
                 self._wires.sync(peer, self.hub_id, to_wire(sync))
             case Start(child, want, term, reason):
                 assert self.household is not None
-                assert self._nursery is not None
-                self.household.start(self._nursery, child, want, term, reason)
+                self.household.start(child, want, term, reason)
             case Stop(child, reason):
                 assert self.household is not None
                 self.household.stop(child, reason)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -35,6 +36,9 @@ from hubkit.supervision.restarts import History, Limits, Verdict, decide, restar
 __all__ = ["Household", "Keeper", "Prepare", "Reports", "failure_text"]
 
 log = logging.getLogger("hubkit.hub")
+
+#: how many children begin to start in one turn of the scheduler
+STARTS = 100
 
 PARKED = Backoff(first=0.5, factor=2.0, max=60.0, jitter=0.2)
 
@@ -115,13 +119,23 @@ class Household:
         self._reports, self._publish, self._environment = reports, publish, environment
         self._limits, self._prepare = limits, prepare
         self.keepers: dict[str, Keeper] = {}
+        self._queue: deque[Keeper] = deque()
         self.starts = self.restarts = self.stops = 0
 
-    def start(self, nursery: trio.Nursery, child: str, want: Want, term: int, reason: str) -> None:
-        """Begin to keep a child."""
+    def start(self, child: str, want: Want, term: int, reason: str) -> None:
+        """Take a child in; `launch` begins to run it."""
         assert child not in self.keepers, f"{child} is kept already"
         keeper = self.keepers[child] = Keeper(child, want, term, reason)
-        nursery.start_soon(self._keep, keeper)
+        self._queue.append(keeper)
+
+    def launch(self, nursery: trio.Nursery) -> bool:
+        """Begin to run the next children in line; whether there are more.
+
+        A thousand starts in one turn of the scheduler would hold up the heartbeats for a second.
+        """
+        for _ in range(min(STARTS, len(self._queue))):
+            nursery.start_soon(self._keep, self._queue.popleft())
+        return bool(self._queue)
 
     def stop(self, child: str, reason: str, grace: float = math.inf) -> None:
         """Begin to stop a child: at once while it starts or is parked, else as its spec's ``shutdown`` allows."""

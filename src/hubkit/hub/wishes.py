@@ -171,7 +171,7 @@ async def stop_wants(driver: Driver, ids: Sequence[str]) -> StopResult:
 
 
 async def _gone(driver: Driver, children: Iterable[str]) -> None:
-    """Wait until no living node has anything of these children (or they are wanted again)."""
+    """Wait until no living node runs any of these children (or they are wanted again)."""
     pending = set(children)
     if not pending:
         return
@@ -180,7 +180,8 @@ async def _gone(driver: Driver, children: Iterable[str]) -> None:
         core = driver.core
         if child in core.wants:
             return True
-        return child not in driver.pids and not any(n in core.alive for n in core.runs.get(child, ()))
+        runs = core.runs.get(child, {})  # what is released has stopped; the row itself goes when all have seen it
+        return child not in driver.pids and not any(n in core.alive and run.role != "released" for n, run in runs.items())
 
     with driver.watching(pending) as watch:
         look: Iterable[str] = sorted(pending)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 import trio
-from tests.cli.shell import Run, hubkit, running
+from tests.cli.shell import HUBKIT, Run, environment, hubkit, running
 
 ACTS = 6
 
@@ -98,4 +99,18 @@ async def test_a_node_that_dies_by_itself_is_told_and_ends_the_demo(tmp_path: Pa
         assert await run.ends() == 1
         assert re.search(r"Something is wrong: node-3 \(process \d+\)\s+has\s+ended\s+by\s+itself", run.out)
         await all_end(pids)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_reader_that_has_seen_enough_ends_the_demo(tmp_path: Path, folder: dict[str, str]) -> None:
+    process = subprocess.Popen(
+        [*HUBKIT, "demo"], cwd=tmp_path, env=environment(**folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process, process.stderr, process.stdout:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(20) == 128 + signal.SIGPIPE
     assert os.listdir(tmp_path) == []

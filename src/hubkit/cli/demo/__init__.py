@@ -47,7 +47,13 @@ def demo() -> int:
                 code = await play(screen)
                 nursery.cancel_scope.cancel()
 
-    trio.run(main)
+    unread = False
+    try:
+        trio.run(main)
+    except* BrokenPipeError:
+        unread = True
+    if unread:  # whoever read stdout has seen enough; bare, so that it is understood
+        raise BrokenPipeError
     if received:
         screen.say("Interrupted; all its processes have been ended.")
         return 128 + received[0]
