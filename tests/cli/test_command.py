@@ -88,7 +88,9 @@ def test_ctrl_c_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         raise KeyboardInterrupt
 
     monkeypatch.setattr("hubkit.cli.demo.demo", interrupted)
-    assert main(["demo"]) == 128 + signal.SIGINT
+    with pytest.raises(SystemExit) as exit:
+        main(["demo"])
+    assert exit.value.code == 128 + signal.SIGINT
     assert capsys.readouterr().err == ""
 
 

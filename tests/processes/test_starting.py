@@ -245,3 +245,23 @@ async def test_1000_children_are_stopped_everywhere(five: Cluster) -> None:
     assert (result["status"], len(result["stopped"])) == ("ok", 1000)
     await five.agreed([])
     assert five.journal.running() == {}
+
+
+async def test_nothing_that_is_awaited_waits_for_a_beat(cluster: Cluster) -> None:
+    slow = {"beat": 10.0, "down_after": 30.0}
+    a, b, c = await cluster.start("a", "b", "c", node=slow, hubs=("shop", "another"))
+    ids = many(30)
+    assert (await a.ask("start", ids=ids))["seconds"] < 2
+    await cluster.agreed(ids, within=2)
+    failed = await b.ask("start", ids=many(6, "failing"), actor="FailsToStart", args=["ValueError", "no"])
+    assert (failed["status"], failed["seconds"] < 2) == ("failed", True)
+    child = await cluster.one_on(b, ids)
+    assert (await a.ask("move", id=child, node="c", within=2)).startswith("<c#")
+    assert (await c.ask("stop", ids=ids))["seconds"] < 2
+    await cluster.agreed([], within=2)
+
+    await cluster.started(c, ids)
+    killed = b.kill()
+    assert await cluster.agreed(ids) - killed < 2
+    await cluster.restart(b)
+    await cluster.agreed(ids, within=2)

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(failure))
         return failure.exit_code
     except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:
         # Whoever read the output has seen enough (`| head`). Python flushes stdout once more at exit: into nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,7 +10,8 @@ peer, however many rows were written.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 from hubkit.cluster.converge import Rules
 from hubkit.cluster.effects import Effect, Publish, Refuse
@@ -70,6 +71,7 @@ class Core:
         self._forget_after = forget_after
         self._refused: set[NodeId] = set()  # links to be closed, and not listened to until then
         self._published_settled = False
+        self._together = False
         self._clock = HybridClock(node, wall_offset)
         self._store = Store(self._clock)
         self._ledger = Ledger(self._store)
@@ -256,13 +258,24 @@ class Core:
         self._membership.address = address
         self._reconcile(now)
 
+    @contextmanager
+    def together(self, now: float) -> Iterator[None]:
+        """Inputs given inside this block are brought in line at its end, all at once: what many say costs little more than one."""
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+        self._reconcile(now)
+
     # -- outputs -------------------------------------------------------------------------------------------------------
 
-    def take(self) -> list[Effect]:
-        """What is to be done, in order. Each effect is handed out once."""
+    def take(self, *, send: bool = True) -> list[Effect]:
+        """What is to be done, in order. Each effect is handed out once. Without ``send`` the messages wait for the next time."""
         effects = self._reconciler.effects
         self._reconciler.effects = []
-        effects.extend(self._replication.compose())
+        if send:
+            effects.extend(self._replication.compose())
         return effects
 
     @property
@@ -355,6 +368,8 @@ class Core:
     # -- bringing in line ----------------------------------------------------------------------------------------------
 
     def _reconcile(self, now: float) -> None:
+        if self._together:
+            return
         membership, reconciler, effects = self._membership, self._reconciler, self._reconciler.effects
         moved = membership.observe(reconciler.unsure, effects, now)
         self._rules.allowed = membership.allowed

@@ -61,7 +61,10 @@ class Members:
                 newest[nodes[node].name] = node
         told, hub = self._told, self._hub
         for name in sorted(told.keys() - newest.keys()):
-            del told[name]
+            node, state = told.pop(name)
+            if state not in ("leaving", "suspected"):  # all of it has come in one message: tell it in its order
+                dead = self._liveness.proven_dead(node)
+                yield NodeSuspected(name, "dead", hub=hub) if dead else NodeLeaving(name, hub=hub)
             yield NodeLeft(name, hub=hub)
         for name, node in sorted(newest.items()):
             state: str = nodes[node].state if node in self.alive else "suspected"

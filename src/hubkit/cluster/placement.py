@@ -22,7 +22,7 @@ class Placement:
     """The owners of every child that has been asked about."""
 
     __slots__ = ("_children", "_copies", "_distribution", "_eligible", "_ids", "_may_move", "_nodes", "_owned", "_owners",
-                 "_redundancy", "_unplaced")  # fmt: skip
+                 "_redundancy", "_lacking")  # fmt: skip
 
     def __init__(self, distribution: Distribution, redundancy: Redundancy) -> None:
         self._distribution = distribution
@@ -35,7 +35,7 @@ class Placement:
         self._children: dict[str, ChildView] = {}
         self._owners: dict[str, tuple[str, ...]] = {}
         self._owned: dict[str, dict[str, None]] = {}  # node name -> children it owns
-        self._unplaced: dict[str, None] = {}
+        self._lacking: dict[str, None] = {}  # children with fewer owners than copies
 
     def names(self) -> tuple[str, ...]:
         """Names of the ready nodes, sorted."""
@@ -85,7 +85,7 @@ class Placement:
 
     def _concerned(self, left: list[str], joined: list[str], before: Mapping[str, NodeView]) -> list[str]:
         children = {child for name in left for child in self._owned.get(name, ())}
-        children.update(self._unplaced)
+        children.update(self._lacking)
         offers: dict[str, tuple[list[str], list[str]]] = {}  # wire name -> who joined and who left, for such children
         if joined:
             for child, names in self._owners.items():
@@ -114,13 +114,13 @@ class Placement:
         self._owners[child] = names
         for name in names:
             self._owned.setdefault(name, {})[child] = None
-        if not names:
-            self._unplaced[child] = None
+        if len(names) < self._copies:
+            self._lacking[child] = None
         return names
 
     def _drop(self, child: str) -> str | None:
         names = self._owners.pop(child, ())
         for name in names:
             self._owned[name].pop(child, None)
-        self._unplaced.pop(child, None)
+        self._lacking.pop(child, None)
         return names[0] if names else None

@@ -63,13 +63,14 @@ class _Link:
 class Replication:
     """All links of one core. ``acked``: what each peer is known to have, and still has when its link is broken."""
 
-    __slots__ = ("_idle", "_me", "_ripe", "_round", "_store", "_strategy", "acked", "links")
+    __slots__ = ("_idle", "_me", "_proclaimed", "_ripe", "_round", "_store", "_strategy", "acked", "links")
 
     def __init__(self, me: NodeId, store: Store, strategy: Synchronization) -> None:
         self._me = me
         self._store = store
         self._strategy = strategy
         self._round = 0
+        self._proclaimed = NEVER  # my newest write that has been told to whom it is to be told at once
         self._ripe: dict[NodeId, Moment] = {}  # the version at the last beat
         self._idle: dict[NodeId, float] = {}  # writers of whom nothing is left, and since when
         self.links: dict[NodeId, _Link] = {}
@@ -136,7 +137,8 @@ class Replication:
         """Everything that is to be sent now."""
         newest = self._store.version.get(self._me, NEVER)
         eager: Collection[NodeId] = ()
-        if any(link.greeted and link.told.get(self._me, NEVER) < newest for link in self.links.values()):
+        if newest > self._proclaimed:
+            self._proclaimed = newest
             self._round += 1
             eager = frozenset(self._strategy.targets(sorted(self.links), self._round))
         for peer in sorted(self.links):

@@ -34,6 +34,10 @@ __all__ = ["Driver", "Wires"]
 log = logging.getLogger("hubkit.hub")
 
 
+#: for how many turns of the scheduler messages wait for children that begin to start
+HELD_TURNS = 3
+
+
 class Wires(Protocol):
     """What a hub needs of its node."""
 
@@ -114,6 +118,7 @@ class Driver:
         self._seen: tuple[frozenset[NodeId], frozenset[NodeId]] = (frozenset(), frozenset())
         self._parked: trio.lowlevel.Task | None = None
         self._due = True
+        self._held_turns = 0
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -226,14 +231,29 @@ class Driver:
         return trio.lowlevel.Abort.SUCCEEDED
 
     def pump(self) -> None:
-        """Feed all reports, perform all effects, wake all who wait for what has changed."""
+        """Feed all reports, perform all effects, wake all who wait for what has changed.
+
+        What is to be sent waits a few turns when children have just begun to start: most of them run by then, and
+        the others learn of both in one message.
+        """
         self._due = False
-        now = self.now()
         reports, self._reports = self._reports, []
-        for report in reports:
-            report(now)
-        for effect in self.core.take():
+        if reports:
+            now = self.now()
+            with self.core.together(now):
+                for report in reports:
+                    report(now)
+        effects = self.core.take(send=False)
+        for effect in effects:
             self._perform(effect)
+        if any(isinstance(effect, Start) for effect in effects) and self._held_turns == 0:
+            self._held_turns = HELD_TURNS
+        if self._held_turns > 0:
+            self._held_turns -= 1
+            self._due = True
+        if self._held_turns == 0:
+            for effect in self.core.take():
+                self._perform(effect)
         self._wake_watchers()
 
     def _perform(self, effect: Effect) -> None:

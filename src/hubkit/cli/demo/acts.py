@@ -77,19 +77,14 @@ async def _on_stage(screen: Screen) -> None:
             async with fleet(Path(folder), join=url, hub=HUB, secret=secret) as processes:
                 stage = Stage(hub, processes, logs, screen)
                 async with trio.open_nursery() as nursery:
-                    writing = trio.CancelScope()
-                    nursery.start_soon(_within, writing, logs)
                     nursery.start_soon(stage.keep_asking)
                     nursery.start_soon(stage.keep_drawing)
-                    await _acts(stage)
-                    writing.cancel()
+                    async with trio.open_nursery() as writing:
+                        writing.start_soon(logs.grow)
+                        await _acts(stage)
+                        writing.cancel_scope.cancel()
                     await count(stage, 6, secret)
                     nursery.cancel_scope.cancel()
-
-
-async def _within(scope: trio.CancelScope, logs: Logs) -> None:
-    with scope:
-        await logs.grow()
 
 
 async def _acts(stage: Stage) -> None:

@@ -17,7 +17,7 @@ from hubkit.cli.demo.logs import Logs
 from hubkit.cli.demo.logwatch import Report, Watcher
 from hubkit.cli.demo.screen import Part, Screen
 from hubkit.cli.demo.view import NodeLine, draw
-from hubkit.errors import ActorError, HubkitError
+from hubkit.errors import HubkitError
 from hubkit.hub.hub import Hub
 from hubkit.pids import Pid
 
@@ -102,7 +102,7 @@ class Stage:
         async def ask(name: str) -> None:
             try:
                 found[name] = await self.ref(name).call(Watcher.report)
-            except (HubkitError, ActorError):
+            except HubkitError:
                 return  # its node has just gone: it will answer the next time, or be missed
 
         with trio.move_on_after(within):
