@@ -184,8 +184,7 @@ class Membership:
         """
         last_word = False
         if self._farewell is None and not busy:
-            mine = (self._ledger.runs[child].get(self._me) for child in self._ledger.stakes.get(self._me, ()))
-            if all(run is None or (run.role == "released" and run.to is None) for run in mine):
+            if all(map(self._is_handed_over, self._ledger.stakes.get(self._me, ()))):
                 self._bid_farewell(now)
                 last_word = True
         if self._farewell is not None:
@@ -193,6 +192,20 @@ class Membership:
             if self._replication.floor(listeners) >= self._farewell:
                 self.live, self.left = False, True
         return last_word
+
+    def _is_handed_over(self, child: str) -> bool:
+        """Whether nothing hangs on me: I promised it to nobody, or whom I promised it to holds it by now.
+
+        (My row may stay behind: its heir clears it away once all know better.)
+        """
+        runs = self._ledger.runs[child]
+        mine = runs.get(self._me)
+        if mine is None:
+            return True
+        if mine.role != "released":
+            return False
+        heir = None if mine.to is None else runs.get(mine.to)
+        return mine.to is None or (heir is not None and heir.role == "active" and heir.term > mine.term)
 
     def depart(self, now: float) -> None:
         """Leave at once: nothing runs here any more."""

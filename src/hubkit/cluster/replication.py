@@ -137,7 +137,7 @@ class Replication:
         """Everything that is to be sent now."""
         newest = self._store.version.get(self._me, NEVER)
         eager: Collection[NodeId] = ()
-        if newest > self._proclaimed:
+        if newest > self._proclaimed and self.links:
             self._proclaimed = newest
             self._round += 1
             eager = frozenset(self._strategy.targets(sorted(self.links), self._round))
