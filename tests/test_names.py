@@ -50,7 +50,12 @@ def test_a_fixed_name_belongs_to_one_class() -> None:
 
 @pytest.mark.parametrize(
     ("spec", "file", "expected"),
-    [("shop.__main__", None, "shop:X"), ("shop.app", None, "shop.app:X"), (None, "/a/b/shop.py", "shop:X"), (None, None, "__main__:X")],
+    [
+        ("shop.__main__", None, "shop:X"),
+        ("shop.app", None, "shop.app:X"),
+        (None, "/a/b/shop.py", "shop:X"),
+        (None, None, "__main__:X"),
+    ],
 )
 def test_the_main_program_has_the_name_that_others_import(
     spec: str | None, file: str | None, expected: str, monkeypatch: pytest.MonkeyPatch

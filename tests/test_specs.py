@@ -69,7 +69,7 @@ def test_an_actor_that_is_not_known_here_can_stand_in_a_spec() -> None:
 )
 def test_wrong_values_are_refused(change: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigurationError, match=expected):
-        ChildSpec(**({"id": "c", "start": Counter} | change))
+        ChildSpec(**{**dict[str, Any](id="c", start=Counter), **change})
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_clocks_and_chance_have_one_room(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=shown)
 def test_a_test_can_fail(path: Path) -> None:
-    checking = re.compile(r"assert|check|raises|expect|settled|run", re.IGNORECASE)
+    checking = re.compile(r"assert|check|raises|expect|settled|run|until", re.IGNORECASE)
     for node in ast.walk(parsed(path)):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.name.startswith("test_"):
             continue

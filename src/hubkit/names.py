@@ -103,6 +103,12 @@ def error_name(error: BaseException) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """What an exception says, such that its type, built with it, says the same: a `KeyError` quotes what it is given."""
+    """What an exception says, such that its type, built with it, says the same: a `KeyError` quotes what it is given.
+
+    Never raises: users' exceptions are told by it where a second one would hide the first, or its caller's answer.
+    """
     quoted = isinstance(error, KeyError) and len(error.args) == 1 and isinstance(error.args[0], str)
-    return str(error.args[0]) if quoted else str(error)
+    try:
+        return str(error.args[0]) if quoted else str(error)
+    except Exception as failure:
+        return f"(its str raised {type(failure).__name__})"

@@ -35,13 +35,12 @@ def check_id(value: object, what: str = "a child id") -> str:
 
 def check_seconds(value: object, what: str, *, infinite: bool = False, zero: bool = True) -> float:
     """Return ``value`` as seconds: a number, not negative, not NaN; infinite or zero only where that has a meaning."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    bad = not number or math.isnan(value) or value < 0 or (math.isinf(value) and not infinite) or (value == 0 and not zero)  # type: ignore[arg-type, operator]  # only reached when it is a number
-    if bad:
+    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not number >= 0 or (math.isinf(number) and not infinite) or (number == 0 and not zero):
         kind = "zero or more" if zero else "more than zero"
         msg = f"{what} must be seconds, {kind}{', or math.inf' if infinite else ''}; not {value!r}"
         raise ConfigurationError(msg)
-    return float(value)  # type: ignore[arg-type]  # checked to be a number
+    return number
 
 
 def check_count(value: object, what: str, *, least: int = 0) -> int:
@@ -109,7 +108,9 @@ class ChildSpec:
 
     def __post_init__(self) -> None:
         check_id(self.id)
-        if getattr(self.start, "__hubkit_actor__", None) is None and not isinstance(self.start, UnknownStart):
+        # An instance of an actor class has its class's mark: it is the class that is to be given.
+        unmarked = getattr(self.start, "__hubkit_actor__", None) is None or not hasattr(self.start, "__qualname__")
+        if unmarked and not isinstance(self.start, UnknownStart):
             msg = (
                 f"start of child {self.id!r} must be an Actor subclass, a function marked with @hubkit.actor, or "
                 f"Supervisor; not {self.start!r:.80}"

@@ -46,9 +46,10 @@ class Member:
         fields |= options
         self.core = Core(node, hub="h", liveness=self.liveness, now=crowd.now, **fields)
 
-    def perform(self) -> None:
-        """Do what the core wants."""
-        for effect in self.core.take():
+    def perform(self) -> bool:
+        """Do what the core wants; whether there was anything."""
+        effects = self.core.take()
+        for effect in effects:
             if isinstance(effect, Send):
                 self.sent.append((effect.peer, effect.sync))
                 self.crowd.post(self.id, effect.peer, effect.sync)
@@ -66,6 +67,7 @@ class Member:
             else:
                 assert isinstance(effect, Publish)
                 self.events.append(effect.event)
+        return bool(effects)
 
     def run_of(self, child: str) -> Run | None:
         """What this node says about a child."""
@@ -141,7 +143,7 @@ class Crowd:
         while busy:
             busy = False
             for member in list(self.members.values()):
-                member.perform()
+                busy = member.perform() or busy
             for (sender, target), queue in list(self.links.items()):
                 if (names[sender], names[target]) not in self.held and queue:
                     busy = True

@@ -103,6 +103,15 @@ def test_a_newer_boot_proves_the_older_one_dead() -> None:
     assert live.proven_dead("b#1")  # not even a handshake: it must have been the last before its end
 
 
+def test_a_message_is_news_too_but_takes_no_proof_back() -> None:
+    live = make()
+    live.spoke("b#1", 3.0)
+    assert live.alive("b#1", 7.0)
+    live.refuse("b#1")
+    live.spoke("b#1", 4.0)
+    assert live.proven_dead("b#1")
+
+
 def test_forgetting_leaves_nothing_behind() -> None:
     live = make()
     live.heard({"b#1": 5}, 0.0)

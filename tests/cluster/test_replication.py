@@ -260,3 +260,27 @@ def test_held_by_counts_members_in_sight() -> None:
     crowd.held = set()
     crowd.settle()
     assert crowd.core("a").held_by(stamp) == 3
+
+
+def test_what_a_whole_map_tells_of_removals_goes_on_as_a_whole_map() -> None:
+    """A newcomer with stale news for another newcomer learns by a whole map what has gone: so must the other."""
+    crowd = Crowd("a", "b")
+    crowd.want("a", "x", "y", start="nobody can")
+    crowd.tick(2)
+    crowd.unlink("a", "b")
+    for here, there in ("ab", "ba"):
+        crowd[here].liveness.refuse(crowd[there].id)
+        crowd.core(here).touch(crowd.now)
+    crowd.settle()
+    crowd.remove("a", "x")
+    crowd.tick(2)
+    assert crowd.core("a")._store.tombstones() == 0
+    crowd.add("c", linked=False)
+    crowd.link("b", "c")
+    crowd.settle()
+    assert "x" in crowd.core("c").wants
+    crowd.link("a", "b")
+    crowd.settle()
+    assert "x" not in crowd.core("b").wants
+    assert "x" not in crowd.core("c").wants
+    assert "y" in crowd.core("c").wants

@@ -77,6 +77,18 @@ def test_a_hello_comes_back_as_it_went() -> None:
     assert from_wire(to_wire(sync)) == sync
 
 
+def test_removals_come_back_as_they_went() -> None:
+    """One's own, and those by others, which say how much they had seen."""
+    own, foreign = Row(Stamp(5, 0, "a#1"), None), Row(Stamp(5, 1, "b#1"), None, (4, 4))
+    for row in (own, foreign):
+        rows: dict[Key, Row] = {
+            ("node", "a#1"): row,
+            ("run", "c", "a#1"): row._replace(stamp=row.stamp._replace(tick=7)),
+        }
+        sync = Sync(rows, {"a#1": (9, 9), "b#1": (9, 9)}, {}, {}, "delta", False, 7)
+        assert from_wire(to_wire(sync)) == sync
+
+
 NODE = [5, 0, 0, 0, "a", None, 1, 0.0, "A"]
 WANT = [5, 0, 0, "c", "A", b"", None, None]
 RUN = [5, 0, 0, "c", 0, 1, 1, None, None, 2, 3, ""]

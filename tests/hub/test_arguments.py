@@ -91,7 +91,7 @@ async def test_wrong_arguments_of_calls() -> None:
             await hub.start_child(hubkit.child("c", Local))
         with pytest.raises(errors.ConfigurationError, match="ChildSpec"):
             await hub.start_child("c")  # type: ignore[arg-type]  # wrong on purpose
-        with pytest.raises(errors.NotSerializable, match="child 'c'.*object"):
+        with pytest.raises(errors.NotSerializable, match=r"child 'c'.*object"):
             await hub.start_child(hubkit.ChildSpec("c", Counter, (object(),)))
         with pytest.raises(errors.NotSerializable, match="metadata"):
             await hub.start_child(hubkit.child("c", Counter), metadata=object())

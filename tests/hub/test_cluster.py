@@ -301,15 +301,18 @@ async def test_a_port_that_is_taken_is_a_clear_error() -> None:
 
 
 async def test_one_hub_leaves_while_its_node_stays() -> None:
-    async with hubkit.Node(listen=LISTEN, name="a") as one, hubkit.Hub("shop", node=one) as a:
-        async with hubkit.Node(listen=LISTEN, name="b", join=[one.url or ""]) as two:
-            async with hubkit.Hub("shop", node=two) as b:
-                await until(lambda: a.nodes() == ("b",) and b.nodes() == ("a",))
-                await a.start_children(specs(10))
-            await until(lambda: a.nodes() == () and all(info.pids for info in a.children().values()))
-            async with hubkit.Hub("shop", node=two) as b:
-                await until(lambda: agree([a, b]) and len(b.children("local")) > 0)
-                assert len(a.children("local")) + len(b.children("local")) == 10
+    async with (
+        hubkit.Node(listen=LISTEN, name="a") as one,
+        hubkit.Hub("shop", node=one) as a,
+        hubkit.Node(listen=LISTEN, name="b", join=[one.url or ""]) as two,
+    ):
+        async with hubkit.Hub("shop", node=two) as b:
+            await until(lambda: a.nodes() == ("b",) and b.nodes() == ("a",))
+            await a.start_children(specs(10))
+        await until(lambda: a.nodes() == () and all(info.pids for info in a.children().values()))
+        async with hubkit.Hub("shop", node=two) as b:
+            await until(lambda: agree([a, b]) and len(b.children("local")) > 0)
+            assert len(a.children("local")) + len(b.children("local")) == 10
 
 
 async def test_membership_is_told() -> None:

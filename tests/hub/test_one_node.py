@@ -451,3 +451,21 @@ async def test_what_cannot_be_handled_is_a_dead_letter() -> None:
 
 
 logging.getLogger("hubkit").setLevel(logging.DEBUG)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xff", b"\x01", b"\x81\x00"])
+async def test_a_child_whose_spec_cannot_be_read_here_harms_only_itself(body: bytes) -> None:
+    """Another node may have written it, whose classes this process does not know."""
+    async with hubkit.Hub("shop") as hub:
+        await hub.start_child(hubkit.child("good", Counter, 5))
+        name = Counter.__hubkit_actor__  # type: ignore[attr-defined]  # set for every actor class
+        hub._driver.write_wants({"bad": Want(name, body, "t")})
+        with pytest.raises(NoSuchActor, match="parked"), trio.fail_after(5):
+            await hub.ref("bad").call("add", 1)
+        assert list(hub.children()) == ["bad", "good"]
+        shown = hub.lookup("bad")
+        assert shown is not None
+        assert isinstance(shown.spec.start, UnknownStart)
+        assert (shown.spec.args, shown.pids, shown.metadata, shown.tag) == ((), (), None, "t")
+        assert list(hub.tagged("t")) == ["bad"]
+        assert await hub.ref("good", Counter).call(Counter.add, 1) == 6

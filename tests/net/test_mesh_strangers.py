@@ -103,6 +103,18 @@ async def test_nonsense_after_the_handshake_ends_that_link_only(caplog: pytest.L
         await until(lambda: b.messages)
 
 
+async def test_addresses_that_are_none_harm_nobody() -> None:
+    """A peer tells of members that live nowhere, and gives such an address for its own."""
+    bad = [f"ws://{'a' * 70}.org:1", "ws://a..b:1", "junk", "wss://.x:1", "ws://127.0.0.1:99999", "ws://127.0.0.1:1/?q"]
+    async with pair() as (a, b):
+        async with impostor(a, "x", address=bad[0]) as link:
+            await link.send(encode_frame([encode(Kind.PEERS, [[f"y{n}#1", address] for n, address in enumerate(bad)])]))
+            await until(lambda: all((t := a.mesh._dialer._targets.get(address)) and t.failures for address in bad))
+        assert a.linked_to(b)
+        assert a.mesh.send(b.id, ["fine"])
+        await until(lambda: b.messages)
+
+
 async def test_garbage_instead_of_a_handshake(caplog: pytest.LogCaptureFixture) -> None:
     a = Peer("a")
     async with running(a):

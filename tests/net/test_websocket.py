@@ -18,6 +18,7 @@ from tests.net.conformance import CHECKS, PATIENCE, Factory, serving, steps
 from wsproto.events import BytesMessage
 
 from hubkit.errors import ConfigurationError, DialFailed, DialRefused, LinkClosed, ProtocolViolation
+from hubkit.net.frames import WebSocketLink
 from hubkit.net.transport import MAX_FRAME, Link
 from hubkit.net.websocket import SUBPROTOCOL, TLS, WebSocketTransport
 
@@ -220,6 +221,48 @@ async def test_pings_are_answered_and_fragments_joined() -> None:
             assert await connection.get_message() == b"in pieces"
 
 
+async def test_empty_pieces_are_not_kept() -> None:
+    """They weigh nothing, so no limit of size would ever end them."""
+    kept: list[int] = []
+
+    async def accept(link: Link) -> None:
+        assert isinstance(link, WebSocketLink)
+        assert await link.receive() == b"begin"
+        with pytest.raises(LinkClosed):
+            await link.receive()
+        kept.append(len(link._parts))
+
+    with trio.fail_after(PATIENCE):
+        async with (
+            serving(plain(), accept) as (url, _),
+            trio_websocket.open_websocket_url(url, subprotocols=[SUBPROTOCOL]) as connection,
+        ):
+            await connection.send_message(b"begin")
+            for _ in range(100):
+                await connection._send(BytesMessage(data=b"", message_finished=False))
+            await connection.aclose()
+            while not kept:
+                await steps(1)
+    assert kept == [0]
+
+
+async def test_the_reason_of_a_stranger_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def accept(link: Link) -> None:
+        await link.receive()
+
+    with trio.fail_after(PATIENCE):
+        async with (
+            serving(plain(), accept) as (url, _),
+            trio_websocket.open_websocket_url(url, subprotocols=[SUBPROTOCOL]) as connection,
+        ):
+            await connection.aclose(reason="bye\nERROR all is lost \x1b[31m")
+            while not caplog.records:
+                await steps(1)
+    (line,) = [record.getMessage() for record in caplog.records if "bye" in record.getMessage()]
+    assert line.isprintable()
+    assert "bye\\nERROR" in line
+
+
 async def test_a_ping_while_the_answer_is_blocked_goes_with_the_next_frame() -> None:
     async def accept(link: Link) -> None:
         link.allow(MAX_FRAME)
@@ -334,6 +377,14 @@ async def test_a_name_that_does_not_exist() -> None:
     with pytest.raises(DialFailed) as caught:
         await WebSocketTransport().dial("ws://nobody.invalid:1")
     assert not isinstance(caught.value, DialRefused)
+
+
+@pytest.mark.parametrize("host", [f"{'a' * 70}.org", "a..b", ".", "xn--a", "\u2488com", "-"])
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+async def test_a_name_that_cannot_exist(scheme: str, host: str) -> None:
+    """Addresses are heard of from others: one that is none is a failed dial like any other."""
+    with pytest.raises(DialFailed):
+        await WebSocketTransport().dial(f"{scheme}://{host}:1")
 
 
 async def test_the_port_is_taken_and_freed() -> None:

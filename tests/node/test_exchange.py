@@ -14,6 +14,7 @@ from tests.node.pair import Side, cut, link, pair
 import hubkit
 from hubkit import errors, events
 from hubkit.actors.cell import Cell
+from hubkit.node.exchange import decode_ref
 from hubkit.pids import ChildKey, Pid
 
 
@@ -103,8 +104,8 @@ async def test_a_broken_link_says_that_the_request_may_have_run(autojump_clock: 
         nursery.start_soon(client)
         await trio.sleep(1)
         cut(a, b)
-        await trio.sleep(0)
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
         assert caught == [True]
         assert not a.exchange._waiting
         assert not b.exchange._serving
@@ -322,7 +323,8 @@ async def test_closing_ends_everything_that_waits(autojump_clock: trio.testing.M
         [1],
         [1, 1, 1, "add", b"", None],
         [1, "1", 1, "add", b"", None, []],
-        [1, 1, 1, "add", "text", None, []],
+        [1, True, 1, "add", [], None, []],
+        [1, 1, 1, "add", [], None, [], 5],
         [2, 1, 0],
         [3, 1, 1, "add", b""],
         [4],
@@ -332,14 +334,14 @@ async def test_closing_ends_everything_that_waits(autojump_clock: trio.testing.M
     ],
 )
 async def test_messages_that_make_no_sense_are_violations(message: list[Any]) -> None:
-    async with wired() as (nursery, a, _):
+    async with wired() as (_, a, _):
         with pytest.raises(errors.ProtocolViolation):
             a.exchange.receive("b#1", message)
 
 
 async def test_answers_nobody_waits_for_are_dropped() -> None:
-    async with wired() as (nursery, a, _):
-        a.exchange.receive("b#1", [2, 77, 0, b"\xf6"])
+    async with wired() as (_, a, _):
+        a.exchange.receive("b#1", [2, 77, 0, None])
         a.exchange.receive("b#1", [4, 77])
         a.exchange.receive("b#1", [6, 77])
         a.exchange.receive("b#1", [7, 77, "noproc"])
@@ -361,3 +363,30 @@ async def test_arguments_that_cannot_be_read_there_are_the_callers_error(
             assert [answer[:3] for answer in answers] == [[2, 5, 7], [2, 6, 7]]
             answers.clear()
         stop(cell)
+
+
+async def test_nobody_answers_for_another_node(autojump_clock: trio.testing.MockClock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        answers: list[Any] = []
+
+        async def ask() -> None:
+            answers.append(await a.system.ref(cell.pid).call("add", 1))
+
+        nursery.start_soon(ask)
+        while not a.exchange._waiting:
+            await trio.lowlevel.checkpoint()
+        (number,) = a.exchange._waiting
+        a.exchange.receive("c#1", [2, number, 0, "forged"])
+        while not answers:
+            await trio.sleep(0.01)
+        assert answers == [1]
+        stop(cell)
+
+
+@pytest.mark.parametrize("pid", [[1, 2, 3], ["b", 1], ["b", "1", 1], [[], {}, b""], "b#1", 5])
+async def test_a_ref_with_a_hint_that_is_no_pid_is_a_violation(pid: Any) -> None:
+    async with wired() as (_, a, _):
+        with pytest.raises(errors.ProtocolViolation):
+            decode_ref(a.exchange, ["shop", "c1", pid])
+        assert not a.exchange._hints

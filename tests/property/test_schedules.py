@@ -20,6 +20,12 @@ FOUND = [
     ("silence", 18, "two who knew of different grants outbid each other for ever"),
     ("silence", 118, "rows about a want that was still on its way were cleared up"),
     ("silence", 2, "one who left waited for ever for a node that was cut off"),
+    ("chaos", 40265, "one who was out of sight heard of a removal, and not of its reason"),
+    ("chaos", 40642, "the same, after it had been cut off"),
+    ("chaos", 40658, "the same, while it was dead for some"),
+    ("chaos", 70000, "a newcomer learnt of removals by a whole map, and told others by a delta"),
+    ("silence", 40139, "the same"),
+    ("silence", 40365, "one who was out of sight heard of a removal, and not of its reason"),
     ("chaos", 61, "one who was forgotten while it left looked for the least of nobody"),
     ("chaos", 84, "a creation met the removal of an older one whose tombstone had gone"),
 ]

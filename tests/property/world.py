@@ -109,9 +109,13 @@ class Box:
             self.core.tick(now)
         if self.core.deadline is not None and self.core.deadline <= now:
             self.core.touch(now)
-        for child, actor in sorted(self.actors.items()):
-            if actor.due is not None and actor.due <= now:
-                self.turn(child, actor)
+        due = [
+            (child, actor) for child, actor in sorted(self.actors.items()) if actor.due is not None and actor.due <= now
+        ]
+        if due:
+            with self.core.together(now):  # as the shell does
+                for child, actor in due:
+                    self.turn(child, actor)
         self.flush()
 
     def turn(self, child: str, actor: Actor) -> None:
@@ -128,9 +132,10 @@ class Box:
             self.core.failed(child, actor.term, "it is flaky", now)
         elif actor.state == "running" and b"brief" in actor.want.body:
             del self.actors[child]
-            want = self.core.wants.get(child)
+            key, store = ("want", child), self.core._store
+            want = store.get(key)
             self.core.ended(child, actor.term, now)
-            if want is not None and child not in self.core.wants:
+            if want is not None and store.get(key) is None:
                 self.world.removed(child, self)
         else:
             self.serials += 1
@@ -183,7 +188,13 @@ class Box:
             self.world.check(event.pid in known, f"{event} of nothing")
             known.discard(event.pid)
 
-    def receive(self, peer: NodeId, message: object) -> None:
+    def receive(self, *messages: tuple[NodeId, object]) -> None:
+        with self.core.together(self.world.now):
+            for peer, message in messages:
+                self._take_in(peer, message)
+        self.flush()
+
+    def _take_in(self, peer: NodeId, message: object) -> None:
         now = self.world.now
         if message == "up":
             self.liveness.linked(peer, now)
@@ -192,7 +203,6 @@ class Box:
             self.core.receive(peer, message, now)
         elif isinstance(message, dict) and self.liveness.heard(message, now):
             self.core.touch(now)
-        self.flush()
 
 
 class World:
@@ -291,6 +301,8 @@ class World:
 
     def _has_company(self, box: Box) -> bool:
         """Whether there is anybody to whom this node can leave what it knows."""
+        if self.calm and not all(other.core.live for other in self.boxes.values()):
+            return False  # else newcomers that do not know each other yet may be all that is left
         peers = [self.boxes[node].core for node in box.core.links if node in self.boxes and node not in self.leavers]
         return any(box.node in core.links and core.live and box.core._replication.met(core.id) for core in peers)
 
@@ -298,7 +310,7 @@ class World:
         for (sender, target), link in list(self.links.items()):
             if sender == box.node and target in self.boxes and not self.cut(box.name, name_of(target)):
                 while link.queue and (sender, target) in self.links:
-                    self.boxes[target].receive(sender, link.queue.popleft()[1])
+                    self.boxes[target].receive((sender, link.queue.popleft()[1]))
         self._end(box, "goodbye")
 
     def pause(self, name: str, seconds: float) -> None:
@@ -373,7 +385,7 @@ class World:
             one, two = two, one
         self.links[one.node, two.node] = Link(deque([(self.now, "up")]))
         self.links[two.node, one.node] = Link()
-        one.receive(two.node, "up")
+        one.receive((two.node, "up"))
 
     def _break(self, a: NodeId, b: NodeId) -> None:
         del self.links[a, b], self.links[b, a]
@@ -441,7 +453,10 @@ class World:
                 return
             if not link.queue or link.queue[0][0] > self.now:
                 return
-            box.receive(a, link.queue.popleft()[1])
+            batch = [(a, link.queue.popleft()[1])]
+            while link.queue and link.queue[0][0] <= self.now and self.random.random() < 0.5:
+                batch.append((a, link.queue.popleft()[1]))
+            box.receive(*batch)
 
     # -- what must hold at every step ---------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class Methods:
     __slots__ = ("by_key", "cls")
 
     def __init__(self, cls: type[Actor]) -> None:
-        self.cls = cls
+        self.cls: type[Actor] = cls
         self.by_key: dict[object, tuple[str, Handler]] = {}
         for base in reversed(cls.__mro__):
             if base in (Actor, object, Generic, Protocol):
@@ -178,6 +178,8 @@ def methods_of(cls: type[Actor]) -> Methods:
 
 
 class _Marker(Protocol):
+    """What ``@actor(name=...)`` gives: it returns what it marks."""
+
     @overload
     def __call__(self, start: T) -> T: ...
     @overload

@@ -27,6 +27,7 @@ from hubkit.actors.mailbox import Call, Item, Letter, Mailbox
 from hubkit.actors.messages import Exit
 from hubkit.actors.structured import collapse
 from hubkit.errors import ActorCrashed, NoSuchMethod, Reject
+from hubkit.names import error_text
 from hubkit.pids import ChildKey, Pid
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ class Cell(Mailbox):
         "watchers",
     )  # fmt: skip
 
+    # Of `Mailbox`; said again because they are also set here, from where a type checker would take them to be narrower.
+    closed: bool
+    parked: trio.lowlevel.Task | None
+
     def __init__(
         self,
         system: System,
@@ -98,36 +103,36 @@ class Cell(Mailbox):
         restarts: int,
     ) -> None:
         super().__init__(mailbox)
-        self.system = system
-        self.pid = Pid(system.node, system.incarnation, serial)
-        self.start = start
-        self.args = args
-        self.kwargs = kwargs
-        self.shutdown = shutdown
-        self.child_id = child_id
-        self.hub = hub
-        self.hub_name = hub_name
-        self.metadata = metadata
-        self.role = "active"
-        self.term = term
-        self.start_reason = start_reason
-        self.restarts = restarts
-        self.own_chain = (self.pid,)
+        self.system: System = system
+        self.pid: Pid = Pid(system.node, system.incarnation, serial)
+        self.start: Any = start
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs
+        self.shutdown: float = shutdown
+        self.child_id: str | None = child_id
+        self.hub: Any = hub
+        self.hub_name: str = hub_name
+        self.metadata: Any = metadata
+        self.role: str = "active"
+        self.term: int = term
+        self.start_reason: str = start_reason
+        self.restarts: int = restarts
+        self.own_chain: tuple[Pid, ...] = (self.pid,)
         self.chain: tuple[Pid, ...] = self.own_chain
-        self.context = Context(self)
+        self.context: Context = Context(self)
         self.instance: Actor | None = None
         self.methods: Methods | None = None
         #: What can be called, while messages are taken; empty before and after, and for functions.
         self.table: dict[object, tuple[str, Handler]] = _NO_METHODS
         self.task: trio.lowlevel.Task | None = None
         self.nursery: trio.Nursery | None = None
-        self.scope = trio.CancelScope()
+        self.scope: trio.CancelScope = trio.CancelScope()
         self.function_scope: trio.CancelScope | None = None
-        self.reads_mailbox = False
-        self.started = False
+        self.reads_mailbox: bool = False
+        self.started: bool = False
         self.stop_reason: str | None = None
         self.current: Item | None = None
-        self.handled = 0
+        self.handled: int = 0
         self.timers: set[Timer] | None = None
         #: Who watches this actor: token -> what to call with the reason.
         self.watchers: dict[object, Callable[[str], None]] | None = None
@@ -323,7 +328,7 @@ class Cell(Mailbox):
                 try:
                     await item[0]  # type: ignore[misc]  # only a function's letters have no coroutine
                 except Reject as refusal:
-                    self._undelivered(item, f"rejected: {type(refusal).__name__}: {refusal}")
+                    self._undelivered(item, f"rejected: {type(refusal).__name__}: {error_text(refusal)}")
             elif burst and current_time() - resumed > _TURN:
                 # Time has passed since trio last looked at deadlines: let it withdraw the calls that expired.
                 queue.appendleft(item)
@@ -383,7 +388,8 @@ class Cell(Mailbox):
         if isinstance(current, Call):
             text = reports.request_text(current.method, current.args, current.kwargs)
             where = f"while it handled {text}" if doing.startswith("while") else f"{doing} while it handled {text}"
-            crashed = ActorCrashed(f"actor {self.describe()} crashed {where}: {type(error).__name__}: {error}")
+            what = f"{type(error).__name__}: {error_text(error)}"
+            crashed = ActorCrashed(f"actor {self.describe()} crashed {where}: {what}")
             crashed.__cause__ = error
             current.fail(crashed)
         reports.report_crash(self.describe(), doing, error, self.restarts)

@@ -42,7 +42,7 @@ class Call:
     __slots__ = ("args", "chain", "coroutine", "kwargs", "mailbox", "method", "task")
 
     #: An expired call is not begun. trio itself withdraws those of this process, by cancelling their caller.
-    deadline = math.inf
+    deadline: float = math.inf
 
     def __init__(
         self,
@@ -54,12 +54,12 @@ class Call:
         mailbox: Mailbox,
         task: trio.lowlevel.Task | None,
     ) -> None:
-        self.coroutine = coroutine
-        self.method = method
-        self.args = args
-        self.kwargs = kwargs
-        self.chain = chain
-        self.mailbox = mailbox
+        self.coroutine: Coroutine[Any, Any, Any] = coroutine
+        self.method: str = method
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = kwargs
+        self.chain: tuple[Pid, ...] = chain
+        self.mailbox: Mailbox = mailbox
         self.task = task
 
     def answer(self, value: Any) -> None:
@@ -92,22 +92,25 @@ class RemoteCall(Call):
         self, *args: Any, deadline: float, on_reply: Callable[[Any, BaseException | None], None] | None
     ) -> None:
         super().__init__(*args)
-        self.deadline = deadline
+        self.deadline: float = deadline
         self.on_reply = on_reply
 
     def answer(self, value: Any) -> None:
+        """Reply, to the function if there is one."""
         on_reply, self.on_reply = self.on_reply, None
         if on_reply is not None:
             on_reply(value, None)
         super().answer(value)
 
     def fail(self, error: BaseException) -> None:
+        """Reply with an exception, to the function if there is one."""
         on_reply, self.on_reply = self.on_reply, None
         if on_reply is not None:
             on_reply(None, error)
         super().fail(error)
 
     def abort(self, _: Any = None) -> trio.lowlevel.Abort:
+        """As that of any other call; the function hears no reply either."""
         self.on_reply = None
         return super().abort()
 
@@ -145,9 +148,9 @@ class Mailbox:
     __slots__ = ("capacity", "closed", "parked", "queue", "waiting")
 
     def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+        self.capacity: int = capacity
         #: No message is taken: the actor has not begun yet, or has ended.
-        self.closed = True
+        self.closed: bool = True
         #: Made at the first message: an idle actor need not pay for it.
         self.queue: deque[Item] | None = None
         self.waiting: deque[Call | _Waiter] | None = None

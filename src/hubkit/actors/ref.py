@@ -57,7 +57,7 @@ class Ref(Generic[A_co]):
     def __init__(self, system: System, address: Pid | ChildKey) -> None:
         self._system = system
         #: What this ref is bound to: one incarnation, or a child.
-        self.address = address
+        self.address: Pid | ChildKey = address
         self._cell: Cell | None = system.find(address) if isinstance(address, Pid) else None
 
     def __eq__(self, other: object) -> bool:
@@ -299,5 +299,6 @@ def _nobody(ended: NotBegun) -> NoSuchActor | NodeDown:
 
 
 def deadlock(pid: Pid, chain: tuple[Pid, ...]) -> Deadlock:
+    """The error of a request to ``pid`` that carries a ``chain`` with ``pid`` in it."""
     path = " -> ".join(map(str, (*chain, pid)))
     return Deadlock(f"{pid} waits for the sender of this request, so neither could go on: {path}")

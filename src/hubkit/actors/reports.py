@@ -10,9 +10,11 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any
 
+from hubkit.names import error_text
+
 __all__ = ["logger", "report_crash", "request_text"]
 
-logger = logging.getLogger("hubkit.actors")
+logger: logging.Logger = logging.getLogger("hubkit.actors")
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80
@@ -39,7 +41,7 @@ def report_crash(actor: str, doing: str, error: BaseException, restarts: int) ->
         actor,
         doing,
         type(error).__name__,
-        error,
+        error_text(error),
         times,
         exc_info=error,
     )

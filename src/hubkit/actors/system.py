@@ -106,7 +106,7 @@ class System:
         self.cells: dict[int, Cell] = {}
         #: Who knows the children of a supervisor of this process, by the ``hub`` of their keys.
         self.directories: dict[str, Locator] = {}
-        self.timers = Timers()
+        self.timers: Timers = Timers()
         #: The task that cast last, and how many more casts it may make before it lets others run: see `Ref`.
         self.caster: trio.lowlevel.Task | None = None
         self.credit = 0

@@ -28,7 +28,7 @@ from hubkit.hub.hub import Hub
 
 __all__ = ["Program", "RunOptions", "load", "run"]
 
-log = logging.getLogger("hubkit.run")
+log: logging.Logger = logging.getLogger("hubkit.run")
 
 #: What is run: it gets the open hub, and the hub drains when it returns.
 Program = Callable[[Hub], Awaitable[object]]

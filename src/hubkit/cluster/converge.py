@@ -89,7 +89,7 @@ class Rules:
     ``announced``: my claims that still wait for acknowledgements.
 
     A row is removed only when all who will miss it know why: rows of different writers travel on different roads, and the
-    removal of a term could arrive long before the greater one.
+    removal of a term could arrive long before the greater one. (To those out of sight the reason is sent along.)
     """
 
     __slots__ = ("_ledger", "_liveness", "_me", "_members", "_placement", "_replication", "_strays", "allowed", "announced",
@@ -127,6 +127,8 @@ class Rules:
             return self._forbidden(mine, instance)
         if instance is not None and instance.stopping is not None:
             return _STOPPING
+        if instance is not None and mine is None:
+            return Step(Do.STOP, "row lost", reason="conflict")
         heir = self._placement.heir(child, want)
         if mine is None and heir != me and instance is None and not any(run.to == me for run in runs.values()):
             return _THEIRS
@@ -169,7 +171,10 @@ class Rules:
         return self.now - self._strays.setdefault(child, self.now) > self._liveness.down_after
 
     def _known(self, key: Key) -> bool:
-        return self._replication.known(key, self._members.alive)
+        gone, links = self._liveness.gone, self._replication.links
+        return self._replication.known(
+            key, {*self._members.alive, *(node for node in links if not gone(node, self.now))}
+        )
 
     def _forbidden(self, mine: Run | None, instance: Instance | None) -> Step:
         if instance is not None:
@@ -201,7 +206,7 @@ class Rules:
         self, child: str, runs: Mapping[NodeId, Run], mine: Run | None, instance: Instance | None, at: NodeId | None
     ) -> Step | None:
         if mine is None:
-            return None if instance is None else Step(Do.STOP, "row lost", reason="conflict")
+            return None
         if mine.role == "claiming":
             return None if at is None else Step(Do.DROP, "outbid", nodes=(at,))
         alive, token = self._members.alive, (mine.term, self._me)
@@ -209,7 +214,7 @@ class Rules:
             if run.role != "claiming" and (run.term, node) > token and node in alive:
                 if instance is None:
                     known = self._known(("run", child, node))
-                    return Step(Do.DROP, "superseded") if known else Step(Do.REST, "superseded", unsure=True)
+                    return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
                 return Step(Do.STOP, "superseded", run.term, () if at is None else (at,), "conflict")
         return None
 
@@ -236,9 +241,7 @@ class Rules:
         self, want: Want, runs: Mapping[NodeId, Run], instance: Instance, heir: NodeId | None, giver: NodeId
     ) -> Step:
         """The token is here, and so is an instance."""
-        mine, alive = runs.get(self._me), self._members.alive
-        if mine is None or mine.role != "active":
-            return Step(Do.STOP, "row lost", reason="conflict")
+        mine, alive = runs[self._me], self._members.alive
         if heir is not None and heir != self._me:
             return Step(Do.STOP, "not the heir", nodes=(heir,), reason="moved")
         if heir is None and self.leaving:
@@ -281,7 +284,7 @@ class Rules:
         rivals = tuple(sorted(node for node, run in others.items() if run.role != "released" and node in alive))
         if rivals:
             return Step(Do.REST, "rival claims", nodes=rivals)
-        fresh = mine.role == "claiming" and all(run.term < mine.term for run in others.values())
+        fresh = all(run.term < mine.term for run in others.values())
         term = mine.term if fresh else last + 1
         first = mine.role == "claiming" and all(run.role == "claiming" for run in others.values())
         return Step(Do.BEGIN, "claim", term, reason="start" if first else "failover")

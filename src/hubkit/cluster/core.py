@@ -70,6 +70,7 @@ class Core:
         self._drift_max = drift_max
         self._forget_after = forget_after
         self._refused: set[NodeId] = set()  # links to be closed, and not listened to until then
+        self._received: list[tuple[NodeId, Sync]] = []  # since things were last brought in line
         self._published_settled = False
         self._together = False
         self._clock = HybridClock(node, wall_offset)
@@ -108,6 +109,7 @@ class Core:
         """A message of a linked peer. One whose stamps are too far ahead is refused, and so is what follows on its link."""
         if self.left or peer not in self._replication.links or peer in self._refused:
             return
+        self._liveness.spoke(peer, now)
         ahead = max((moment[0] for version in (sync.upto, sync.have) for moment in version.values()), default=0)
         ahead -= self._clock.wall_ms(now)
         if ahead > self._drift_max * 1000:
@@ -117,8 +119,8 @@ class Core:
             return
         self._membership.outgrow(max(sync.have.get(self.id, NEVER), sync.upto.get(self.id, NEVER)), now)
         self._replication.receive(peer, sync)
+        self._received.append((peer, sync))
         self._reconcile(now)
-        self._warn_claimant(peer, sync)
 
     def tick(self, now: float) -> None:
         """Once a beat: look at time, pass on what others may have missed, forget what all know."""
@@ -151,15 +153,15 @@ class Core:
                 stamps[child] = stamp = self._clock.next(now)
                 revised = Want(want.start, want.body, want.tag, want.pins, stamp)
                 self._store.write(("want", check_id(child)), revised, stamp)
-            elif child in self._ledger.wants:
+            elif self._store.get(("want", child)) is not None:
                 stamps[child] = self._store.put(("want", child), None, now)
         self._reconcile(now)
         return stamps
 
     def pin(self, child: str, names: tuple[str, ...], now: float) -> Stamp:
         """Prefer these nodes for a child, best first; with ``()`` let it go where it belongs by itself."""
-        want = self._ledger.wants.get(child)
-        if want is None:
+        want = self._store.get(("want", child))
+        if not isinstance(want, Want):
             msg = f"no child {child!r} in hub {self.hub!r}"
             raise ConfigurationError(msg)
         pinned = Want(want.start, want.body, want.tag, tuple(names), want.rev)
@@ -210,8 +212,7 @@ class Core:
         instance = self._rules.instances.get(child)
         if instance is None or instance.term != term or instance.stopping is not None:
             return None
-        mine = self._ledger.runs.get(child, {}).get(self.id)
-        return mine if mine is not None and mine.role == "active" else None
+        return self._ledger.runs[child][self.id]
 
     def _vanish(self, child: str) -> None:
         del self._rules.instances[child]
@@ -260,7 +261,7 @@ class Core:
 
     @contextmanager
     def together(self, now: float) -> Iterator[None]:
-        """Inputs given inside this block are brought in line at its end, all at once: what many say costs little more than one."""
+        """Inputs given inside this block are brought in line at its end, all at once: many cost little more than one."""
         self._together = True
         try:
             yield
@@ -271,7 +272,7 @@ class Core:
     # -- outputs -------------------------------------------------------------------------------------------------------
 
     def take(self, *, send: bool = True) -> list[Effect]:
-        """What is to be done, in order. Each effect is handed out once. Without ``send`` the messages wait for the next time."""
+        """What is to be done, in order. Each effect is handed out once. Without ``send``, messages wait for the next time."""
         effects = self._reconciler.effects
         self._reconciler.effects = []
         if send:
@@ -363,7 +364,7 @@ class Core:
     def why(self, child: str, now: float) -> Explanation:
         """Why this child is where it is, and what is waited for."""
         self._rules.now = now
-        return explain(child, self._store, self._ledger, self._rules, self._placement, now)
+        return explain(child, self._store, self._ledger, self._members, self._placement, self._rules, now)
 
     # -- bringing in line ----------------------------------------------------------------------------------------------
 
@@ -380,6 +381,9 @@ class Core:
             effects.append(Publish(PlacementChanged(self._placement.names(), tuple(gone), hub=self.hub)))
         if membership.leaving and not membership.left and membership.finish_leaving(bool(self._rules.instances), now):
             membership.observe(reconciler.unsure, effects, now)
+        for peer, sync in self._received:
+            self._warn_claimant(peer, sync)
+        self._received.clear()
         if self.is_settled != self._published_settled:
             self._published_settled = self.is_settled
             effects.append(Publish(SettledChanged(self.is_settled, hub=self.hub)))

@@ -6,10 +6,12 @@ now, so an explanation cannot drift away from the deed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hubkit.cluster.converge import Do, Rules, Step
 from hubkit.cluster.ledger import Ledger
+from hubkit.cluster.members import Members
 from hubkit.cluster.placement import Placement
 from hubkit.cluster.store import Store
 from hubkit.pids import NodeId, name_of
@@ -57,7 +59,9 @@ _TEXTS = {
 }
 
 
-def explain(child: str, store: Store, ledger: Ledger, rules: Rules, placement: Placement, now: float) -> Explanation:
+def explain(
+    child: str, store: Store, ledger: Ledger, members: Members, placement: Placement, rules: Rules, now: float
+) -> Explanation:
     """Ask the rules about a child, and put the answer into words."""
     step = rules.decide(child)
     want, runs = ledger.wants.get(child), ledger.runs.get(child, {})
@@ -66,40 +70,45 @@ def explain(child: str, store: Store, ledger: Ledger, rules: Rules, placement: P
     heir = None if want is None else placement.heir(child, want)
     if rule == "elsewhere":
         rule, text = ("unplaced", _TEXTS["unplaced"]) if heir is None else (rule, f"it belongs on {name_of(heir)}")
-    stamps = [store.rows["run", child, node].stamp for node in holders]
+    since = max((store.rows["run", child, node].stamp.time_ms for node in holders), default=None)
+    in_flight = [*_here(child, step, rules, now), *_there(ledger, child, step)]
+    if heir is not None:
+        leaving = [node for node in holders if node != heir and node in members.alive]
+        in_flight += [f"to move from {name_of(node)} to {name_of(heir)}" for node in leaving]
     return Explanation(
         child=child,
         where=tuple(name_of(node) for node in holders),
-        since=max((stamp.time_ms for stamp in stamps), default=None) and max(stamp.time_ms for stamp in stamps) / 1000,
+        since=None if since is None else since / 1000,
         rule=rule,
         text=text,
         view=placement.names(),
-        in_flight=tuple(_in_flight(child, step, ledger, rules, heir, now)),
+        in_flight=tuple(in_flight),
     )
 
 
-def _in_flight(child: str, step: Step, ledger: Ledger, rules: Rules, heir: NodeId | None, now: float) -> list[str]:
-    phrases = []
+def _here(child: str, step: Step, rules: Rules, now: float) -> Iterator[str]:
+    """What this node waits for."""
     instance = rules.instances.get(child)
     if instance is not None and instance.stopping is not None:
-        phrases.append(f"the copy of term {instance.term} here is to stop ({instance.stopping})")
+        yield f"the copy of term {instance.term} here is to stop ({instance.stopping})"
     if step.rule == "announced":
         left = max(0.0, rules.announced[child][1] - now)
-        phrases.append(f"claim announced, waiting for acknowledgement of {_list(step.nodes)} for at most {left:.1f} s")
+        yield f"claim announced, waiting for acknowledgement of {_list(step.nodes)} for at most {left:.1f} s"
     elif step.do is Do.REST and step.nodes:
-        phrases.append(f"waiting for {_list(step.nodes)}")
+        yield f"waiting for {_list(step.nodes)}"
+
+
+def _there(ledger: Ledger, child: str, step: Step) -> Iterator[str]:
+    """What the rows say is under way."""
     for node, run in sorted(ledger.runs.get(child, {}).items()):
         if run.phase == "starting":
-            phrases.append(f"being started on {name_of(node)}, term {run.term}")
+            yield f"being started on {name_of(node)}, term {run.term}"
         elif run.phase == "failed":
-            phrases.append(f"parked on {name_of(node)}: {run.error}")
+            yield f"parked on {name_of(node)}: {run.error}"
         elif run.role == "claiming" and step.rule != "announced":
-            phrases.append(f"claimed by {name_of(node)}, term {run.term}")
-        elif run.role == "released" and run.to is not None:
-            phrases.append(f"handed by {name_of(node)} to {name_of(run.to)}, term {run.term}")
-        elif run.role == "active" and heir is not None and node != heir and node == min(ledger.runs[child]):
-            phrases.append(f"to move from {name_of(node)} to {name_of(heir)}")
-    return phrases
+            yield f"claimed by {name_of(node)}, term {run.term}"
+        elif run.role == "released" and run.to is not None and step.rule != "announced":
+            yield f"handed by {name_of(node)} to {name_of(run.to)}, term {run.term}"
 
 
 def _list(nodes: tuple[NodeId, ...]) -> str:

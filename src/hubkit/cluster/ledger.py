@@ -79,9 +79,8 @@ class Ledger:
             if run.to is not None:
                 self._stake(child, run.to)
         if old is not None and (run is None or old.to != run.to):
-            for party in (node, old.to):
-                if party is not None:
-                    self._review_stake(child, party, runs)
+            for party in {node, old.to or node}:
+                self._review_stake(child, party, runs)
         if not runs:
             del self.runs[child]
 
@@ -95,11 +94,10 @@ class Ledger:
     def _review_stake(self, child: str, node: NodeId, runs: dict[NodeId, Run]) -> None:
         if node in runs or any(run.to == node for run in runs.values()):
             return
-        stakes = self.stakes.get(node)
-        if stakes is not None:
-            stakes.pop(child, None)
-            if not stakes:
-                del self.stakes[node]
+        stakes = self.stakes[node]
+        stakes.pop(child, None)
+        if not stakes:
+            del self.stakes[node]
 
     def concern(self, nodes: set[NodeId]) -> None:
         """Something about these nodes has changed: look again at the children that they have to do with."""

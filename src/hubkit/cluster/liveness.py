@@ -64,6 +64,11 @@ class Liveness:
         self._heard[node] = now
         self._newest(node)
 
+    def spoke(self, node: NodeId, now: float) -> None:
+        """A message came from this node itself: that is news as good as a heartbeat. It takes no proof back."""
+        self._heard[node] = now
+        self._newest(node)
+
     def mention(self, node: NodeId, now: float) -> None:
         """A row speaks of this node: at first sight it is respected for ``down_after``."""
         if node != self.node:

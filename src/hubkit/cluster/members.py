@@ -61,8 +61,8 @@ class Members:
                 newest[nodes[node].name] = node
         told, hub = self._told, self._hub
         for name in sorted(told.keys() - newest.keys()):
-            node, state = told.pop(name)
-            if state not in ("leaving", "suspected"):  # all of it has come in one message: tell it in its order
+            node, last = told.pop(name)
+            if last not in ("leaving", "suspected"):  # all of it has come in one message: tell it in its order
                 dead = self._liveness.proven_dead(node)
                 yield NodeSuspected(name, "dead", hub=hub) if dead else NodeLeaving(name, hub=hub)
             yield NodeLeft(name, hub=hub)

@@ -183,10 +183,10 @@ class Membership:
         ``busy``: something still runs here. Returns whether rows have been written.
         """
         last_word = False
-        if self._farewell is None and not busy:
-            if all(map(self._is_handed_over, self._ledger.stakes.get(self._me, ()))):
-                self._bid_farewell(now)
-                last_word = True
+        mine = self._ledger.stakes.get(self._me, ())
+        if self._farewell is None and not busy and all(map(self._is_handed_over, mine)):
+            self._bid_farewell(now)
+            last_word = True
         if self._farewell is not None:
             listeners = self._members.alive & self._replication.links.keys()
             if self._replication.floor(listeners) >= self._farewell:
@@ -200,12 +200,10 @@ class Membership:
         """
         runs = self._ledger.runs[child]
         mine = runs.get(self._me)
-        if mine is None:
-            return True
-        if mine.role != "released":
-            return False
-        heir = None if mine.to is None else runs.get(mine.to)
-        return mine.to is None or (heir is not None and heir.role == "active" and heir.term > mine.term)
+        if mine is None or mine.to is None:
+            return mine is None or mine.role == "released"
+        heir = runs.get(mine.to)
+        return heir is not None and heir.role == "active" and heir.term > mine.term
 
     def depart(self, now: float) -> None:
         """Leave at once: nothing runs here any more."""

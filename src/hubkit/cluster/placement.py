@@ -21,8 +21,19 @@ __all__ = ["Placement"]
 class Placement:
     """The owners of every child that has been asked about."""
 
-    __slots__ = ("_children", "_copies", "_distribution", "_eligible", "_ids", "_may_move", "_nodes", "_owned", "_owners",
-                 "_redundancy", "_lacking")  # fmt: skip
+    __slots__ = (
+        "_children",
+        "_copies",
+        "_distribution",
+        "_eligible",
+        "_ids",
+        "_lacking",
+        "_may_move",
+        "_nodes",
+        "_owned",
+        "_owners",
+        "_redundancy",
+    )  # fmt: skip
 
     def __init__(self, distribution: Distribution, redundancy: Redundancy) -> None:
         self._distribution = distribution

@@ -92,6 +92,7 @@ class Reconciler:
                 self._stop(child, step)
             case Do.DROP:
                 self._write(child, None, now)
+                self._give_reasons(child, step)
             case Do.CLAIM:
                 rev = self._ledger.wants[child].rev
                 claim = Run(step.term, "released", self._me, rev) if step.nodes else Run(step.term, "claiming", rev=rev)
@@ -111,6 +112,14 @@ class Reconciler:
             case _:
                 for node in step.nodes:
                     self._store.put(("run", child, node), None, now)
+                self._give_reasons(child, step)
+
+    def _give_reasons(self, child: str, step: Step) -> None:
+        """A row has been removed: whoever may not know why is told with it."""
+        if step.rule == "unwanted":
+            self._replication.accompany(("want", child))
+        elif step.rule == "superseded":
+            self._replication.accompany(("run", child, step.nodes[0]))
 
     def _write(self, child: str, run: Run | None, now: float) -> tuple[int, int]:
         self._rules.announced.pop(child, None)
@@ -139,8 +148,6 @@ class Reconciler:
         """The instance here has changed: say so."""
         if run != self._ledger.runs[child][self._me]:
             self._write(child, run, now)
-            self._ledger.absorb()
-            self._ledger.dirty.add(child)
 
     def arrived(self, child: str) -> None:
         """The instance here runs for the first time."""

@@ -93,8 +93,16 @@ class Replication:
 
     def pass_on(self, peer: NodeId | None = None) -> None:
         """Do not wait for a beat to pass on what others wrote: to this peer, or to all."""
-        for link in self.links.values() if peer is None else [self.links[peer]]:
-            link.relay = link.greeted
+        for node, link in self.links.items():
+            if peer is None or peer == node:
+                link.relay = link.greeted
+
+    def accompany(self, key: Key) -> None:
+        """What I have just written goes together with this row, and all else, to whoever may not have it."""
+        row = self._store.rows.get(key)
+        for peer, link in self.links.items():
+            if row is not None and not covers(self.acked.get(peer, {}), row.stamp):
+                link.relay = link.greeted
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 
@@ -114,6 +122,9 @@ class Replication:
                 rows, link.chunks = link.chunks, {}
                 store.join_whole(rows, sync.upto, sync.since)
                 link.news = link.met = True
+                for other in self.links.values():  # what I have just learnt to be removed, a delta does not tell
+                    if other is not link and other.greeted and not store.reaches_horizon(other.told):
+                        other.whole = True
             else:
                 gaps = store.join(sync.rows, sync.upto, sync.since)
                 link.news = link.news or bool(sync.rows)
@@ -195,7 +206,7 @@ class Replication:
     def _whole(self, peer: NodeId, link: _Link) -> Iterator[Send]:
         store = self._store
         upto, horizon, have = dict(store.version), dict(store.horizon), self._news(link)
-        link.told = dict(upto)
+        link.told.update({w: m for w, m in upto.items() if link.told.get(w, NEVER) < m})
         rows, left = iter(store.rows.items()), len(store.rows)
         while True:
             chunk = dict(islice(rows, CHUNK))
@@ -253,12 +264,12 @@ class Replication:
         return covers(self.acked.get(node, {}), self._store.rows[key].stamp)
 
     def known(self, key: Key, nodes: Iterable[NodeId]) -> bool:
-        """Whether all of these nodes, and all linked peers, are known to have the row of this key, or what replaced it."""
+        """Whether all of these nodes are known to have the row of this key, or what replaced it."""
         row = self._store.rows.get(key)
         if row is None:
             return True
         stamp = row.stamp
-        return all(node == self._me or covers(self.acked.get(node, {}), stamp) for node in {*nodes, *self.links})
+        return all(node == self._me or covers(self.acked.get(node, {}), stamp) for node in nodes)
 
     def seen(self, stamp: Stamp) -> bool:
         """Whether the write of this stamp has been seen here."""

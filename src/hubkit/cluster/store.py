@@ -133,8 +133,7 @@ class Store:
             self._set(key, row)
         for writer in {row.stamp.node for _, row in late}:
             for table in (self._log, self._graves):
-                if writer in table:
-                    table[writer] = dict.fromkeys(sorted(table[writer], key=lambda key: self.rows[key].stamp))
+                table[writer] = dict.fromkeys(sorted(table.get(writer, ()), key=lambda key: self.rows[key].stamp))
 
     def _take_in(self, rows: Mapping[Key, Row], upto: Version) -> None:
         version, mine = self.version, self.rows

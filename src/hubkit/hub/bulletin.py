@@ -28,7 +28,7 @@ HANDLER_SECONDS = 5.0
 QUEUE = 10_000
 STREAM = 1_000
 
-log = logging.getLogger("hubkit.hub")
+log: logging.Logger = logging.getLogger("hubkit.hub")
 
 Handler = Callable[[Any], Any]
 

@@ -31,7 +31,7 @@ from hubkit.pids import NodeId, Pid
 
 __all__ = ["Driver", "Wires"]
 
-log = logging.getLogger("hubkit.hub")
+log: logging.Logger = logging.getLogger("hubkit.hub")
 
 
 #: for how many turns of the scheduler messages wait for children that begin to start
@@ -60,7 +60,8 @@ class Watch:
     __slots__ = ("_event", "_touched", "ids", "other")
 
     def __init__(self, ids: frozenset[str], *, other: bool) -> None:
-        self.ids, self.other = ids, other
+        self.ids: frozenset[str] = ids
+        self.other: bool = other
         self._touched: set[str] = set()
         self._event = trio.Event()
 
@@ -93,9 +94,12 @@ class Driver:
         actors: Callable[[], tuple[str, ...]],
         seeds: bool,
     ) -> None:
-        self.hub_id, self.node, self._wires, self.bulletin = hub_id, node, wires, bulletin
+        self.hub_id: str = hub_id
+        self.node: NodeId = node
+        self.bulletin: Bulletin = bulletin
+        self._wires = wires
         self._actors, self._advertised = actors, actors()
-        self.core = Core(
+        self.core: Core = Core(
             node,
             hub=hub_id,
             liveness=wires.liveness,
@@ -109,9 +113,12 @@ class Driver:
         self.household: Household | None = None
         self.pids: dict[str, tuple[Pid, ...]] = {}
         self.failures: dict[str, tuple[int, BaseException]] = {}
-        self.closed = False
-        self.dead_letters = 0
-        self.syncs_sent = self.syncs_received = self.moves = self.conflicts = 0
+        self.closed: bool = False
+        self.dead_letters: int = 0
+        self.syncs_sent: int = 0
+        self.syncs_received: int = 0
+        self.moves: int = 0
+        self.conflicts: int = 0
         self._reports: list[Callable[[float], None]] = []
         self._watches: dict[str, set[Watch]] = {}
         self._others: set[Watch] = set()
@@ -381,7 +388,7 @@ class Driver:
         """
         with self.watching([child]) as watch:
             while True:
-                if self.closed:
+                if self.closed or self.core.left:
                     msg = f"hub {self.hub_id!r} is closed on this node"
                     raise HubClosed(msg)
                 if child not in self.core.wants:
@@ -417,6 +424,10 @@ class Driver:
     def close(self) -> None:
         """Wake everybody: nothing more will come."""
         self.closed = True
+        self.rouse()
+
+    def rouse(self) -> None:
+        """Let all who wait look again: for what they wait for may never come now."""
         for watches in [*self._watches.values(), self._others]:
             for watch in watches:
                 watch.touch()

@@ -34,7 +34,11 @@ class Future(Generic[T]):
         Raises what the work raised; `HubClosed` if the hub ended first.
         """
         self._waiters += 1
-        await self._event.wait()
+        try:
+            await self._event.wait()
+        except BaseException:
+            self._waiters -= 1  # who was cancelled has not heard of a failure
+            raise
         if self._error is not None:
             raise self._error
         return self._result  # type: ignore[return-value]  # set before the event, unless there is an error

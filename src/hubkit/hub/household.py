@@ -35,7 +35,7 @@ from hubkit.supervision.restarts import History, Limits, Verdict, decide, restar
 
 __all__ = ["Household", "Keeper", "Prepare", "Reports", "failure_text"]
 
-log = logging.getLogger("hubkit.hub")
+log: logging.Logger = logging.getLogger("hubkit.hub")
 
 #: how many children begin to start in one turn of the scheduler
 STARTS = 100
@@ -115,12 +115,15 @@ class Household:
         limits: Limits,
         prepare: Prepare | None,
     ) -> None:
-        self._hub_id, self._hub, self._system, self.reader = hub_id, hub, system, reader
+        self._hub_id, self._hub, self._system = hub_id, hub, system
+        self.reader: WishReader = reader
         self._reports, self._publish, self._environment = reports, publish, environment
         self._limits, self._prepare = limits, prepare
         self.keepers: dict[str, Keeper] = {}
         self._queue: deque[Keeper] = deque()
-        self.starts = self.restarts = self.stops = 0
+        self.starts: int = 0
+        self.restarts: int = 0
+        self.stops: int = 0
 
     def start(self, child: str, want: Want, term: int, reason: str) -> None:
         """Take a child in; `launch` begins to run it."""

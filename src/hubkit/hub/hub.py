@@ -34,8 +34,8 @@ from hubkit.hub.leaving import drain, stop_now
 from hubkit.hub.reads import Reads
 from hubkit.hub.results import StartResult, StopResult
 from hubkit.hub.views import actor_table, check_strategies
-from hubkit.hub.wants import Wish, WishReader, check_specs, close_wish
-from hubkit.hub.wishes import check_open, start_wants, stop_wants, until_live
+from hubkit.hub.wants import Wish, WishReader, check_ids, check_metadata, check_specs, close_wish
+from hubkit.hub.wishes import check_member, check_open, start_wants, stop_wants, until_live
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS
 from hubkit.node.blocks import bare_nursery
@@ -48,7 +48,7 @@ from hubkit.supervision.restarts import Limits
 
 __all__ = ["Hub"]
 
-log = logging.getLogger("hubkit.hub")
+log: logging.Logger = logging.getLogger("hubkit.hub")
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -135,6 +135,9 @@ class Hub(Reads):
             Strategies(distribution, redundancy, migration, synchronization, partition_tolerance)
         )
         self._bulletin = Bulletin(hub_id)
+        if not isinstance(hooks, Iterable):
+            msg = f"hooks must be a list of (EventType, handler) or (EventType, handler, priority), not {hooks!r:.80}"
+            raise ConfigurationError(msg)
         for hook in hooks:
             if not isinstance(hook, tuple) or len(hook) not in (2, 3):
                 msg = f"each of hooks must be (EventType, handler) or (EventType, handler, priority), not {hook!r:.80}"
@@ -296,11 +299,7 @@ class Hub(Reads):
         if nodes is not None:
             msg = "nodes= names the nodes of each child for the Guided distribution, and this hub has another one"
             raise ConfigurationError(msg)
-        own = dict(child_metadata or {})
-        unknown = sorted(own.keys() - {spec.id for spec in found}, key=repr)
-        if unknown:
-            msg = f"child_metadata names {unknown[0]!r}, which is not among the specs"
-            raise ConfigurationError(msg)
+        own = check_metadata(child_metadata, found)
         return {spec.id: close_wish(Wish(spec, own.get(spec.id, metadata), tag), self._payloads) for spec in found}
 
     async def stop_child(self, id: str) -> StopResult:
@@ -312,14 +311,7 @@ class Hub(Reads):
 
     async def stop_children(self, ids: Iterable[str]) -> StopResult:
         """Stop many children; unknown ids are in the result's ``errors``. Raises `NoQuorum`, `HubClosed`."""
-        return await stop_wants(self._driver, self._check_ids(ids))
-
-    @staticmethod
-    def _check_ids(ids: Iterable[str]) -> list[str]:
-        if isinstance(ids, str):
-            msg = f"ids must be an iterable of child ids; for the one child {ids!r} use stop_child, or [{ids!r}]"
-            raise ConfigurationError(msg)
-        return list(dict.fromkeys(check_id(id) for id in ids))
+        return await stop_wants(self._driver, check_ids(ids))
 
     def start_children_soon(
         self,
@@ -343,7 +335,7 @@ class Hub(Reads):
 
     def stop_children_soon(self, ids: Iterable[str]) -> Future[StopResult]:
         """Begin to stop many children, and return at once."""
-        driver, checked = self._driver, self._check_ids(ids)
+        driver, checked = self._driver, check_ids(ids)
         return self._soon(lambda: stop_wants(driver, checked))
 
     def _soon(self, work: Callable[[], Awaitable[T]]) -> Future[T]:
@@ -385,7 +377,7 @@ class Hub(Reads):
             msg = f"hub {self._id!r} has no child {id!r}"
             raise NoSuchActor(msg)
         ready = {name_of(n): n for n in driver.core.ready}
-        if node not in ready:
+        if not isinstance(node, str) or node not in ready:
             msg = f"node must be one of {', '.join(sorted(ready))} (the ready nodes of hub {self._id!r}), not {node!r}"
             raise ConfigurationError(msg)
         if want.start not in driver.core.nodes[ready[node]].actors:
@@ -399,7 +391,7 @@ class Hub(Reads):
                     msg = f"child {id!r} did not start on {node!r}: {run.error}"
                     raise StartFailed(msg)
                 await watch.next()
-                check_open(driver)
+                check_member(driver)
                 if id not in driver.core.wants:
                     msg = f"child {id!r} was stopped while it moved"
                     raise NoSuchActor(msg)
@@ -427,16 +419,18 @@ class Hub(Reads):
     def events(self, *types: type[Event]) -> AbstractAsyncContextManager[EventStream]:
         """A bounded stream of events: ``async with hub.events(ChildStarted) as stream: async for event in stream``.
 
-        `EventsLost` marks a gap when it was read too slowly.
+        `EventsLost` marks a gap when it was read too slowly. The stream ends when the hub does.
         """
+        if self._driver_ is not None:
+            check_open(self._driver_)  # a stream of a hub that has ended would wait for ever
         return self._bulletin.events(*types)
 
     # -- leaving ------------------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
         """Leave the hub: hand all children over, within ``drain_timeout``. The normal exit of the block does it, too."""
-        driver = self._driver_
-        if driver is None or driver.closed:
+        driver = self._driver_ or self._driver
+        if driver.closed:
             return
         if not self._draining:
             self._draining = True
@@ -444,7 +438,8 @@ class Hub(Reads):
         await drain(driver, self._drain_timeout, self._cancel_grace)
 
     async def stop(self) -> None:
-        """`drain`, and close: whatever is asked of this hub afterwards raises `HubClosed`."""
+        """`drain`, and close: whatever is asked of this hub afterwards raises `HubClosed`, and streams of events end."""
         await self.drain()
         if self._driver_ is not None:
             self._driver_.close()
+        self._bulletin.close()

@@ -17,7 +17,7 @@ from hubkit.hub.household import Household
 
 __all__ = ["drain", "stop_now"]
 
-log = logging.getLogger("hubkit.hub")
+log: logging.Logger = logging.getLogger("hubkit.hub")
 
 
 async def drain(driver: Driver, timeout: float, grace: float) -> None:
@@ -27,6 +27,7 @@ async def drain(driver: Driver, timeout: float, grace: float) -> None:
     with trio.move_on_after(timeout), driver.watching(other=True) as watch:
         while not core.left:
             await watch.next()
+        driver.rouse()
         return
     left = len(driver.household.keepers) if driver.household is not None else 0
     log.error(

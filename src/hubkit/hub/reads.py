@@ -20,7 +20,7 @@ from hubkit.hub.driver import Driver
 from hubkit.hub.household import Household
 from hubkit.hub.results import ChildInfo, HubStatistics, Move
 from hubkit.hub.views import explanation, plan, statistics
-from hubkit.hub.wishes import check_open
+from hubkit.hub.wishes import check_member, check_open
 from hubkit.node.node import Node
 from hubkit.pids import ChildKey, Pid, name_of
 from hubkit.specs import check_id
@@ -80,12 +80,12 @@ class Reads:
         return self._driver.core.is_settled
 
     async def settled(self) -> None:
-        """Wait until `is_settled`."""
+        """Wait until `is_settled`. Raises `HubClosed` when this node leaves the hub meanwhile."""
         driver = self._driver
         with driver.watching(other=True) as watch:
             while not driver.core.is_settled:
+                check_member(driver)
                 await watch.next()
-                check_open(driver)
         await trio.lowlevel.checkpoint()
 
     # -- finding ----------------------------------------------------------------------------------------------------------
@@ -114,15 +114,19 @@ class Reads:
 
     def pids(self, id: str) -> tuple[Pid, ...]:
         """All pids of a child (more than one: replicas, or a conflict that is being resolved)."""
-        return self._driver.pids.get(id, ())
+        return self._driver.pids.get(check_id(id), ())
 
     def lookup(self, id: str) -> ChildInfo | None:
-        """What this node knows of a child, or `None` if no such child is wanted."""
-        want = self._driver.core.wants.get(id)
+        """What this node knows of a child, or `None` if no such child is wanted.
+
+        Where the arguments cannot be read on this node (they hold a class that it has not defined, say), the spec has none of
+        them, and its ``start`` is an `UnknownStart`.
+        """
+        want = self._driver.core.wants.get(check_id(id))
         if want is None:
             return None
         assert self._household_ is not None
-        wish = self._household_.reader.open(id, want)
+        wish = self._household_.reader.show(id, want)
         return ChildInfo(wish.spec, self._driver.pids.get(id, ()), wish.metadata, wish.tag)
 
     def children(self, scope: Literal["global", "local"] = "global") -> Mapping[str, ChildInfo]:
@@ -137,6 +141,7 @@ class Reads:
     def tagged(self, tag: str) -> Mapping[str, ChildInfo]:
         """All children of this tag, by id."""
         wants = self._driver.core.wants
+        check_id(tag, "a tag")
         return self._select(lambda id: wants[id].tag == tag)
 
     def _select(self, choose: Callable[[str], bool]) -> dict[str, ChildInfo]:
@@ -151,9 +156,19 @@ class Reads:
 
     def plan(self, add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[Move]:
         """What would move if the nodes ``add`` came and ``remove`` went; nothing is done."""
-        return plan(self._driver, tuple(add), tuple(remove), self._strategies.distribution)
+        driver = self._driver
+        return plan(driver, _names(add, "add"), _names(remove, "remove"), self._strategies.distribution)
 
     def statistics(self) -> HubStatistics:
         """A snapshot of counts and links."""
+        driver = self._driver
         assert self._household_ is not None
-        return statistics(self._driver, self._household_, self.node)
+        return statistics(driver, self._household_, self.node)
+
+
+def _names(value: object, what: str) -> tuple[str, ...]:
+    """Return ``value`` as a tuple of node names."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        msg = f"{what} must be an iterable of node names, not {value!r:.80}"
+        raise ConfigurationError(msg)
+    return tuple(check_id(name, "a node name") for name in value)

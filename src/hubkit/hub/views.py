@@ -22,10 +22,13 @@ def actor_table(actors: Iterable[Any] | None) -> Callable[[], tuple[str, ...]]:
     """What this node advertises: the names of ``actors``, or (asked anew each time) all that the process has defined."""
     if actors is None:
         return actor_names
+    if not isinstance(actors, Iterable):
+        msg = f"actors must be a list of Actor subclasses and @actor functions, not {actors!r:.80}"
+        raise ConfigurationError(msg)
     names = set()
     for actor in actors:
         name = getattr(actor, "__hubkit_actor__", None)
-        if name is None or is_local_name(name):
+        if not isinstance(name, str) or is_local_name(name):
             msg = f"each of actors must be an Actor subclass or @actor function at the top level of a module, not {actor!r:.80}"
             raise ConfigurationError(msg)
         names.add(name)

@@ -6,6 +6,7 @@ still travels through it untouched. It is opened where the child is to start, an
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,7 +17,7 @@ from hubkit.names import find_actor, is_local_name
 from hubkit.net.payload import Payloads
 from hubkit.specs import Backoff, ChildSpec, UnknownStart, check_id
 
-__all__ = ["Wish", "check_specs", "close_wish", "open_want"]
+__all__ = ["Wish", "check_ids", "check_metadata", "check_specs", "close_wish", "open_want"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,31 @@ def check_specs(specs: object) -> list[ChildSpec]:
             raise ConfigurationError(msg)
         found[spec.id] = spec
     return list(found.values())
+
+
+def check_metadata(metadata: object, specs: Iterable[ChildSpec]) -> dict[str, Any]:
+    """Return ``child_metadata`` as a dict, if it is of none but these specs."""
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        msg = f"child_metadata must map child ids to the metadata of each, not {metadata!r:.80}"
+        raise ConfigurationError(msg)
+    unknown = sorted(metadata.keys() - {spec.id for spec in specs}, key=repr)
+    if unknown:
+        msg = f"child_metadata names {unknown[0]!r}, which is not among the specs"
+        raise ConfigurationError(msg)
+    return dict(metadata)
+
+
+def check_ids(ids: object) -> list[str]:
+    """Return ``ids`` as a list of distinct child ids."""
+    if isinstance(ids, str):
+        msg = f"ids must be an iterable of child ids; for the one child {ids!r} use stop_child, or [{ids!r}]"
+        raise ConfigurationError(msg)
+    if not isinstance(ids, Iterable):
+        msg = f"ids must be an iterable of child ids, not {ids!r:.80}"
+        raise ConfigurationError(msg)
+    return list(dict.fromkeys(check_id(id) for id in ids))
 
 
 def check_spec(spec: object) -> ChildSpec:
@@ -109,4 +135,13 @@ class WishReader:
     """Opens wants once each: specs are read far more often than they change."""
 
     def __init__(self, payloads: Payloads) -> None:
-        self.open = lru_cache(maxsize=4096)(lambda child, want: open_want(child, want, payloads))
+        self.open: Callable[[str, Want], Wish] = lru_cache(maxsize=4096)(
+            lambda child, want: open_want(child, want, payloads)
+        )
+
+    def show(self, child: str, want: Want) -> Wish:
+        """The wish as far as this process can read it: who looks at all children must not fail because of one."""
+        try:
+            return self.open(child, want)
+        except HubkitError:
+            return Wish(ChildSpec(child, UnknownStart(want.start)), None, want.tag)

@@ -40,15 +40,23 @@ def check_open(driver: Driver) -> None:
         raise HubClosed(msg)
 
 
+def check_member(driver: Driver) -> None:
+    """Raise `HubClosed` when this node has left the hub: what is waited for would not be heard of here any more."""
+    check_open(driver)
+    if driver.core.left:
+        msg = f"node {name_of(driver.node)!r} has left hub {driver.hub_id!r} (it was drained): ask another node of it"
+        raise HubClosed(msg)
+
+
 async def until_live(driver: Driver, check: Callable[[], None] | None = None) -> None:
     """Wait until this node may act: it has met the others, or found that there are none. ``check`` may object."""
-    check_open(driver)
+    check_member(driver)
     with driver.watching(other=True) as watch:
         while not driver.core.live:
             if check is not None:
                 check()
             await watch.next()
-            check_open(driver)
+            check_member(driver)
 
 
 def check_allowed(driver: Driver) -> None:
@@ -139,7 +147,7 @@ async def start_wants(driver: Driver, wants: dict[str, Want], *, check_existing:
                 pending.difference_update([c for c in look if c in pending and start.look(c, adopt=not check_existing)])
                 if pending:
                     look = await watch.next()
-                    check_open(driver)
+                    check_member(driver)
         rolled_back = rollback and bool(start.errors)
         failed = [c for c in start.errors if c not in start.started]
         await _gone(driver, start.withdraw([*failed, *(start.started if rolled_back else ())]))
@@ -181,7 +189,9 @@ async def _gone(driver: Driver, children: Iterable[str]) -> None:
         if child in core.wants:
             return True
         runs = core.runs.get(child, {})  # what is released has stopped; the row itself goes when all have seen it
-        return child not in driver.pids and not any(n in core.alive and run.role != "released" for n, run in runs.items())
+        return child not in driver.pids and not any(
+            n in core.alive and run.role != "released" for n, run in runs.items()
+        )
 
     with driver.watching(pending) as watch:
         look: Iterable[str] = sorted(pending)
@@ -189,7 +199,7 @@ async def _gone(driver: Driver, children: Iterable[str]) -> None:
             pending.difference_update([child for child in look if child in pending and over(child)])
             if pending:
                 look = await watch.next()
-                check_open(driver)
+                check_member(driver)
 
 
 async def _held(driver: Driver, stamps: Sequence[Stamp]) -> None:
@@ -200,4 +210,4 @@ async def _held(driver: Driver, stamps: Sequence[Stamp]) -> None:
     with driver.watching(other=True) as watch:
         while driver.core.held_by(newest) < min(HOLDERS, len(driver.core.alive)):
             await watch.next()
-            check_open(driver)
+            check_member(driver)

@@ -10,6 +10,7 @@ duplicate keys are refused, because one value should have one reading.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any, NoReturn
 
@@ -41,7 +42,7 @@ _OPTIONS: dict[str, Any] = {
 }
 
 #: Values to bytes. The caller vouches that they are plain, of at most 64 bits, and not nested deeper than `MAX_DEPTH`.
-encode = cbor2.dumps
+encode: Callable[[object], bytes] = cbor2.dumps
 
 
 def decode(data: bytes) -> Any:

@@ -17,11 +17,12 @@ import trio
 
 from hubkit.environment import Environment
 from hubkit.errors import DialRefused, HandshakeRefused, HubkitError
+from hubkit.net.lines import one_line
 from hubkit.pids import NodeId, boot_of, name_of
 
 __all__ = ["Dialer", "DialerEvents", "Target"]
 
-logger = logging.getLogger("hubkit.net")
+logger: logging.Logger = logging.getLogger("hubkit.net")
 
 RETRY_FIRST = 0.05
 RETRY_MAX = 2.0
@@ -52,18 +53,23 @@ class DialerEvents(Protocol):
     """What the dialer needs of the mesh."""
 
     @property
-    def leaving(self) -> bool: ...
+    def leaving(self) -> bool:
+        """Whether this node says goodbye: nothing more is dialled."""
 
-    def is_linked(self, node: NodeId) -> bool: ...
+    def is_linked(self, node: NodeId) -> bool:
+        """Whether there is a link to ``node``, whichever side dialled."""
 
     async def connect(self, target: Target) -> None:
         """Dial, greet, and carry the link to its end. Raises why there was none."""
 
-    def refused(self, node: NodeId) -> None: ...
+    def refused(self, node: NodeId) -> None:
+        """The address of ``node``, whose link broke without a word, does not answer for it any more: it is dead."""
 
-    def seed_failed(self, address: str, error: Exception) -> None: ...
+    def seed_failed(self, address: str, error: Exception) -> None:
+        """A seed did not let us in."""
 
-    def seeds_exhausted(self) -> None: ...
+    def seeds_exhausted(self) -> None:
+        """Every seed has been tried, and none let us in; told once."""
 
 
 class Dialer:
@@ -185,7 +191,10 @@ class Dialer:
                 began = self._environment.now()
                 try:
                     await self._events.connect(target)
-                except (HubkitError, OSError) as error:
+                except Exception as error:
+                    # Whatever it is: an address that others told of must not end this node, nor the other dials.
+                    if not isinstance(error, HubkitError | OSError):
+                        logger.exception("dialling %s: an error here", target.address)
                     await self._rest(target, self._failure(target, error))
                 else:
                     target.failed = ""
@@ -201,7 +210,7 @@ class Dialer:
         if isinstance(error, DialRefused) and target.suspect is not None:
             suspect, target.suspect = target.suspect, None
             self._events.refused(suspect)
-        if target.failed != (said := str(error)) and not own and not duplicate:
+        if target.failed != (said := one_line(error)) and not own and not duplicate:
             target.failed = said
             logger.info("dialling %s: %s", target.address, said)
         target.tried = True

@@ -119,10 +119,14 @@ class WebSocketLink:
         return frames.popleft()
 
     async def _fill(self) -> None:
-        """Read once from the stream, and take apart what came."""
+        """Read once from the stream, and take apart what came.
+
+        Of a stranger little is read at once: ten thousand empty frames fit into a large buffer, and taking them apart in one
+        go would hold up everybody else.
+        """
         self._receiving = True
         try:
-            data = await self._stream.receive_some(RECEIVE_BUFFER)
+            data = await self._stream.receive_some(min(RECEIVE_BUFFER, self._limit))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
             return
@@ -160,7 +164,8 @@ class WebSocketLink:
         if self._size > self._limit:
             self._violated(f"a frame exceeds {self._limit:,} bytes", _TOO_BIG)
             return
-        self._parts.append(bytes(event.data))
+        if event.data:  # empty pieces, which no limit of size counts, are not kept
+            self._parts.append(bytes(event.data))
         if event.message_finished:
             self._frames.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
             self._parts.clear()

@@ -26,6 +26,7 @@ from hubkit.errors import HandshakeRefused, LinkError, ProtocolViolation
 from hubkit.net.dialer import Dialer, Target
 from hubkit.net.greeting import Reception, greet
 from hubkit.net.handshake import NONCE, Handshake, Identity, Refusal, check_node
+from hubkit.net.lines import one_line
 from hubkit.net.operator import answer
 from hubkit.net.owner import Liveness, MeshEvents
 from hubkit.net.pairs import Attempt, Pairs
@@ -36,7 +37,7 @@ from hubkit.pids import NodeId, boot_of, name_of
 
 __all__ = ["LinkStatistics", "Liveness", "Mesh", "MeshEvents"]
 
-logger = logging.getLogger("hubkit.net")
+logger: logging.Logger = logging.getLogger("hubkit.net")
 
 _PEERS_MAX = 4096  # entries in a PEERS or BEAT message
 _ASK_SEEDS_EVERY = 5.0
@@ -68,9 +69,9 @@ class Mesh:
         greeting: float = 5.0,
         max_greetings: int = 64,
     ) -> None:
-        self.identity = identity
+        self.identity: Identity = identity
         self.url: str | None = None
-        self.leaving = False
+        self.leaving: bool = False
         self._transport = transport
         self._secrets = tuple(secrets)
         self._seeds = seeds
@@ -229,9 +230,9 @@ class Mesh:
                 await self._carry(link, peer, attempt)
         except HandshakeRefused as error:
             level = logging.DEBUG if error.code == "duplicate" else logging.WARNING
-            logger.log(level, "%s: no link: %s", link.remote, error)
+            logger.log(level, "%s: no link: %s", link.remote, one_line(error))
         except LinkError as error:
-            logger.warning("%s: closed: %s", link.remote, error)
+            logger.warning("%s: closed: %s", link.remote, one_line(error))
         except Exception:
             logger.exception("%s: closed, because of an error here", link.remote)
         finally:
@@ -346,7 +347,7 @@ class Mesh:
         peer = session.peer.node
         if self._sessions.get(peer) is session:
             del self._sessions[peer]
-        logger.info("link to %s: down: %s", peer, why)
+        logger.info("link to %s: down: %s", peer, one_line(why))
         if session.said_goodbye:
             self._dialer.forget(peer)
         self._tell(self._events.link_down, peer, session.said_goodbye)

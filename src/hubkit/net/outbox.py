@@ -25,7 +25,7 @@ class Outbox:
         self._limit = limit
         self._lanes: tuple[deque[bytes], deque[bytes]] = (deque(), deque())
         self._sent = [0, 0]  # how much of the first message of each lane has been taken, in pieces
-        self.size = 0
+        self.size: int = 0
 
     def __len__(self) -> int:
         return len(self._lanes[URGENT]) + len(self._lanes[BULK])

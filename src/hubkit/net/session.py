@@ -20,6 +20,7 @@ import trio
 from hubkit.environment import Environment
 from hubkit.errors import LinkError, ProtocolViolation
 from hubkit.net.handshake import Identity
+from hubkit.net.lines import one_line
 from hubkit.net.outbox import Outbox
 from hubkit.net.transport import Link
 from hubkit.net.wire import Assembler, Kind, decode_frame, encode, encode_frame
@@ -27,7 +28,7 @@ from hubkit.pids import NodeId
 
 __all__ = ["LinkStatistics", "Session"]
 
-logger = logging.getLogger("hubkit.net")
+logger: logging.Logger = logging.getLogger("hubkit.net")
 
 _APP = int(Kind.APP)
 _ROOM = 1 << 20  # bytes waiting below which senders of bulk go on
@@ -69,12 +70,12 @@ class Session:
     ) -> None:
         self.peer = peer
         self.dialed = dialed
-        self.ending = False  # takes no more messages
+        self.ending: bool = False  # takes no more messages
         self.said_goodbye = False
-        self.parted = False  # one side closed it on purpose: its end is no sign of death
+        self.parted: bool = False  # one side closed it on purpose: its end is no sign of death
         self.up = True  # the owner has not been told of its end
-        self.heard = environment.now()
-        self.gone = trio.Event()
+        self.heard: float = environment.now()
+        self.gone: trio.Event = trio.Event()
         self._since = self.heard
         self._link = link
         self._now = environment.now
@@ -199,7 +200,7 @@ class Session:
             await work()
             return
         except ProtocolViolation as error:
-            logger.warning("link to %s (%s): closed: %s", self.peer.node, self._link.remote, error)
+            logger.warning("link to %s (%s): closed: %s", self.peer.node, self._link.remote, one_line(error))
             end = str(error)
         except LinkError as error:
             end = str(error)

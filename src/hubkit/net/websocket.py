@@ -29,6 +29,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from hubkit.errors import ConfigurationError, DialFailed, DialRefused, LinkError, ProtocolViolation
 from hubkit.net.address import Address, parse
 from hubkit.net.frames import RECEIVE_BUFFER, WebSocketLink
+from hubkit.net.lines import one_line
 from hubkit.net.transport import Link
 
 __all__ = ["SUBPROTOCOL", "TLS", "WebSocketTransport"]
@@ -36,7 +37,7 @@ __all__ = ["SUBPROTOCOL", "TLS", "WebSocketTransport"]
 #: What both ends of a link speak; a WebSocket without it is not for us.
 SUBPROTOCOL = "hubkit.v1"
 
-logger = logging.getLogger("hubkit.net")
+logger: logging.Logger = logging.getLogger("hubkit.net")
 
 _MAX_OPENING = 16 * 1024  # bytes of an opening handshake, either way
 
@@ -137,7 +138,7 @@ class WebSocketTransport:
             finally:
                 await link.aclose()
         except (LinkError, OSError) as error:
-            logger.warning("%s: closed: %s", remote, error)
+            logger.warning("%s: closed: %s", remote, one_line(error))
         except Exception:
             logger.exception("%s: closed, because of an error here", remote)
         finally:
@@ -167,8 +168,8 @@ class WebSocketTransport:
         engine = WSConnection(ConnectionType.SERVER)
         try:
             request = await _receive_opening(secured, engine)
-        except RemoteProtocolError as error:
-            hint = error.event_hint
+        except (RemoteProtocolError, LocalProtocolError) as error:
+            hint = getattr(error, "event_hint", None)
             status = hint.status_code if isinstance(hint, RejectConnection) else 400
             await _reject(secured, engine, status, str(error))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -199,8 +200,16 @@ class WebSocketTransport:
                     stream = trio.SSLStream(stream, context, server_hostname=target.host)
                 link = await _open_client(stream, target)
                 return link
-        except (trio.BrokenResourceError, RemoteProtocolError, ProtocolViolation, ssl.SSLError) as error:
-            msg = f"no link to {address}: {error.__cause__ or error}"
+        except (
+            trio.BrokenResourceError,
+            LocalProtocolError,
+            RemoteProtocolError,
+            ProtocolViolation,
+            ssl.SSLError,
+            ValueError,
+        ) as error:
+            # ValueError: of the codec for host names, or of ssl, when the host is none. Addresses are heard of from others.
+            msg = f"no link to {address}: {one_line(error.__cause__ or error)}"
             raise DialFailed(msg) from error
         finally:
             if link is None and stream is not None:

@@ -66,15 +66,15 @@ _TYPES: dict[Code, type[Exception]] = {
 def encode_error(error: BaseException, payloads: Payloads) -> tuple[Code, bytes]:
     """The answer for an error."""
     if isinstance(error, Reject):
-        name = wire_name(type(error))
+        name, text = wire_name(type(error)), error_text(error)
         try:
-            return Code.REJECTED, payloads.dumps([name, list(error.args), str(error)])
+            return Code.REJECTED, payloads.dumps([name, list(error.args), text])
         except NotSerializable:
-            return Code.REJECTED, payloads.dumps([name, [str(error)], str(error)])
+            return Code.REJECTED, payloads.dumps([name, [text], text])
     if not isinstance(error, ActorCrashed):
         for code, kind in _TYPES.items():
             if isinstance(error, kind):
-                return code, payloads.dumps(str(error))
+                return code, payloads.dumps(error_text(error))
     cause = error.__cause__ if isinstance(error, ActorCrashed) else error
     return Code.CRASHED, payloads.dumps([str(error), None if cause is None else _describe(cause)])
 
@@ -83,8 +83,10 @@ def _describe(cause: BaseException) -> list[str]:
     return [error_name(cause), error_text(cause)[:TRACEBACK], "".join(traceback.format_exception(cause))[-TRACEBACK:]]
 
 
-def decode_error(code: int, payload: bytes, payloads: Payloads) -> Exception:
+def decode_error(code: int, payload: Any, payloads: Payloads) -> Exception:
     """The error of an answer."""
+    if type(payload) is not bytes:
+        return ProtocolViolation("the answer makes no sense")
     try:
         value = payloads.loads(payload)
         match Code(code), value:
@@ -107,8 +109,8 @@ def _rejection(name: str, args: list[Any], text: str) -> Reject:
     if cls is not None:
         try:
             return cls(*args)
-        except TypeError:
-            pass  # a constructor that does not take its own args
+        except Exception:
+            pass  # a constructor that refuses its own args, in whatever way: the link must live on
     return Reject(f"{name}: {text}")
 
 

@@ -18,12 +18,13 @@ from typing import Any, Protocol
 import trio
 from outcome import Error, Value
 
-from hubkit.actors.messages import NotBegun, Request
+from hubkit.actors.messages import Kind, NotBegun, Request
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, HubkitError, NodeDown, NoSuchActor, NotSerializable, ProtocolViolation
 from hubkit.net.payload import Payloads
-from hubkit.node.answers import Code, decode_error, encode_error
+from hubkit.node.answers import decode_error, encode_error
+from hubkit.node.packing import pack, pack_arguments, unpack, unpack_arguments
 from hubkit.node.seams import Attached
 from hubkit.pids import ChildKey, NodeId, Pid, node_id
 
@@ -75,7 +76,16 @@ class Exchange:
         self._watched: dict[tuple[NodeId, int], int] = {}
         self._hints: dict[ChildKey, Pid] = {}
         self._changed = trio.Event()
-        self._closed = False
+        self._closed: bool = False
+        self._takers: dict[int, Callable[..., None]] = {
+            CALL: self._serve_call,
+            REPLY: self._take_reply,
+            CAST: self._serve_cast,
+            WITHDRAW: self._take_withdrawal,
+            MONITOR: self._serve_monitor,
+            DEMONITOR: self._take_demonitor,
+            DOWN: self._take_down,
+        }
 
     # -- where children are -------------------------------------------------------------------------------------------
 
@@ -105,32 +115,32 @@ class Exchange:
 
     async def call(self, pid: Pid, request: Request) -> Any:
         """Send a call and wait for its result."""
-        payload = self._payloads.dumps([list(request.args), dict(request.kwargs)])
+        arguments = pack_arguments(request.args, request.kwargs, self._payloads)
         peer = await self._link(pid)
         self._number = number = self._number + 1
         deadline = request.deadline
         remaining = None if deadline == math.inf else deadline - trio.current_time()
         chain = [[p.node, p.incarnation, p.serial] for p in request.chain]
-        message = [CALL, number, pid.serial, request.method, payload, remaining, chain]
-        return self._payloads.loads(await self._ask(number, peer, pid, message))
+        message = [CALL, number, pid.serial, request.method, arguments, remaining, chain]
+        return unpack(await self._ask(number, peer, pid, message), self._payloads)
 
     async def cast(self, pid: Pid, request: Request) -> None:
         """Send a cast or plain message; returns when it is in the mailbox there."""
-        payload = self._payloads.dumps([list(request.args), dict(request.kwargs)])
+        arguments = pack_arguments(request.args, request.kwargs, self._payloads)
         peer = await self._link(pid)
         self._number = number = self._number + 1
         chain = [[p.node, p.incarnation, p.serial] for p in request.chain]
-        await self._ask(number, peer, pid, [CAST, number, pid.serial, request.method, payload, chain])
+        await self._ask(number, peer, pid, [CAST, number, pid.serial, request.method, arguments, chain])
 
     def cast_nowait(self, pid: Pid, request: Request) -> None:
         """Send a cast or plain message without waiting for anything."""
-        payload = self._payloads.dumps([list(request.args), dict(request.kwargs)])
+        arguments = pack_arguments(request.args, request.kwargs, self._payloads)
         peer = node_id(pid.node, pid.incarnation)
-        if not self._wire.send(peer, [CAST, 0, pid.serial, request.method, payload, []]):
+        if not self._wire.send(peer, [CAST, 0, pid.serial, request.method, arguments, []]):
             message = (request.method, request.args) if request.method else request.args[0]
             self.system.dead_letter(str(pid), message, f"there is no link to node {pid.node!r}")
 
-    async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> bytes:
+    async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
         if not self._wire.send(peer, message):
             msg = f"the link to node {pid.node!r} ended before the request was sent"
             raise NodeDown(msg, maybe_executed=False)
@@ -141,8 +151,7 @@ class Exchange:
             self._wire.send(peer, [WITHDRAW, number])
             return trio.lowlevel.Abort.SUCCEEDED
 
-        answer: bytes = await trio.lowlevel.wait_task_rescheduled(abort)
-        return answer
+        return await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def _link(self, pid: Pid) -> NodeId:
         """The node of a pid, once there is a link to it. A node that is gone cannot have begun anything."""
@@ -224,7 +233,7 @@ class Exchange:
         self._changed.set()
         self._changed = trio.Event()
 
-    def _finish(self, number: int, outcome: bytes | BaseException) -> None:
+    def _finish(self, number: int, outcome: Any) -> None:
         waiting = self._waiting.pop(number, None)
         if waiting is not None:
             result = Error(outcome) if isinstance(outcome, BaseException) else Value(outcome)
@@ -234,46 +243,49 @@ class Exchange:
 
     def receive(self, peer: NodeId, message: list[Any]) -> None:
         """A message of another node's exchange. Raises `ProtocolViolation` when it makes no sense."""
-        match message:
-            case [1, int(number), int(serial), str(method), bytes(payload), remaining, list(chain)]:
-                self._serve_call(peer, number, serial, method, payload, remaining, chain)
-            case [2, int(number), int(code), bytes(payload)]:
-                self._finish(number, payload if code == Code.OK else decode_error(code, payload, self._payloads))
-            case [3, int(number), int(serial), str(method), bytes(payload), list(chain)]:
-                self._serve_cast(peer, number, serial, method, payload, chain)
-            case [4, int(number)]:
-                withdraw = self._serving.pop((peer, number), None)
-                if withdraw is not None:
-                    withdraw()
-            case [5, int(number), int(serial)]:
-                self._serve_monitor(peer, number, serial)
-            case [6, int(number)]:
-                serial = self._watched.pop((peer, number), 0)
-                self.system.remove_remote_watch(serial, (peer, number))
-            case [7, int(number), str(reason)]:
-                watched = self._watching.pop(number, None)
-                if watched is not None:
-                    self.system.down(number, watched[0], reason)
-            case _:
-                msg = f"a message of kind {message[:1]!r:.40} that makes no sense"
-                raise ProtocolViolation(msg)
+        kind = message[0] if message else None
+        shape = _SHAPES.get(kind) if type(kind) is int else None
+        if shape is None or len(message) != len(shape) or not all(map(_fits, message, shape)):
+            msg = f"a message of kind {kind!r:.40} that makes no sense"
+            raise ProtocolViolation(msg)
+        self._takers[message[0]](peer, *message[1:])
 
-    def _request(self, method: str, payload: bytes, remaining: Any, chain: list[Any], *, call: bool) -> Request:
-        value: Any = self._payloads.loads(payload)
-        if not isinstance(value, list) or [type(part) for part in value] != [list, dict]:
-            msg = "the arguments of a request must be a list and a dict"
+    def _take_reply(self, peer: NodeId, number: int, code: int, payload: Any) -> None:
+        waiting = self._waiting.get(number)
+        if waiting is not None and waiting.peer == peer:  # nobody speaks for another node
+            self._finish(number, payload if code == 0 else decode_error(code, payload, self._payloads))
+
+    def _take_withdrawal(self, peer: NodeId, number: int) -> None:
+        withdraw = self._serving.pop((peer, number), None)
+        if withdraw is not None:
+            withdraw()
+
+    def _take_demonitor(self, peer: NodeId, number: int) -> None:
+        serial = self._watched.pop((peer, number), 0)
+        self.system.remove_remote_watch(serial, (peer, number))
+
+    def _take_down(self, peer: NodeId, number: int, reason: str) -> None:
+        watched = self._watching.get(number)
+        if watched is not None and watched[1] == peer:  # nobody speaks for another node
+            del self._watching[number]
+            self.system.down(number, watched[0], reason)
+
+    def _request(self, method: str, arguments: Any, remaining: Any, chain: list[Any], *, call: bool) -> Request:
+        args, kwargs = unpack_arguments(arguments, self._payloads)
+        deadline = math.inf
+        if remaining is not None:
+            if type(remaining) not in (float, int) or not math.isfinite(remaining):
+                msg = "the time that a call has left must be a finite number"
+                raise ProtocolViolation(msg)
+            deadline = trio.current_time() + remaining
+        if not method and (len(args) != 1 or kwargs):
+            msg = "a plain message must be one value"
             raise ProtocolViolation(msg)
-        args, kwargs = value
-        if remaining is not None and not isinstance(remaining, float | int):
-            msg = "the time that a call has left must be a number"
-            raise ProtocolViolation(msg)
-        pids = tuple(Pid(*item) for item in chain if isinstance(item, list) and len(item) == 3)
-        deadline = math.inf if remaining is None else trio.current_time() + remaining
-        kind = "call" if call else "cast" if method else "info"
-        return Request(kind, method, tuple(args), kwargs, pids, deadline)  # type: ignore[arg-type]  # one of the three
+        kind: Kind = "call" if call else "cast" if method else "info"
+        return Request(kind, method, args, kwargs, tuple(map(_pid, chain)) if chain else (), deadline)
 
     def _serve_call(
-        self, peer: NodeId, number: int, serial: int, method: str, payload: bytes, remaining: Any, chain: list[Any]
+        self, peer: NodeId, number: int, serial: int, method: str, arguments: Any, remaining: Any, chain: list[Any]
     ) -> None:
         key, replied = (peer, number), False
 
@@ -284,7 +296,7 @@ class Exchange:
             self._reply(peer, number, result, error)
 
         try:
-            request = self._request(method, payload, remaining, chain, call=True)
+            request = self._request(method, arguments, remaining, chain, call=True)
         except HubkitError as error:
             on_reply(None, NotSerializable(f"the arguments cannot be read on this node: {error}"))
             return
@@ -293,21 +305,20 @@ class Exchange:
             self._serving[key] = withdraw
 
     def _reply(self, peer: NodeId, number: int, result: Any, error: BaseException | None) -> None:
-        if error is None:
-            try:
-                code, payload = Code.OK, self._payloads.dumps(result)
-            except NotSerializable as failure:
-                text = f"the request was handled, but its result cannot travel. {failure}"
-                code, payload = encode_error(NotSerializable(text), self._payloads)
-        else:
-            code, payload = encode_error(error, self._payloads)
+        try:
+            if error is None:
+                self._wire.send(peer, [REPLY, number, 0, pack(result, self._payloads)])
+                return
+        except NotSerializable as failure:
+            error = NotSerializable(f"the request was handled, but its result cannot travel. {failure}")
+        code, payload = encode_error(error, self._payloads)
         self._wire.send(peer, [REPLY, number, int(code), payload])
 
     def _serve_cast(
-        self, peer: NodeId, number: int, serial: int, method: str, payload: bytes, chain: list[Any]
+        self, peer: NodeId, number: int, serial: int, method: str, arguments: Any, chain: list[Any]
     ) -> None:
         try:
-            request = self._request(method, payload, None, chain, call=False)
+            request = self._request(method, arguments, None, chain, call=False)
         except HubkitError as error:
             if number:
                 self._reply(peer, number, None, NotSerializable(f"the arguments cannot be read on this node: {error}"))
@@ -352,6 +363,29 @@ class Exchange:
         self.system.add_remote_watch(serial, token, on_down)
 
 
+_SHAPES: dict[int, tuple[type, ...]] = {  # `object`: anything; its reader checks it
+    CALL: (int, int, int, str, object, object, list),
+    REPLY: (int, int, int, object),
+    CAST: (int, int, int, str, object, list),
+    WITHDRAW: (int, int),
+    MONITOR: (int, int, int),
+    DEMONITOR: (int, int),
+    DOWN: (int, int, str),
+}
+
+
+def _fits(item: object, kind: type) -> bool:
+    return type(item) is kind or kind is object
+
+
+def _pid(item: Any) -> Pid:
+    match item:
+        case [str(node), int(incarnation), int(serial)]:
+            return Pid(node, incarnation, serial)
+    msg = "a pid that makes no sense"
+    raise ProtocolViolation(msg)
+
+
 class NodeGone(NotBegun, NodeDown):
     """The node is down, so the request did not begin: a ref that follows a child looks for its next home."""
 
@@ -385,8 +419,8 @@ def decode_ref(exchange: Exchange, value: list[Any]) -> Any:
             return exchange.system.ref(Pid(node, incarnation, serial))
         case [str(hub), str(child), pid]:
             key = ChildKey(hub, child)
-            if isinstance(pid, list) and len(pid) == 3:
-                exchange.hint(key, Pid(*pid))
+            if pid is not None:
+                exchange.hint(key, _pid(pid))
             return exchange.system.ref(key)
     msg = "a ref that makes no sense"
     raise ProtocolViolation(msg)

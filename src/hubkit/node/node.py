@@ -17,7 +17,7 @@ import trio
 from hubkit.actors.system import System, system_var
 from hubkit.cluster.liveness import Liveness
 from hubkit.environment import Environment
-from hubkit.errors import ConfigurationError, HandshakeRefused, HubClosed
+from hubkit.errors import ConfigurationError, HandshakeRefused, HubClosed, ProtocolViolation
 from hubkit.events import Event
 from hubkit.net.address import parse
 from hubkit.net.handshake import Identity
@@ -35,7 +35,7 @@ from hubkit.specs import check_seconds
 
 __all__ = ["Node"]
 
-log = logging.getLogger("hubkit.node")
+log: logging.Logger = logging.getLogger("hubkit.node")
 
 #: what a node says it can do; peers use only what both can
 CAPABILITIES = ("hub.1", "actors.1")
@@ -43,6 +43,10 @@ CAPABILITIES = ("hub.1", "actors.1")
 # Kinds of node messages; those from 1 on are the exchange's. A node tells its peers which hubs it has: two cores are linked
 # while their nodes are linked *and* both have the hub, so that nobody waits for an answer from a node without it.
 SYNC, HUBS, OPEN, CLOSE = 0, -1, -2, -3
+
+#: What a peer may say that it has; the names are kept as long as its link lasts.
+HUBS_MAX = 4096
+HUB_ID_MAX = 255
 
 _FINAL = ("secret", "version", "name")
 
@@ -93,7 +97,7 @@ class Node:
         if down_after < 2 * beat:
             msg = f"down_after must be at least two beats ({2 * beat:g} s), not {down_after!r}"
             raise ConfigurationError(msg)
-        self.environment = environment or Environment()
+        self.environment: Environment = environment or Environment()
         self.liveness: Liveness
         self._system: System
         self._exchange: Exchange
@@ -266,6 +270,9 @@ class Node:
     def _peer_hubs(self, peer: NodeId, opened: list[str], closed: list[str]) -> None:
         """A linked node has told which hubs it has."""
         known = self._hubs_of.setdefault(peer, set())
+        if len(known) + len(opened) > HUBS_MAX or any(len(hub_id) > HUB_ID_MAX for hub_id in opened):
+            msg = f"more than {HUBS_MAX:,} hubs on one node, or a hub id of more than {HUB_ID_MAX} characters"
+            raise ProtocolViolation(msg)
         for hub_id in closed:
             known.discard(hub_id)
             if hub_id in self._drivers:

@@ -52,16 +52,16 @@ class Child:
     __slots__ = ("_waits", "attempts", "changed", "restarts", "running", "since", "spec", "state", "waits")
 
     def __init__(self, spec: ChildSpec) -> None:
-        self.spec = spec
+        self.spec: ChildSpec = spec
         self.running: Running | None = None
         self.state: ChildState = "stopped"
-        self.changed = trio.Event()
+        self.changed: trio.Event = trio.Event()
         #: All restarts, and those in a row without a good run between them.
-        self.restarts = 0
-        self.attempts = 0
-        self.since = 0.0
+        self.restarts: int = 0
+        self.attempts: int = 0
+        self.since: float = 0.0
         #: The number of the wait before a restart that is going on, or 0.
-        self.waits = 0
+        self.waits: int = 0
         self._waits = 0
 
     def become(self, state: ChildState, running: Running | None = None) -> None:

@@ -52,13 +52,13 @@ class Manager:
     ) -> None:
         self.system = system
         self.nursery = nursery
-        self.name = system.new_directory("supervisor", self)
+        self.name: str = system.new_directory("supervisor", self)
         self.children: dict[str, Child] = {}
-        self.lock = trio.Lock()
+        self.lock: trio.Lock = trio.Lock()
         self.state: Literal["open", "closed"] = "open"
         #: Why it gave up, if it did; whether it ended by ``auto_shutdown``.
         self.failure: RestartIntensityExceeded | None = None
-        self.shut_down = False
+        self.shut_down: bool = False
         self._strategy: Strategy = strategy
         self._limits = limits
         self._auto_shutdown: AutoShutdown = auto_shutdown

@@ -16,6 +16,7 @@ from hubkit.actors.cell import Cell
 from hubkit.actors.messages import Exit
 from hubkit.actors.system import System
 from hubkit.errors import ConfigurationError, StartFailed
+from hubkit.names import error_text
 from hubkit.pids import Pid
 from hubkit.specs import ChildSpec, UnknownStart, check_seconds
 
@@ -28,9 +29,9 @@ class Running:
     __slots__ = ("_on_exit", "cell", "ended", "exit", "spec")
 
     def __init__(self, spec: ChildSpec, cell: Cell, on_exit: Callable[[Running, Exit], None]) -> None:
-        self.spec = spec
-        self.cell = cell
-        self.ended = trio.Event()
+        self.spec: ChildSpec = spec
+        self.cell: Cell = cell
+        self.ended: trio.Event = trio.Event()
         self.exit: Exit | None = None
         self._on_exit = on_exit
 
@@ -113,7 +114,7 @@ async def start_instance(
     try:
         await nursery.start(running.run, name=f"hubkit child {spec.id}")
     except Exception as error:
-        msg = f"child {spec.id!r} ({spec.start.__hubkit_actor__}) did not start: {type(error).__name__}: {error}"
+        msg = f"child {spec.id!r} ({spec.start.__hubkit_actor__}) did not start: {type(error).__name__}: {error_text(error)}"
         raise StartFailed(msg) from error
     return running
 

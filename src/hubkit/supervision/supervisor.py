@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, overload
+from typing import Any, ClassVar, Concatenate, ParamSpec, Self, overload
 
 import trio
 
@@ -60,7 +60,7 @@ class Supervisor:
     stopped again.
     """
 
-    __hubkit_actor__ = "hubkit:Supervisor"
+    __hubkit_actor__: ClassVar[str] = "hubkit:Supervisor"
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -29,8 +29,8 @@ class Logs:
     def __init__(self, directory: Path, count: int, environment: Environment) -> None:
         self._environment = environment
         names = [f"{SERVICES[n % len(SERVICES)]}-{n // len(SERVICES):02}" for n in range(count)]
-        self.paths = {name: directory / f"{name}.log" for name in sorted(names)}
-        self.written = dict.fromkeys(self.paths, 0)
+        self.paths: dict[str, Path] = {name: directory / f"{name}.log" for name in sorted(names)}
+        self.written: dict[str, int] = dict.fromkeys(self.paths, 0)
         for path in self.paths.values():
             path.touch()
 

@@ -45,16 +45,21 @@ class Watcher(hubkit.Actor):
     """Follows the log file at ``path``, looking every ``interval`` seconds."""
 
     def __init__(self, path: str, interval: float = 0.2) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.interval = interval
-        self.offset = self.lines = self.errors = self.messages = 0
-        self.last_error = ""
+        self.offset: int = 0
+        self.lines: int = 0
+        self.errors: int = 0
+        self.messages: int = 0
+        self.last_error: str = ""
 
     async def on_start(self) -> None:
+        """Read what the log has already, and begin to look."""
         await self._look()
         self.context.send_after(self.interval, LOOK)
 
     async def on_info(self, message: object) -> None:
+        """Look again when it is time; anything else is ignored."""
         if message == LOOK:
             self.messages += 1
             await self._look()

@@ -47,17 +47,16 @@ class Screen:
         self._out = out
         columns, rows = shutil.get_terminal_size()
         self._columns = columns
-        self.is_live = out.isatty() and environ.get("TERM", "dumb") != "dumb" and rows >= LEAST_HEIGHT
+        self.is_live: bool = out.isatty() and environ.get("TERM", "dumb") != "dumb" and rows >= LEAST_HEIGHT
         self._colors = out.isatty() and not environ.get("NO_COLOR") and environ.get("TERM", "dumb") != "dumb"
         self._drawn = 0
         self._pending: list[str] = []
         self._table: list[Line] = []
+        self.is_unicode: bool = True
         try:
             "█✓✗→…".encode(out.encoding or "ascii")
         except UnicodeEncodeError:
             self.is_unicode = False
-        else:
-            self.is_unicode = True
 
     @property
     def width(self) -> int:
