@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.cluster.stores import Replica
 
-from hubkit.cluster.rows import NodeRow, Row, Run, Want, stands
+from hubkit.cluster.rows import Key, NodeRow, Row, Run, Want, stands
 from hubkit.cluster.stamps import HybridClock, Stamp, covers, includes
 from hubkit.cluster.store import Store
 
@@ -105,7 +105,7 @@ def test_what_others_remove_is_what_they_have_seen() -> None:
 
 
 def test_of_two_removals_by_others_the_better_informed_stands() -> None:
-    key = ("run", "c", "a#1")
+    key: Key = ("run", "c", "a#1")
     early = Row(Stamp(9, 0, "b#1"), None, (1, 0))
     late = Row(Stamp(5, 0, "c#1"), None, (2, 0))
     own = Row(Stamp(2, 0, "a#1"), None)

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from hubkit.cluster.rows import Key, NodeRow, Row, Run, Want
 from hubkit.cluster.stamps import Stamp
-from hubkit.cluster.sync import Sync, from_wire, to_wire
+from hubkit.cluster.sync import Kind, Sync, from_wire, to_wire
 from hubkit.errors import ProtocolViolation
 from hubkit.pids import name_of
 
 nodes = st.sampled_from(["a#1", "b#2", "c c#33", "d#e#4"])
 texts = st.text(min_size=1, max_size=8)
 moments = st.tuples(st.integers(0, 2**60), st.integers(0, 9))
-revs = st.none() | st.builds(lambda m, n: Stamp(*m, n), moments, nodes)
+revs = st.none() | st.builds(lambda m, n: Stamp(m[0], m[1], n), moments, nodes)
 wants = st.builds(Want, texts, st.binary(max_size=8), st.none() | texts, st.lists(texts, max_size=2).map(tuple), revs)
 runs = st.builds(
     Run,
@@ -51,7 +51,8 @@ versions = st.dictionaries(nodes, moments, max_size=3)
 
 @st.composite
 def syncs(draw: st.DrawFn) -> Sync:
-    kind, digest, more = draw(st.sampled_from(["delta", "whole"])), draw(st.integers(0, 2**64 - 1)), draw(st.booleans())
+    kinds: list[Kind] = ["delta", "whole"]
+    kind, digest, more = draw(st.sampled_from(kinds)), draw(st.integers(0, 2**64 - 1)), draw(st.booleans())
     rows = dict(draw(st.lists(entries(), max_size=4)))
     upto: dict[str, tuple[int, int]] = draw(versions)
     for row in rows.values():

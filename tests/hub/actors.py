@@ -124,3 +124,24 @@ class Order:
 
     number: int
     items: tuple[str, ...] = ()
+
+
+class Unprintable(Exception):
+    """Its text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Wordless(hubkit.Actor):
+    """Fails with an error that cannot be printed, at its start if it is told to."""
+
+    def __init__(self, *, early: bool = False) -> None:
+        self.early = early
+
+    async def on_start(self) -> None:
+        if self.early:
+            raise Unprintable
+
+    async def fail(self) -> None:
+        raise Unprintable

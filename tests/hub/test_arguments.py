@@ -39,6 +39,8 @@ from hubkit import errors, events
         ({"children": hubkit.ChildSpec("c", Counter)}, "iterable"),
         ({"children": [hubkit.child("c", Counter), hubkit.child("c", Counter)]}, "two children"),
         ({"actors": [object]}, "actors"),
+        ({"actors": 5}, "actors"),
+        ({"hooks": 5}, "hooks"),
         ({"max_restarts": -1}, "max_restarts"),
         ({"max_seconds": 0}, "max_seconds"),
         ({"drain_timeout": -1}, "drain_timeout"),
@@ -111,6 +113,20 @@ async def test_wrong_arguments_of_calls() -> None:
             hub.ref("inner", int)
         with pytest.raises(errors.ConfigurationError, match="ready nodes"):
             await hub.move("inner", "mars")
+        with pytest.raises(errors.ConfigurationError, match="ready nodes"):
+            await hub.move("inner", [])  # type: ignore[arg-type]  # wrong on purpose
+        with pytest.raises(errors.ConfigurationError, match="child_metadata"):
+            await hub.start_children([], child_metadata="abc")  # type: ignore[arg-type]  # wrong on purpose
+        with pytest.raises(errors.ConfigurationError, match="iterable of child ids"):
+            await hub.stop_children(5)  # type: ignore[arg-type]  # wrong on purpose
+        with pytest.raises(errors.ConfigurationError, match="add must be an iterable"):
+            hub.plan(add="mars")
+        with pytest.raises(errors.ConfigurationError, match="a child id"):
+            hub.lookup([])  # type: ignore[arg-type]  # wrong on purpose
+        with pytest.raises(errors.ConfigurationError, match="a tag"):
+            hub.tagged(None)  # type: ignore[arg-type]  # wrong on purpose
+        with pytest.raises(errors.ConfigurationError, match="must be an Actor subclass"):
+            hubkit.ChildSpec("c", Counter())  # an instance, not its class
         with pytest.raises(errors.NoSuchActor):
             await hub.move("nobody", hub.node.name)
         with pytest.raises(errors.ConfigurationError, match="mars"):

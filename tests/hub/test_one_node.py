@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import trio
-from tests.hub.actors import Counter, Looping, Slow, Stubborn, Unstartable, forwarder
+from tests.hub.actors import Counter, Looping, Slow, Stubborn, Unstartable, Wordless, forwarder
 from tests.hub.clusters import until
 
 import hubkit
 from hubkit import errors, events
+from hubkit.cluster.rows import Want
+from hubkit.specs import UnknownStart
 
 
 async def test_a_child_is_started_called_found_and_stopped() -> None:
@@ -450,17 +452,14 @@ async def test_what_cannot_be_handled_is_a_dead_letter() -> None:
         assert "reject" in event.reason
 
 
-logging.getLogger("hubkit").setLevel(logging.DEBUG)
-
-
 @pytest.mark.parametrize("body", [b"", b"\xff\xff", b"\x01", b"\x81\x00"])
 async def test_a_child_whose_spec_cannot_be_read_here_harms_only_itself(body: bytes) -> None:
     """Another node may have written it, whose classes this process does not know."""
     async with hubkit.Hub("shop") as hub:
         await hub.start_child(hubkit.child("good", Counter, 5))
-        name = Counter.__hubkit_actor__  # type: ignore[attr-defined]  # set for every actor class
-        hub._driver.write_wants({"bad": Want(name, body, "t")})
-        with pytest.raises(NoSuchActor, match="parked"), trio.fail_after(5):
+        assert Counter.__hubkit_actor__ is not None
+        hub._driver.write_wants({"bad": Want(Counter.__hubkit_actor__, body, "t")})
+        with pytest.raises(errors.NoSuchActor, match="parked"), trio.fail_after(5):
             await hub.ref("bad").call("add", 1)
         assert list(hub.children()) == ["bad", "good"]
         shown = hub.lookup("bad")
@@ -469,3 +468,56 @@ async def test_a_child_whose_spec_cannot_be_read_here_harms_only_itself(body: by
         assert (shown.spec.args, shown.pids, shown.metadata, shown.tag) == ((), (), None, "t")
         assert list(hub.tagged("t")) == ["bad"]
         assert await hub.ref("good", Counter).call(Counter.add, 1) == 6
+
+
+logging.getLogger("hubkit").setLevel(logging.DEBUG)
+
+
+async def test_an_error_that_cannot_be_printed_harms_only_its_child() -> None:
+    async with hubkit.Hub("shop") as hub:
+        ref = await hub.start_child(hubkit.child("c", Wordless))
+        with trio.fail_after(5), pytest.raises(errors.ActorCrashed):
+            await ref.call(Wordless.fail)
+        with trio.fail_after(5), pytest.raises(errors.StartFailed):
+            await hub.start_child(hubkit.child("early", Wordless, early=True))
+        assert set(hub.children()) == {"c"}
+
+
+async def test_a_failure_whose_waiter_was_cancelled_is_told() -> None:
+    failed: list[Any] = []
+    async with hubkit.Hub("shop", hooks=[(events.ChildFailed, failed.append)]) as hub:
+        future = hub.start_children_soon([hubkit.child("s", Slow, 0.1), hubkit.child("u", Unstartable)])
+        with trio.move_on_after(0.02):
+            await future.wait()
+        await until(lambda: future.done and any(event.retry_in == math.inf for event in failed))
+
+
+async def test_after_a_drain_nothing_waits_for_ever() -> None:
+    async with hubkit.Hub("shop") as hub:
+        await hub.drain()
+        with trio.fail_after(5):
+            for wait in (hub.start_child(hubkit.child("c", Counter)), hub.stop_child("c"), hub.settled()):
+                with pytest.raises(errors.HubClosed):
+                    await wait
+            await hub.drain()
+
+
+async def test_streams_end_with_the_hub() -> None:
+    async with hubkit.Hub("shop") as hub, hub.events() as stream:
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hub.stop)
+                async for _ in stream:
+                    pass
+    with pytest.raises(errors.HubClosed):
+        hub.events()
+
+
+async def test_a_hub_that_is_not_open_says_so() -> None:
+    hub = hubkit.Hub("shop")
+    with pytest.raises(errors.HubClosed):
+        hub.statistics()
+    with pytest.raises(errors.HubClosed):
+        await hub.drain()
+    with pytest.raises(errors.HubClosed):
+        await hub.stop()

@@ -8,6 +8,7 @@ import pytest
 import trio
 from tests.hub.actors import Refused
 
+import hubkit
 from hubkit import errors
 from hubkit.actors.messages import NotBegun
 from hubkit.net.payload import Payloads
@@ -105,3 +106,33 @@ def test_operators_get_answers_not_exceptions() -> None:
     assert answer({}, hubs, ["children", None]) == ["ok", [{"hub": "shop", "child": "c"}]]
     assert answer({}, hubs, ["children", "mail"])[0] == "error"
     assert answer({}, hubs, ["drop", "everything"])[0] == "error"
+
+
+class Unprintable(hubkit.Reject):
+    """Its text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+class Moody(hubkit.Reject):
+    """Can be made where it is raised, but not where it arrives."""
+
+    welcome = True
+
+    def __init__(self, *args: Any) -> None:
+        if not Moody.welcome:
+            raise LookupError
+        super().__init__(*args)
+
+
+def test_an_error_without_a_text_still_answers() -> None:
+    assert type(there_and_back(Unprintable())) is Unprintable
+
+
+def test_a_refusal_that_refuses_to_be_rebuilt_is_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = Moody("x")
+    monkeypatch.setattr(Moody, "welcome", False)
+    back = there_and_back(refusal)  # whatever it raises, it must not reach the link's reader
+    assert type(back) is hubkit.Reject
+    assert "Moody" in str(back)

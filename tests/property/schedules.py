@@ -7,8 +7,10 @@ from tests.property.world import World
 BODIES = (b"plain", b"plain", b"plain", b"slow", b"fails", b"flaky", b"brief", b"crashes")
 NAMES = "abcde"
 
-_CALM = {"wait": 60, "want": 10, "update": 3, "remove": 4, "pin": 2, "join": 4, "leave": 3, "depart": 1}
-_CHAOS = _CALM | {
+_CALM: dict[str, float] = {
+    "wait": 60, "want": 10, "update": 3, "remove": 4, "pin": 2, "join": 4, "leave": 3, "depart": 1,
+}  # fmt: skip
+_CHAOS: dict[str, float] = _CALM | {
     "crash": 2, "crash_many": 0.7, "restart": 1.5, "cut": 1.5, "one_way": 1.5, "partial": 1.5, "heal": 4, "pause": 1.5,
     "forget": 0.5,
 }  # fmt: skip
@@ -92,7 +94,7 @@ def trouble(world: World, event: str) -> None:
         pairs = {(a, b) for a in NAMES for b in NAMES if (a in side) != (b in side)}
         world.cuts = pairs if event == "cut" else {(a, b) for a, b in pairs if a in side}
     elif event == "partial":
-        pairs = {tuple(draw.sample(NAMES, 2)) for _ in range(draw.randint(1, len(NAMES)))}
+        pairs = {(a, b) for a, b in (draw.sample(NAMES, 2) for _ in range(draw.randint(1, len(NAMES))))}
         world.cuts = {(a, b) for a, b in pairs} | {(b, a) for a, b in sorted(pairs) if draw.random() < 0.7}
     elif event == "heal":
         world.cuts = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,11 +146,11 @@ def test_a_change_asks_only_about_those_it_concerns() -> None:
     asked: list[str] = []
 
     class Counting(ConsistentHashing):
-        def place(self, child: ChildView, nodes: object, copies: int) -> object:
+        def place(self, child: ChildView, nodes: Sequence[NodeView], copies: int) -> Sequence[str]:
             asked.append(child.id)
-            return super().place(child, nodes, copies)  # type: ignore[arg-type]
+            return super().place(child, nodes, copies)
 
-    placement, want = Placement(Counting(), Singularity()), Want("A", b"")  # type: ignore[arg-type]
+    placement, want = Placement(Counting(), Singularity()), Want("A", b"")
     rows = {node_id(name, 1): NodeRow(name, None, "ready", ("A",)) for name in "abcde"}
     placement.update(rows)
     heirs = {f"c{i}": placement.heir(f"c{i}", want) for i in range(500)}

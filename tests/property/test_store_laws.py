@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.cluster.stores import Replica, merge_all, some_history
 
-from hubkit.cluster.rows import Want
-from hubkit.cluster.stamps import HybridClock
+from hubkit.cluster.rows import Key, Want
+from hubkit.cluster.stamps import HybridClock, Stamp
 from hubkit.cluster.store import Store
 
 
@@ -60,7 +60,7 @@ def test_collecting_tombstones_loses_nothing(replicas: list[Replica], data: st.D
 @given(some_history())
 def test_removed_is_removed_unless_written_again(replicas: list[Replica]) -> None:
     """A want stands exactly if the last of its writings, by stamp, was no removal."""
-    last = {}
+    last: dict[Key, tuple[Stamp, bool]] = {}
     for replica in replicas:
         for key, stamp, removed in replica.writings:
             if stamp >= last.get(key, (stamp, True))[0]:

@@ -26,7 +26,7 @@ from hubkit.cluster.core import Core
 from hubkit.cluster.effects import Publish, Refuse, Send, Start, Stop
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import Strategies
-from hubkit.cluster.rows import Want
+from hubkit.cluster.rows import Key, Want
 from hubkit.cluster.stamps import Moment, Stamp, covers
 from hubkit.cluster.sync import Sync, from_wire, to_wire
 from hubkit.events import ChildRegistered, ChildUnregistered, Event
@@ -132,7 +132,8 @@ class Box:
             self.core.failed(child, actor.term, "it is flaky", now)
         elif actor.state == "running" and b"brief" in actor.want.body:
             del self.actors[child]
-            key, store = ("want", child), self.core._store
+            key: Key = ("want", child)
+            store = self.core._store
             want = store.get(key)
             self.core.ended(child, actor.term, now)
             if want is not None and store.get(key) is None:
@@ -463,7 +464,7 @@ class World:
     def note_start(self, box: Box, effect: Start) -> None:
         term, since = self.starts.get(effect.child, (0, None))
         if self.calm and term >= effect.term:
-            removed = any(removal > since for removal, _ in self.removals.get(effect.child, ()))
+            removed = since is not None and any(removal > since for removal, _ in self.removals.get(effect.child, ()))
             self.check(removed, f"{box.node} starts {effect.child} at term {effect.term} after {term}")
         self.starts[effect.child] = (effect.term, effect.want.rev)
 
@@ -482,7 +483,7 @@ class World:
             box.tops.pop(child, None)
         else:
             if top < before:
-                removed = any(removal > since for removal, _ in self.removals.get(child, ()))
+                removed = since is not None and any(removal > since for removal, _ in self.removals.get(child, ()))
                 self.check(removed, f"the term of {child} fell from {before} to {top} on {box.node}")
             box.tops[child] = (top, rev)
             row = core._store.rows["want", child]

@@ -107,9 +107,9 @@ class Rules:
         self._liveness = liveness
         self.instances: dict[str, Instance] = {}
         self.announced: dict[str, tuple[tuple[int, int], float]] = {}  # child -> moment of the claim, end of patience
-        self.allowed = True
-        self.leaving = False
-        self.now = 0.0
+        self.allowed: bool = True
+        self.leaving: bool = False
+        self.now: float = 0.0
         self._strays: dict[str, float] = {}  # children with rows of strangers about a want never seen, and since when
 
     def decide(self, child: str) -> Step:

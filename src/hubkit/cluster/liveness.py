@@ -35,10 +35,10 @@ class Liveness:
     __slots__ = ("_boots", "_dead", "_heard", "_numbers", "beat_interval", "born", "down_after", "node")
 
     def __init__(self, node: NodeId, now: float, *, beat: float = 1.0, down_after: float = 4.0) -> None:
-        self.node = node
-        self.born = now
-        self.beat_interval = beat
-        self.down_after = down_after
+        self.node: NodeId = node
+        self.born: float = now
+        self.beat_interval: float = beat
+        self.down_after: float = down_after
         self._numbers: dict[NodeId, int] = {node: 0}
         self._heard: dict[NodeId, float] = {}
         self._dead: set[NodeId] = set()

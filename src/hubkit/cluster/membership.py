@@ -61,10 +61,12 @@ class Membership:
         self._met_since: float | None = None  # when the first of the others had told me what it knew
         self._farewell: Moment | None = None  # when I removed my own node row
         self._written_off: set[NodeId] = set()  # nodes that were members, and were removed by others
-        self.address = address
-        self.actors = actors
-        self.live = self.left = self.leaving = False
-        self.allowed = True
+        self.address: str | None = address
+        self.actors: tuple[str, ...] = actors
+        self.live: bool = False
+        self.left: bool = False
+        self.leaving: bool = False
+        self.allowed: bool = True
 
     # -- looking around ------------------------------------------------------------------------------------------------
 

@@ -59,8 +59,8 @@ class HybridClock:
     __slots__ = ("last", "node", "offset")
 
     def __init__(self, node: NodeId, offset: float = 0.0) -> None:
-        self.node = node
-        self.offset = offset
+        self.node: NodeId = node
+        self.offset: float = offset
         self.last: Moment = NEVER
 
     def wall_ms(self, now: float) -> int:

@@ -50,12 +50,12 @@ class Store:
     __slots__ = ("_graves", "_log", "changed", "clock", "digest", "horizon", "rows", "version")
 
     def __init__(self, clock: HybridClock) -> None:
-        self.clock = clock
+        self.clock: HybridClock = clock
         self.rows: dict[Key, Row] = {}
         self.version: dict[NodeId, Moment] = {}
         self.horizon: dict[NodeId, Moment] = {}
         self.changed: list[Key] = []
-        self.digest = 0
+        self.digest: int = 0
         self._log: dict[NodeId, dict[Key, None]] = {}  # writer -> its rows, oldest first
         self._graves: dict[NodeId, dict[Key, None]] = {}  # the same of tombstones
 

@@ -111,8 +111,8 @@ def to_wire(sync: Sync) -> list[Any]:
                         *value.pins,
                     )
                 wants.append(row)
-            case (_, node):
-                row = [time_ms, tick, table[writer], table[node]]
+            case _:
+                row = [time_ms, tick, table[writer], table[key[1]]]
                 if value is not None:
                     assert isinstance(value, NodeRow)
                     row += (value.name, value.address, _STATE_CODE[value.state], value.load, *value.actors)

@@ -55,9 +55,11 @@ class DialerEvents(Protocol):
     @property
     def leaving(self) -> bool:
         """Whether this node says goodbye: nothing more is dialled."""
+        ...
 
     def is_linked(self, node: NodeId) -> bool:
         """Whether there is a link to ``node``, whichever side dialled."""
+        ...
 
     async def connect(self, target: Target) -> None:
         """Dial, greet, and carry the link to its end. Raises why there was none."""

@@ -41,6 +41,7 @@ logger: logging.Logger = logging.getLogger("hubkit.net")
 
 _PEERS_MAX = 4096  # entries in a PEERS or BEAT message
 _ASK_SEEDS_EVERY = 5.0
+_PARTING = 2.0  # seconds that a link may take to close, and some more
 
 
 class Mesh:
@@ -154,8 +155,9 @@ class Mesh:
         sessions = list(self._sessions.values())
         for session in sessions:
             session.finish(within)
-        for session in sessions:
-            await session.gone.wait()
+        with trio.move_on_after(within + _PARTING):  # a link closes within about a second; leaving never depends on it
+            for session in sessions:
+                await session.gone.wait()
 
     # -- seeds, and what the dialer needs
 

@@ -31,6 +31,7 @@ __all__ = ["LinkStatistics", "Session"]
 logger: logging.Logger = logging.getLogger("hubkit.net")
 
 _APP = int(Kind.APP)
+_SLICE = 0.001  # seconds for which the messages of one frame may keep everybody else from running
 _ROOM = 1 << 20  # bytes waiting below which senders of bulk go on
 _CLOSE_WITHIN = 1.0  # seconds for a close with a reason
 
@@ -153,7 +154,12 @@ class Session:
             self.heard = self._now()
             self._frames_in += 1
             self._bytes_in += len(frame)
+            began = self._now()
             for message in decode_frame(frame):
+                if self._now() - began > _SLICE:
+                    # Others are served meanwhile, and answer: so the two ends of a link work at the same time.
+                    await trio.lowlevel.checkpoint()
+                    began = self._now()
                 if message[0] == Kind.CHUNK:
                     whole = self._assembler.add(message)
                     if whole is None:
@@ -189,11 +195,13 @@ class Session:
 
     async def aclose(self) -> None:
         """Close the link: politely, unless the peer is not expected to listen."""
-        with trio.CancelScope() as scope:
-            if self._hard:
-                scope.cancel()
-            await self._link.aclose()
-        self.gone.set()
+        try:
+            with trio.CancelScope() as scope:
+                if self._hard:
+                    scope.cancel()
+                await self._link.aclose()
+        finally:
+            self.gone.set()  # also when this is cancelled: whoever leaves waits for it, shielded
 
     async def _until_end(self, work: Callable[[], Any]) -> None:
         try:
