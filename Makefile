@@ -47,7 +47,7 @@ cover: $(DEV)  ## the tests, with coverage: 100 % of floors 0 and 1, 90 % of the
 	@echo "== coverage, the rest" && $(RUN) -m coverage report --omit='$(PURE)' --fail-under=90
 
 bench: $(DEV)  ## how fast it is on this machine
-	@for bench in benchmarks/bench_*.py; do echo "== $$bench"; $(RUN) "$$bench" || exit 1; done
+	@for bench in benchmarks/[a-z]*.py; do echo "== $$bench"; $(RUN) "$$bench" || exit 1; done
 
 news: $(DEV)  ## does every visible change have its newsfragment?
 	@echo "== towncrier" && $(RUN) -m towncrier check --compare-with $(BASE)

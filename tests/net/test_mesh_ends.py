@@ -12,6 +12,7 @@ from hubkit.environment import Environment
 from hubkit.errors import HandshakeRefused, LinkClosed
 from hubkit.net.greeting import greet
 from hubkit.net.handshake import Handshake, Identity
+from hubkit.net.session import Session
 from hubkit.net.transport import Link
 from hubkit.net.websocket import WebSocketTransport
 from hubkit.net.wire import CHUNK, Kind, decode_frame
@@ -162,3 +163,18 @@ async def test_a_link_closed_on_purpose_says_why_and_comes_back(caplog: pytest.L
         await until(lambda: b.log.count(("up", a.id)) == 2)
         assert any("your clock is wrong" in record.getMessage() for record in caplog.records)
         assert not b.said("refused", a.id)
+
+
+async def test_a_link_whose_closing_is_cancelled_is_gone_nevertheless() -> None:
+    class Endless:
+        """A link that does not close by itself."""
+
+        async def aclose(self) -> None:
+            await trio.sleep_forever()
+
+    session = object.__new__(Session)  # only its end is looked at
+    session._hard, session._link, session.gone = False, Endless(), trio.Event()  # type: ignore[assignment]  # a link's last part
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await session.aclose()
+    assert session.gone.is_set()  # else a node that leaves at this moment would wait for ever

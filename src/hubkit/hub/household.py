@@ -276,8 +276,12 @@ class Household:
     async def _park(self, keeper: Keeper, error: BaseException) -> None:
         keeper.parked_times += 1
         delay = PARKED.delay(keeper.parked_times, self._environment.random.random())
-        log.error("hub %s: child %s is parked for %.1f s: %s", self._hub_id, keeper.child, delay, failure_text(error))
-        self._publish(ChildFailed(keeper.child, failure_text(error), delay, hub=self._hub_id))
+        text = failure_text(error)
+        if keeper.last_pid is None:  # whoever asked for it is told, and may well withdraw it
+            log.warning("hub %s: child %s did not start: %s", self._hub_id, keeper.child, text)
+        else:
+            log.error("hub %s: child %s is parked for %.1f s: %s", self._hub_id, keeper.child, delay, text)
+        self._publish(ChildFailed(keeper.child, text, delay, hub=self._hub_id))
         self._reports.failed(keeper.child, keeper.term, error)
         with trio.move_on_after(delay):
             await keeper.unpark.wait()

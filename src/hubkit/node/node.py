@@ -190,7 +190,8 @@ class Node:
     async def _seeds(self) -> Sequence[str]:
         """The addresses worth dialling now."""
         join = self._join
-        return join if isinstance(join, tuple) else tuple(await join.addresses())
+        found = join if isinstance(join, tuple) else tuple(await join.addresses())
+        return [url for url in found if url != self._url]
 
     async def promote(self, *, listen: str, advertise: str | None = None, join: Iterable[str] | Discovery = ()) -> None:
         """Put a stand-alone node on the network: listen, and join others. Its name and its children stay.
