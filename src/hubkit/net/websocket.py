@@ -289,7 +289,14 @@ async def _connect(target: Address) -> trio.SocketStream:
         kind = DialRefused if refused else DialFailed
         msg = f"no link to {target}: {_reason(causes[0] if causes else error)}"
         raise kind(msg) from error
-    if stream.socket.getsockname() == stream.socket.getpeername():
+    try:
+        circular = stream.socket.getsockname() == stream.socket.getpeername()
+    except OSError as error:
+        # Whoever accepted it has hung up already.
+        await trio.aclose_forcefully(stream)
+        msg = f"no link to {target}: {_reason(error)}"
+        raise DialFailed(msg) from error
+    if circular:
         # On one machine, TCP may connect a free port of the ephemeral range to itself: that is, nobody listens there.
         await trio.aclose_forcefully(stream)
         msg = f"no link to {target}: the connection leads back to its own socket"
