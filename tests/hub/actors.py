@@ -111,6 +111,28 @@ class Stubborn(hubkit.Actor):
         await trio.sleep_forever()
 
 
+class SelfStopping(hubkit.Actor):
+    """Asks its hub for its own end, and waits for it."""
+
+    async def end(self, how: str) -> str:
+        hub, child = self.context.hub, self.context.child_id
+        arguments = {"stop_child": (child,), "move": (child, self.context.node), "drain": ()}[how]
+        try:
+            await getattr(hub, how)(*arguments)
+        except hubkit.errors.Deadlock as error:
+            return type(error).__name__
+        return "waited"
+
+    async def end_other(self, child: str) -> str:
+        result = await self.context.hub.stop_child(child)
+        return str(result.status)
+
+
+@hubkit.actor
+async def brief(context: hubkit.Context) -> None:
+    """Has nothing to do."""
+
+
 @hubkit.actor
 async def forwarder(context: hubkit.Context, to: hubkit.Ref[Any]) -> None:
     async for message in context:

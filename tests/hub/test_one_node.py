@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import trio
-from tests.hub.actors import Counter, Looping, Slow, Stubborn, Unstartable, Wordless, forwarder
+from tests.hub.actors import Counter, Looping, SelfStopping, Slow, Stubborn, Unstartable, Wordless, brief, forwarder
 from tests.hub.clusters import until
 
 import hubkit
@@ -255,6 +255,29 @@ async def test_a_cancelled_rollback_leaves_nothing() -> None:
             )
         await until(lambda: not hub.children() and hub.is_settled)
         assert hub.statistics().local_children == 0
+
+
+@pytest.mark.parametrize("restart", ["temporary", "transient"])
+async def test_a_child_that_has_done_its_work_by_the_time_it_is_looked_at_was_started(restart: Any) -> None:
+    async with hubkit.Hub("shop") as hub:
+        for number in range(20):
+            await hub.start_child(hubkit.ChildSpec(f"q{number}", brief, restart=restart))
+        await until(lambda: not hub.children() and hub.is_settled)
+        assert hub.statistics().starts == 20
+
+
+async def test_a_handler_that_would_wait_for_its_own_end_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with hubkit.Hub("shop") as hub:
+        ref = await hub.start_child(hubkit.child("c", SelfStopping))
+        other = await hub.start_child(hubkit.child("d", SelfStopping))
+        with trio.fail_after(5):
+            assert await ref.call(SelfStopping.end, "stop_child") == "Deadlock"
+            assert await ref.call(SelfStopping.end, "move") == "Deadlock"
+            assert await ref.call(SelfStopping.end, "drain") == "Deadlock"
+            assert await ref.call(SelfStopping.end_other, "d") == "ok"
+        with pytest.raises(errors.NoSuchActor):
+            await other.call(SelfStopping.end, "drain")
+        assert hub.statistics().messages == 4
 
 
 # -- the block ----------------------------------------------------------------------------------------------------------

@@ -311,6 +311,19 @@ async def test_a_connection_to_its_own_socket_is_nobody(monkeypatch: pytest.Monk
             await WebSocketTransport().dial(url)
 
 
+async def test_who_hangs_up_at_once_is_a_failed_dial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The socket is closed, too: the tests fail when one is left open."""
+
+    def gone(self: object) -> None:
+        raise OSError(errno.ENOTCONN, "not connected")
+
+    async with echoing() as url:
+        with trio.socket.socket() as any_socket:
+            monkeypatch.setattr(type(any_socket), "getpeername", gone)
+        with pytest.raises(DialFailed, match="not connected"):
+            await WebSocketTransport().dial(url)
+
+
 async def serve_raw(nursery: trio.Nursery, answer: bytes, *, close: bool = True) -> str:
     async def handle(stream: trio.SocketStream) -> None:
         await stream.receive_some()

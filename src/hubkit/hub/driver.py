@@ -24,7 +24,7 @@ from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import from_wire, to_wire
 from hubkit.environment import Environment
 from hubkit.errors import HubClosed, NoSuchActor
-from hubkit.events import ChildMoved, ConflictResolved, DeadLetter, Event
+from hubkit.events import ChildMoved, ChildRegistered, ConflictResolved, DeadLetter, Event
 from hubkit.hub.bulletin import Bulletin
 from hubkit.hub.household import Household, failure_text
 from hubkit.pids import NodeId, Pid
@@ -57,11 +57,13 @@ class Watch:
     Registered once for all its children (`Driver.watching`), so that waiting for ten thousand of them costs what changes.
     """
 
-    __slots__ = ("_event", "_touched", "ids", "other")
+    __slots__ = ("_event", "_touched", "ids", "other", "seen")
 
     def __init__(self, ids: frozenset[str], *, other: bool) -> None:
         self.ids: frozenset[str] = ids
         self.other: bool = other
+        #: where children of it ran in the meantime, however shortly
+        self.seen: dict[str, Pid] = {}
         self._touched: set[str] = set()
         self._event = trio.Event()
 
@@ -120,6 +122,7 @@ class Driver:
         self.moves: int = 0
         self.conflicts: int = 0
         self._reports: list[Callable[[float], None]] = []
+        self._endings: list[Callable[[float], None]] = []
         self._watches: dict[str, set[Watch]] = {}
         self._others: set[Watch] = set()
         self._seen: tuple[frozenset[NodeId], frozenset[NodeId]] = (frozenset(), frozenset())
@@ -206,8 +209,9 @@ class Driver:
         self._note(lambda now: self.core.stopped(child, now))
 
     def ended(self, child: str, term: int) -> None:
-        """The child has ended for good."""
-        self._note(lambda now: self.core.ended(child, term, now))
+        """The child has ended for good. This waits until all have been told that it ran, be it only for a moment."""
+        self._endings.append(lambda now: self.core.ended(child, term, now))
+        self.wake()
 
     def _note(self, report: Callable[[float], None]) -> None:
         self._reports.append(report)
@@ -261,6 +265,10 @@ class Driver:
         if self._held_turns == 0:
             for effect in self.core.take():
                 self._perform(effect)
+            if self._endings:
+                self._reports += self._endings
+                self._endings = []
+                self._due = True
         self._wake_watchers()
 
     def _perform(self, effect: Effect) -> None:
@@ -281,7 +289,10 @@ class Driver:
 
     def publish(self, event: Event) -> None:
         """Tell those who want to know."""
-        if isinstance(event, DeadLetter):
+        if isinstance(event, ChildRegistered):
+            for watch in self._watches.get(event.child, ()):
+                watch.seen[event.child] = event.pid
+        elif isinstance(event, DeadLetter):
             self.dead_letters += 1
         elif isinstance(event, ChildMoved):
             self.moves += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Generic, TypeVar
 
 import trio
@@ -49,3 +50,22 @@ class Future(Generic[T]):
             self._result, self._error = result, error
             self._event.set()
         return self._waiters > 0
+
+    async def _fulfil(
+        self,
+        work: Callable[[], Awaitable[T]],
+        ended: Exception,
+        unobserved: Callable[[Mapping[str, Exception]], None],
+    ) -> None:
+        """Do the work. ``ended``: the outcome if this is cancelled; ``unobserved``: told of failures nobody has asked for."""
+        try:
+            result = await work()
+        except Exception as error:
+            if not self._finish(None, error):
+                unobserved({"*": error})
+        except BaseException:
+            self._finish(None, ended)
+            raise
+        else:
+            if not self._finish(result):
+                unobserved(getattr(result, "errors", {}))

@@ -121,6 +121,7 @@ class Household:
         self._limits, self._prepare = limits, prepare
         self.keepers: dict[str, Keeper] = {}
         self._queue: deque[Keeper] = deque()
+        self._handled = 0
         self.starts: int = 0
         self.restarts: int = 0
         self.stops: int = 0
@@ -161,6 +162,10 @@ class Household:
     def running(self) -> int:
         """How many children really run here, whatever the map says."""
         return sum(keeper.running for keeper in self.keepers.values())
+
+    def messages(self) -> int:
+        """How many messages the children here have handled."""
+        return self._handled + sum(keeper.cell.handled for keeper in self.keepers.values() if keeper.cell is not None)
 
     # -- the life of one child ----------------------------------------------------------------------------------------
 
@@ -262,6 +267,7 @@ class Household:
             keeper.crash = exit.error
         if cell is not None and was:
             self.stops += 1
+            self._handled += cell.handled
             why = keeper.stopping or (exit.reason if exit is not None else "killed")
             self._publish(ChildStopped(keeper.child, cell.pid, why, hub=self._hub_id))
 

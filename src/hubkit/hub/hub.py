@@ -35,13 +35,13 @@ from hubkit.hub.reads import Reads
 from hubkit.hub.results import StartResult, StopResult
 from hubkit.hub.views import actor_table, check_strategies
 from hubkit.hub.wants import Wish, WishReader, check_ids, check_metadata, check_specs, close_wish
-from hubkit.hub.wishes import check_member, check_open, start_wants, stop_wants, until_live
+from hubkit.hub.wishes import check_member, check_not_waiting, check_open, start_wants, stop_wants, until_live
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS
 from hubkit.node.blocks import bare_nursery
 from hubkit.node.node import Node
 from hubkit.node.options import Discovery
-from hubkit.pids import name_of
+from hubkit.pids import ChildKey, name_of
 from hubkit.specs import ChildSpec, check_count, check_id, check_seconds
 from hubkit.strategies import ColdSwap, ConsistentHashing, Divergence, PubSub, Singularity
 from hubkit.supervision.restarts import Limits
@@ -260,7 +260,7 @@ class Hub(Reads):
         )
         for error in result.errors.values():
             raise error
-        return self.ref(spec.id)
+        return self.node._system.ref(ChildKey(self._id, spec.id))
 
     async def start_children(
         self,
@@ -310,8 +310,13 @@ class Hub(Reads):
         return result
 
     async def stop_children(self, ids: Iterable[str]) -> StopResult:
-        """Stop many children; unknown ids are in the result's ``errors``. Raises `NoQuorum`, `HubClosed`."""
-        return await stop_wants(self._driver, check_ids(ids))
+        """Stop many children; unknown ids are in the result's ``errors``.
+
+        Raises `NoQuorum`, `HubClosed`; `Deadlock` when a handler would wait for the end of its own actor.
+        """
+        driver, checked = self._driver, check_ids(ids)
+        check_not_waiting(driver, self.node._system, checked)
+        return await stop_wants(driver, checked)
 
     def start_children_soon(
         self,
@@ -341,21 +346,9 @@ class Hub(Reads):
     def _soon(self, work: Callable[[], Awaitable[T]]) -> Future[T]:
         future: Future[T] = Future()
         assert self._nursery is not None
-        self._nursery.start_soon(self._work, future, work)
+        ended = HubClosed(f"hub {self._id!r} ended before the work was done")
+        self._nursery.start_soon(future._fulfil, work, ended, self._unobserved)
         return future
-
-    async def _work(self, future: Future[T], work: Callable[[], Awaitable[T]]) -> None:
-        try:
-            result = await work()
-        except Exception as error:
-            if not future._finish(None, error):
-                self._unobserved({"*": error})
-        except BaseException:
-            future._finish(None, HubClosed(f"hub {self._id!r} ended before the work was done"))
-            raise
-        else:
-            if not future._finish(result):
-                self._unobserved(getattr(result, "errors", {}))
 
     def _unobserved(self, errors: Mapping[str, Exception]) -> None:
         """Nobody waits for this failure (yet): it must not vanish."""
@@ -372,7 +365,8 @@ class Hub(Reads):
         `StartFailed` (it did not start there and is parked).
         """
         driver = self._driver
-        want = driver.core.wants.get(check_id(id))
+        check_not_waiting(driver, self.node._system, [check_id(id)])
+        want = driver.core.wants.get(id)
         if want is None:
             msg = f"hub {self._id!r} has no child {id!r}"
             raise NoSuchActor(msg)
@@ -428,10 +422,14 @@ class Hub(Reads):
     # -- leaving ------------------------------------------------------------------------------------------------------------
 
     async def drain(self) -> None:
-        """Leave the hub: hand all children over, within ``drain_timeout``. The normal exit of the block does it, too."""
+        """Leave the hub: hand all children over, within ``drain_timeout``. The normal exit of the block does it, too.
+
+        Raises `Deadlock` in a handler of a child of this hub here: it would wait for itself.
+        """
         driver = self._driver_ or self._driver
         if driver.closed:
             return
+        check_not_waiting(driver, self.node._system)
         if not self._draining:
             self._draining = True
             self._bulletin.publish(HubStopping("drain", hub=self._id))

@@ -111,7 +111,10 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class HubStatistics:
-    """A snapshot. Counts are since this hub was opened on this node; ``links`` is per peer, see `LinkStatistics`."""
+    """A snapshot. Counts are since this hub was opened on this node.
+
+    ``messages``: handled by the children here. ``links``: per peer, see `LinkStatistics`.
+    """
 
     hub: str
     node: str
@@ -124,6 +127,7 @@ class HubStatistics:
     starts: int
     stops: int
     restarts: int
+    messages: int
     moves: int
     conflicts: int
     dead_letters: int

@@ -110,6 +110,7 @@ def statistics(driver: Driver, household: Household, node: Any) -> HubStatistics
         starts=household.starts,
         stops=household.stops,
         restarts=household.restarts,
+        messages=household.messages(),
         moves=driver.moves,
         conflicts=driver.conflicts,
         dead_letters=driver.dead_letters,

@@ -9,14 +9,17 @@ Failed children are withdrawn; with ``on_failure="rollback"`` so is everything t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from hubkit.actors.cell import current_chain
+from hubkit.actors.system import System
 from hubkit.cluster.rows import Run, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.errors import (
     AlreadyStarted,
+    Deadlock,
     HubClosed,
     NoQuorum,
     NoSuchActor,
@@ -48,6 +51,21 @@ def check_member(driver: Driver) -> None:
         raise HubClosed(msg)
 
 
+def check_not_waiting(driver: Driver, system: System, ids: Iterable[str] | None = None) -> None:
+    """Raise `Deadlock` when one of these children (by default any of this hub here) waits for the current task to go on."""
+    concerned = None if ids is None else set(ids)
+    for pid in current_chain():
+        cell = system.find(pid)
+        if cell is None or cell.hub_name != driver.hub_id:
+            continue
+        if concerned is None or cell.child_id in concerned:
+            msg = (
+                f"child {cell.child_id!r} would wait for its own end: in a handler use self.context.stop(), "
+                "or hub.stop_children_soon(), which does not wait"
+            )
+            raise Deadlock(msg)
+
+
 async def until_live(driver: Driver, check: Callable[[], None] | None = None) -> None:
     """Wait until this node may act: it has met the others, or found that there are none. ``check`` may object."""
     check_member(driver)
@@ -77,12 +95,15 @@ class _Start:
     started: dict[str, tuple[Pid, ...]] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
 
-    def look(self, child: str, *, adopt: bool) -> bool:
+    def look(self, child: str, seen: Mapping[str, Pid], *, adopt: bool) -> bool:
         """Has the start of this child come to an end? Then its outcome is noted."""
         core, stamp = self.driver.core, self.stamps.get(child)
         want = core.wants.get(child)
         if want is None:
-            self.errors[child] = StartFailed(f"child {child!r} was stopped while it started")
+            if child in seen:  # it ran, and has ended by now
+                self.started[child] = (seen[child],)
+            else:
+                self.errors[child] = StartFailed(f"child {child!r} was stopped while it started")
             return True
         if stamp is not None and want.rev != stamp and not adopt:
             self.errors[child] = AlreadyStarted(f"child {child!r} was started by somebody else at the same time")
@@ -144,7 +165,9 @@ async def start_wants(driver: Driver, wants: dict[str, Want], *, check_existing:
         with driver.watching(pending) as watch:
             look: Iterable[str] = sorted(pending)
             while pending:
-                pending.difference_update([c for c in look if c in pending and start.look(c, adopt=not check_existing)])
+                pending.difference_update(
+                    [c for c in look if c in pending and start.look(c, watch.seen, adopt=not check_existing)]
+                )
                 if pending:
                     look = await watch.next()
                     check_member(driver)
