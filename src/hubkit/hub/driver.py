@@ -191,6 +191,11 @@ class Driver:
         """When the core wants to look again although nothing has come in."""
         return self.core.deadline
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the map is settled here, and the registry says all that the map does."""
+        return self.core.is_settled and not self.core.changed
+
     # -- what the household reports: taken note of, and fed to the core in one go ---------------------------------------
 
     def started(self, child: str, term: int, serial: int) -> None:
@@ -343,7 +348,7 @@ class Driver:
         )
         return {
             "hub": self.hub_id,
-            "settled": core.is_settled,
+            "settled": self.is_settled,
             "partitioned": core.partitioned,
             "children": len(core.wants),
             "running": len(self.pids),

@@ -77,13 +77,13 @@ class Reads:
     @property
     def is_settled(self) -> bool:
         """Whether this node sees every child running (or parked) exactly where it belongs."""
-        return self._driver.core.is_settled
+        return self._driver.is_settled
 
     async def settled(self) -> None:
         """Wait until `is_settled`. Raises `HubClosed` when this node leaves the hub meanwhile."""
         driver = self._driver
         with driver.watching(other=True) as watch:
-            while not driver.core.is_settled:
+            while not driver.is_settled:
                 check_member(driver)
                 await watch.next()
         await trio.lowlevel.checkpoint()

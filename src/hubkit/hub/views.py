@@ -106,7 +106,7 @@ def statistics(driver: Driver, household: Household, node: Any) -> HubStatistics
         children=len(core.wants),
         local_children=household.running(),
         parked=parked,
-        settled=core.is_settled,
+        settled=driver.is_settled,
         starts=household.starts,
         stops=household.stops,
         restarts=household.restarts,
