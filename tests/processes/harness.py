@@ -192,7 +192,7 @@ class Member:
         self.signal(signal.SIGKILL)
         assert self._process is not None
         self._process.wait(10)
-        self._cluster.journal.killed(self._process.pid)
+        self._cluster.journal.killed(self._process.pid, at=moment)
         return moment
 
     def freeze(self) -> float:

@@ -96,8 +96,8 @@ class Journal:
         """Give the file back. It can be read all the same."""
         os.close(self._file)
 
-    def _write(self, what: str, process: int, *fields: str) -> None:
-        cells = [what, f"{clock():.6f}", str(process), *fields]
+    def _write(self, what: str, process: int, *fields: str, at: float | None = None) -> None:
+        cells = [what, f"{clock() if at is None else at:.6f}", str(process), *fields]
         os.write(self._file, ("\t".join(cell.replace("\t", " ") for cell in cells) + "\n").encode())
 
     def start(self, node: str, hub: str, child: str, instance: str, why: str) -> None:
@@ -108,9 +108,9 @@ class Journal:
         """An instance ends, in this process."""
         self._write("stop", os.getpid(), node, hub, child, instance, why)
 
-    def killed(self, process: int) -> None:
-        """A process has been killed, and with it all that ran in it."""
-        self._write("killed", process, "", "", "", "", "killed")
+    def killed(self, process: int, at: float | None = None) -> None:
+        """A process has been killed, and all that ran in it. ``at``: when the signal was sent (others may know soon)."""
+        self._write("killed", process, "", "", "", "", "killed", at=at)
 
     def lives(self, children: Iterable[str] | None = None) -> list[Life]:
         """What it tells (of these children), so far."""

@@ -180,6 +180,8 @@ async def test_a_monitor_tells_once_how_the_other_ended(three: Cluster) -> None:
         heard = [len(await three["c"].call(watcher, "downs")) for watcher in watchers]
         for watcher in watchers:
             assert await three["c"].call(watcher, "watch", target) == pid
+            # A call on the same road comes after the watch: now it is known there.
+            assert await three["c"].call(watcher, "ask", target, "get") is not None
 
         if end:
             await three["b"].ask("cast", ids=[target], method=end)

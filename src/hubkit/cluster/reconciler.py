@@ -68,7 +68,7 @@ class Reconciler:
                 return
             self._take(child, step, now)
             self._ledger.absorb()
-        msg = f"no rest for {child!r}: {step}"  # pragma: no cover
+        msg = f"no rest for {child!r}: {self._rules.decide(child)}"  # pragma: no cover
         raise AssertionError(msg)  # pragma: no cover
 
     def _mature(self, now: float) -> None:

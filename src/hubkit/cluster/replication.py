@@ -183,11 +183,12 @@ class Replication:
         upto = {writer: store.version[writer] for writer in writers}
         if len(rows) > CHUNK:
             queue = sorted(rows.items(), key=_stamp_of)
-            for start in range(0, len(queue) - CHUNK, CHUNK):
+            last = (len(queue) - 1) // CHUNK * CHUNK
+            for start in range(0, last, CHUNK):
                 chunk = queue[start : start + CHUNK]
                 part = {row.stamp.node: row.stamp[:2] for _, row in chunk}
                 yield Send(peer, self._sync(link, dict(chunk), part, "delta", True))
-            rows = dict(queue[start + CHUNK :])
+            rows = dict(queue[last:])
         yield Send(peer, self._sync(link, rows, upto, "delta", False))
 
     def _sync(self, link: _Link, rows: dict[Key, Row], upto: Version, kind: Kind, more: bool) -> Sync:

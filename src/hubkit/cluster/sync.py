@@ -79,6 +79,7 @@ def to_wire(sync: Sync) -> list[Any]:
     nodes: list[Any] = []
     wants: list[Any] = []
     runs: list[Any] = []
+    row: list[Any]
     for key, ((time_ms, tick, writer), value, seen) in sync.rows.items():
         match key:
             case ("run", child, node):
