@@ -43,7 +43,9 @@ async def test_five_nodes_that_all_dial_each_other_at_once() -> None:
                 for other in peers:
                     if other is not peer and (peer.id, [n]) not in other.messages:
                         peer.mesh.send(other.id, [n])
-            return all({sender for sender, _ in peer.messages} == {o.id for o in peers if o is not peer} for peer in peers)
+            return all(
+                {sender for sender, _ in peer.messages} == {o.id for o in peers if o is not peer} for peer in peers
+            )
 
         await until(all_have_heard_all)
         # A link that is up stays up: nobody goes on dialling.

@@ -321,12 +321,12 @@ async def test_closing_ends_everything_that_waits(autojump_clock: trio.testing.M
         [99],
         ["call"],
         [1],
-        [1, 1, 1, "add", b"", None],
-        [1, "1", 1, "add", b"", None, []],
-        [1, True, 1, "add", [], None, []],
-        [1, 1, 1, "add", [], None, [], 5],
+        [1, 1, 1, "add", [], b""],
+        [1, "1", 1, "add", [], b"", None],
+        [1, True, 1, "add", [], [], None],
+        [1, 1, 1, "add", [], [], None, 5],
         [2, 1, 0],
-        [3, 1, 1, "add", b""],
+        [3, 1, 1, "add", []],
         [4],
         [5, 1],
         [6, None],
@@ -356,9 +356,9 @@ async def test_arguments_that_cannot_be_read_there_are_the_callers_error(
         answers: list[Any] = []
         a.exchange.receive = lambda peer, message: answers.append(message)  # type: ignore[method-assign]  # to see the answer
         for payload in (b"", b"\xff\xff", b"\x01", a.exchange._payloads.dumps([1, 2])):
-            b.exchange.receive("a#1", [1, 5, cell.pid.serial, "add", payload, None, []])
-            b.exchange.receive("a#1", [3, 6, cell.pid.serial, "add", payload, []])
-            b.exchange.receive("a#1", [3, 0, cell.pid.serial, "add", payload, []])
+            b.exchange.receive("a#1", [1, 5, cell.pid.serial, "add", [], payload, None])
+            b.exchange.receive("a#1", [3, 6, cell.pid.serial, "add", [], payload])
+            b.exchange.receive("a#1", [3, 0, cell.pid.serial, "add", [], payload])
             await trio.sleep(0.1)
             assert [answer[:3] for answer in answers] == [[2, 5, 7], [2, 6, 7]]
             answers.clear()

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import trio
 
@@ -68,9 +69,8 @@ class Exit:
         return self.error is None and (self.reason in _NORMAL or self.reason.startswith("shutdown:"))
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One message on its way to an actor of another node.
+class Request(NamedTuple):
+    """One message on its way to an actor of another node. (A named tuple: two are made for every remote call.)
 
     ``kind``: ``"call"``, ``"cast"`` or ``"info"`` (then ``args`` is the message alone, and ``method`` is empty).
     ``chain``: the pids that wait for this request, the first caller first: a target among them is a `Deadlock`.
@@ -80,7 +80,7 @@ class Request:
     kind: Kind
     method: str
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = MappingProxyType({})
     chain: tuple[Pid, ...] = ()
     deadline: float = math.inf
 

@@ -131,11 +131,13 @@ class Ref(Generic[A_co]):
         self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], after: Pid | None
     ) -> Any:
         """Call wherever the actor is, or will be; ``after``: the incarnation that is known to have ended."""
-        system = self._system
+        system, address = self._system, self.address
         chain = current_chain()
         name = method_name(method)
         while True:
-            pid = await self._locate(after)
+            pid = address if isinstance(address, Pid) else system.locator(address).resolve(address)
+            if pid is None or pid == after:
+                pid = await self._locate(after)
             if pid in chain:
                 raise deadlock(pid, chain)
             try:
@@ -144,7 +146,7 @@ class Ref(Generic[A_co]):
                 deadline = trio.current_effective_deadline()
                 return await system.other_nodes(pid).call(pid, Request("call", name, args, kwargs, chain, deadline))
             except NotBegun as ended:
-                if isinstance(self.address, Pid):
+                if isinstance(address, Pid):
                     raise _nobody(ended) from None
                 after = pid
 

@@ -31,7 +31,7 @@ __all__ = ["LinkStatistics", "Session"]
 logger: logging.Logger = logging.getLogger("hubkit.net")
 
 _APP = int(Kind.APP)
-_SLICE = 0.001  # seconds for which the messages of one frame may keep everybody else from running
+_SLICE = 0.00025  # seconds for which the messages of one frame may keep everybody else from running
 _ROOM = 1 << 20  # bytes waiting below which senders of bulk go on
 _CLOSE_WITHIN = 1.0  # seconds for a close with a reason
 

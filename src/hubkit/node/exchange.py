@@ -116,27 +116,31 @@ class Exchange:
     async def call(self, pid: Pid, request: Request) -> Any:
         """Send a call and wait for its result."""
         arguments = pack_arguments(request.args, request.kwargs, self._payloads)
-        peer = await self._link(pid)
+        peer = node_id(pid.node, pid.incarnation)
+        if peer not in self.linked:
+            await self._link(pid, peer)
         self._number = number = self._number + 1
         deadline = request.deadline
         remaining = None if deadline == math.inf else deadline - trio.current_time()
-        chain = [[p.node, p.incarnation, p.serial] for p in request.chain]
-        message = [CALL, number, pid.serial, request.method, arguments, remaining, chain]
+        chain = [[p.node, p.incarnation, p.serial] for p in request.chain] if request.chain else []
+        message = [CALL, number, pid.serial, request.method, chain, arguments, remaining]
         return unpack(await self._ask(number, peer, pid, message), self._payloads)
 
     async def cast(self, pid: Pid, request: Request) -> None:
         """Send a cast or plain message; returns when it is in the mailbox there."""
         arguments = pack_arguments(request.args, request.kwargs, self._payloads)
-        peer = await self._link(pid)
+        peer = node_id(pid.node, pid.incarnation)
+        if peer not in self.linked:
+            await self._link(pid, peer)
         self._number = number = self._number + 1
         chain = [[p.node, p.incarnation, p.serial] for p in request.chain]
-        await self._ask(number, peer, pid, [CAST, number, pid.serial, request.method, arguments, chain])
+        await self._ask(number, peer, pid, [CAST, number, pid.serial, request.method, chain, arguments])
 
     def cast_nowait(self, pid: Pid, request: Request) -> None:
         """Send a cast or plain message without waiting for anything."""
         arguments = pack_arguments(request.args, request.kwargs, self._payloads)
         peer = node_id(pid.node, pid.incarnation)
-        if not self._wire.send(peer, [CAST, 0, pid.serial, request.method, arguments, []]):
+        if not self._wire.send(peer, [CAST, 0, pid.serial, request.method, [], arguments]):
             message = (request.method, request.args) if request.method else request.args[0]
             self.system.dead_letter(str(pid), message, f"there is no link to node {pid.node!r}")
 
@@ -153,11 +157,8 @@ class Exchange:
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
 
-    async def _link(self, pid: Pid) -> NodeId:
-        """The node of a pid, once there is a link to it. A node that is gone cannot have begun anything."""
-        peer = node_id(pid.node, pid.incarnation)
-        if peer in self.linked:
-            return peer
+    async def _link(self, pid: Pid, peer: NodeId) -> None:
+        """Wait for a link to the node of a pid. A node that is gone cannot have begun anything."""
         until = self._wire.now() + self._liveness.down_after
         while peer not in self.linked:
             now = self._wire.now()
@@ -172,7 +173,6 @@ class Exchange:
                 raise NodeDown(msg, maybe_executed=False)
             with trio.move_on_after(self._liveness.beat_interval / 4):
                 await self._changed.wait()
-        return peer
 
     # -- watches of ours --------------------------------------------------------------------------------------------------
 
@@ -244,8 +244,8 @@ class Exchange:
     def receive(self, peer: NodeId, message: list[Any]) -> None:
         """A message of another node's exchange. Raises `ProtocolViolation` when it makes no sense."""
         kind = message[0] if message else None
-        shape = _SHAPES.get(kind) if type(kind) is int else None
-        if shape is None or len(message) != len(shape) or not all(map(_fits, message, shape)):
+        length, typed = _SHAPES.get(kind, _NONE) if type(kind) is int else _NONE
+        if len(message) != length or tuple(map(type, message[: len(typed)])) != typed:
             msg = f"a message of kind {kind!r:.40} that makes no sense"
             raise ProtocolViolation(msg)
         self._takers[message[0]](peer, *message[1:])
@@ -285,7 +285,7 @@ class Exchange:
         return Request(kind, method, args, kwargs, tuple(map(_pid, chain)) if chain else (), deadline)
 
     def _serve_call(
-        self, peer: NodeId, number: int, serial: int, method: str, arguments: Any, remaining: Any, chain: list[Any]
+        self, peer: NodeId, number: int, serial: int, method: str, chain: list[Any], arguments: Any, remaining: Any
     ) -> None:
         key, replied = (peer, number), False
 
@@ -315,7 +315,7 @@ class Exchange:
         self._wire.send(peer, [REPLY, number, int(code), payload])
 
     def _serve_cast(
-        self, peer: NodeId, number: int, serial: int, method: str, arguments: Any, chain: list[Any]
+        self, peer: NodeId, number: int, serial: int, method: str, chain: list[Any], arguments: Any
     ) -> None:
         try:
             request = self._request(method, arguments, None, chain, call=False)
@@ -363,19 +363,17 @@ class Exchange:
         self.system.add_remote_watch(serial, token, on_down)
 
 
-_SHAPES: dict[int, tuple[type, ...]] = {  # `object`: anything; its reader checks it
-    CALL: (int, int, int, str, object, object, list),
-    REPLY: (int, int, int, object),
-    CAST: (int, int, int, str, object, list),
-    WITHDRAW: (int, int),
-    MONITOR: (int, int, int),
-    DEMONITOR: (int, int),
-    DOWN: (int, int, str),
+#: kind -> its length, and the types of its first items; the readers of the others check them
+_SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
+    CALL: (7, (int, int, int, str, list)),
+    REPLY: (4, (int, int, int)),
+    CAST: (6, (int, int, int, str, list)),
+    WITHDRAW: (2, (int, int)),
+    MONITOR: (3, (int, int, int)),
+    DEMONITOR: (2, (int, int)),
+    DOWN: (3, (int, int, str)),
 }
-
-
-def _fits(item: object, kind: type) -> bool:
-    return type(item) is kind or kind is object
+_NONE: tuple[int, tuple[type, ...]] = (-1, ())
 
 
 def _pid(item: Any) -> Pid:
