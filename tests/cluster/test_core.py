@@ -9,8 +9,8 @@ import pytest
 from tests.cluster.crowd import Crowd, strategies
 
 from hubkit import events
-from hubkit.cluster.core import Core
-from hubkit.cluster.effects import Send, Start, Stop
+from hubkit.cluster.core import LEAP, Core
+from hubkit.cluster.effects import Refuse, Send, Start, Stop
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import ClusterView
 from hubkit.cluster.rows import Row, Run, Want
@@ -805,6 +805,27 @@ def test_stamps_from_too_far_ahead_are_refused_with_their_link() -> None:
     crowd.link("a", "c")
     crowd.settle()
     assert len(crowd["a"].refusals) == 2
+
+
+def test_a_term_that_nobody_can_have_reached_is_refused_with_its_link() -> None:
+    crowd = Crowd("a", "b")
+    crowd.want("a", "x")
+    crowd.settle()
+    core, stamp = crowd.core("a"), Stamp(int(crowd.now * 1000) + 1, 0, "b#1")
+    for leap, refused in ((LEAP, False), (1 << 63, True)):
+        run = Run(last_term(core, "x") + leap, "released", rev=core.wants["x"].rev)
+        stamp = Stamp(stamp.time_ms + 1, 0, "b#1")
+        moment = stamp[:2]
+        core.receive(
+            "b#1", Sync({("run", "x", "b#1"): Row(stamp, run)}, {"b#1": moment}, {}, {}, "delta", False, 0), crowd.now
+        )
+        effects = [effect for effect in core.take() if isinstance(effect, Refuse)]
+        assert bool(effects) is refused
+    assert "terms grow one by one" in effects[0].reason
+
+
+def last_term(core: Core, child: str) -> int:
+    return max(run.term for run in core.runs[child].values())
 
 
 def test_a_clock_that_is_a_little_ahead_is_followed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.cluster.stores import Replica
 
 from hubkit.cluster.rows import Key, NodeRow, Row, Run, Want, stands
-from hubkit.cluster.stamps import HybridClock, Stamp, covers, includes
+from hubkit.cluster.stamps import TICKS, HybridClock, Stamp, covers, includes
 from hubkit.cluster.store import Store
 
 WANT = Want("A", b"")
@@ -21,6 +21,8 @@ def test_a_clock_goes_on_whatever_the_wall_says() -> None:
     clock.witness((40_000, 0))
     assert clock.next(2.0) == (50_000, 4, "a#1")
     assert clock.wall_ms(2.0) == 12_000
+    clock.witness((50_000, TICKS - 1))
+    assert clock.next(2.0) == (50_001, 0, "a#1")  # ticks are bounded; time is not
 
 
 def test_versions_cover_what_they_have_seen() -> None:

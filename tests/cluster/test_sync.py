@@ -141,6 +141,8 @@ def test_the_fine_message_is_fine() -> None:
         spoiled(4, to=[0, 9, 9, 0, 9, 9]),
         spoiled(4, to=[2, 9, 9]),
         spoiled(4, to=[0, 9, -1]),
+        spoiled(4, to=[0, 9, 2**31]),  # more ticks than a millisecond has
+        spoiled(9, 0, 1, to=2**31),
         spoiled(4, to=[0, 4, 9]),  # does not cover its rows
         spoiled(4, to=[1, 9, 9]),
         spoiled(7, to=None),  # nodes

@@ -35,6 +35,10 @@ from hubkit.specs import check_id
 
 __all__ = ["Core"]
 
+#: The most by which a term may be ahead of all that is known here. (A bound for terms themselves could be reached by one
+#: lie, and then nobody could ever take the child over.)
+LEAP = 1 << 32
+
 
 class Core:
     """The part of one node in one hub.
@@ -110,17 +114,30 @@ class Core:
         if self.left or peer not in self._replication.links or peer in self._refused:
             return
         self._liveness.spoke(peer, now)
-        ahead = max((moment[0] for version in (sync.upto, sync.have) for moment in version.values()), default=0)
-        ahead -= self._clock.wall_ms(now)
-        if ahead > self._drift_max * 1000:
+        reason = self._incredible(sync, now)
+        if reason is not None:
             self._refused.add(peer)
-            reason = f"a clock there is {ahead / 1000:.0f} s ahead of mine; at most {self._drift_max:g} s are allowed"
             self._reconciler.effects.append(Refuse(peer, reason))
             return
         self._membership.outgrow(max(sync.have.get(self.id, NEVER), sync.upto.get(self.id, NEVER)), now)
         self._replication.receive(peer, sync)
         self._received.append((peer, sync))
         self._reconcile(now)
+
+    def _incredible(self, sync: Sync, now: float) -> str | None:
+        """What no honest and sane node would say, and what would harm for ever if it were believed."""
+        ahead = max((moment[0] for version in (sync.upto, sync.have) for moment in version.values()), default=0)
+        ahead -= self._clock.wall_ms(now)
+        if ahead > self._drift_max * 1000:
+            return f"a clock there is {ahead / 1000:.0f} s ahead of mine; at most {self._drift_max:g} s are allowed"
+        for key, row in sync.rows.items():
+            if isinstance(row.value, Run) and row.value.term > LEAP:
+                last = max((run.term for run in self._ledger.runs.get(key[1], {}).values()), default=0)
+                if row.value.term > last + LEAP:
+                    return (
+                        f"it gives child {key[1]!r:.80} the term {row.value.term}, after {last}: terms grow one by one"
+                    )
+        return None
 
     def tick(self, now: float) -> None:
         """Once a beat: look at time, pass on what others may have missed, forget what all know."""

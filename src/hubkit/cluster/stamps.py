@@ -18,10 +18,13 @@ from typing import NamedTuple, TypeAlias
 
 from hubkit.pids import NodeId
 
-__all__ = ["NEVER", "HybridClock", "Moment", "Stamp", "Version", "covers", "includes"]
+__all__ = ["NEVER", "TICKS", "HybridClock", "Moment", "Stamp", "Version", "covers", "includes"]
 
 #: When, by one writer's clock: milliseconds, and a tick within them.
 Moment: TypeAlias = tuple[int, int]
+
+#: So many ticks fit into a millisecond; then the next one has begun.
+TICKS = 1 << 31
 
 #: Before the first moment.
 NEVER: Moment = (-1, -1)
@@ -71,7 +74,10 @@ class HybridClock:
         """A stamp later than every one made or witnessed before."""
         wall = self.wall_ms(now)
         time_ms, tick = self.last
-        self.last = (wall, 0) if wall > time_ms else (time_ms, tick + 1)
+        if wall > time_ms:
+            self.last = (wall, 0)
+        else:
+            self.last = (time_ms, tick + 1) if tick + 1 < TICKS else (time_ms + 1, 0)
         return Stamp(*self.last, self.node)
 
     def witness(self, moment: Moment) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from hubkit.cluster.rows import Key, NodeRow, Row, Run, Want
-from hubkit.cluster.stamps import Moment, Stamp, Version
+from hubkit.cluster.stamps import TICKS, Moment, Stamp, Version
 from hubkit.errors import ProtocolViolation
 from hubkit.pids import NodeId
 
@@ -180,7 +180,7 @@ def _read(message: object) -> Sync:
         raise ValueError(msg)
     seen = upto.get
     for (time_ms, tick, writer), _, _ in rows.values():
-        if time_ms < 0 or tick < 0 or (time_ms, tick) > seen(writer, (-1, -1)):
+        if time_ms < 0 or tick < 0 or tick >= TICKS or (time_ms, tick) > seen(writer, (-1, -1)):
             msg = "a row lies outside of what the sync covers"
             raise ValueError(msg)
     return Sync(rows, upto, since, have, kind, more, digest)
@@ -226,6 +226,9 @@ def _read_version(flat: object, table: _NodeTable) -> dict[NodeId, Moment]:
     version = {table[node]: (time_ms, tick) for node, time_ms, tick in zip(items, items, items, strict=True)}
     if len(version) * 3 != len(numbers):
         msg = "a writer stands twice in a version"
+        raise ValueError(msg)
+    if any(tick >= TICKS for _, tick in version.values()):
+        msg = "a moment of too many ticks"
         raise ValueError(msg)
     return version
 
