@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 import trio
 
@@ -38,7 +37,7 @@ from hubkit.hub.wants import Wish, WishReader, check_ids, check_metadata, check_
 from hubkit.hub.wishes import check_member, check_not_waiting, check_open, start_wants, stop_wants, until_live
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS
-from hubkit.node.blocks import bare_nursery
+from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.node import Node
 from hubkit.node.options import Discovery
 from hubkit.pids import ChildKey, name_of
@@ -56,7 +55,7 @@ T = TypeVar("T")
 HookSpec = tuple[type[Event], Callable[[Any], Any]] | tuple[type[Event], Callable[[Any], Any], int]
 
 
-class Hub(Reads):
+class Hub(Reads, Block):
     """Named children over many processes. Use it as an async context manager::
 
         async with hubkit.Hub("shop", listen="ws://127.0.0.1:4040", join=["ws://127.0.0.1:4041"]) as hub:
@@ -146,33 +145,18 @@ class Hub(Reads):
         self._driver_: Driver | None = None
         self._household_: Household | None = None
         self._nursery: trio.Nursery | None = None
-        self._context: AbstractAsyncContextManager[Hub] | None = None
         self._draining = False
 
     # -- the block ------------------------------------------------------------------------------------------------------
 
-    async def __aenter__(self) -> Self:
-        if self._context is not None:
-            msg = f"hub {self._id!r} has been opened already: make a new Hub for another block"
-            raise HubClosed(msg)
-        self._context = self._open()
-        await self._context.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        assert self._context is not None
-        return await self._context.__aexit__(kind, error, traceback)
-
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Hub]:
+    async def _open(self) -> AsyncIterator[None]:
         if self._own_node is None:
             async with self._running():
-                yield self
+                yield
             return
         async with self._own_node, self._running():
-            yield self
+            yield
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:

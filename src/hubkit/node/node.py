@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from types import TracebackType
-from typing import Any, Self
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import trio
 
@@ -25,7 +24,7 @@ from hubkit.net.mesh import Mesh
 from hubkit.net.payload import Payloads
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS, WebSocketTransport
-from hubkit.node.blocks import bare_nursery
+from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.exchange import Exchange, decode_ref, encode_ref
 from hubkit.node.operator import answer
 from hubkit.node.options import Discovery, check_endpoint, check_join, check_name, check_secret, check_tls
@@ -51,7 +50,7 @@ HUB_ID_MAX = 255
 _FINAL = ("secret", "version", "name")
 
 
-class Node:
+class Node(Block):
     """One process in the mesh, on which several hubs can be opened. Use it as an async context manager.
 
     ``listen``: the URL to listen at, ``ws://host:port`` or ``wss://host:port``; port 0 picks a free one (`url` says
@@ -110,24 +109,9 @@ class Node:
         self._refusal: HandshakeRefused | None = None
         self._exhausted = False
         self._nursery: trio.Nursery | None = None
-        self._context: AbstractAsyncContextManager[None] | None = None
         self._payloads = Payloads(encode_ref=encode_ref, decode_ref=lambda value: decode_ref(self._exchange, value))
 
     # -- the block ------------------------------------------------------------------------------------------------------
-
-    async def __aenter__(self) -> Self:
-        if self._context is not None:
-            msg = "this node has been opened already: make a new Node for another block"
-            raise HubClosed(msg)
-        self._context = self._open()
-        await self._context.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        assert self._context is not None
-        return await self._context.__aexit__(kind, error, traceback)
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[None]:
