@@ -39,7 +39,7 @@ lint: $(DEV)  ## style, spelling, and the floors of the house
 
 types: $(DEV)  ## mypy, and pyright on the public face
 	@echo "== mypy" && $(RUN) -m mypy
-	@echo "== pyright" && $(RUN) -m pyright --pythonpath $(RUN) --verifytypes hubkit --ignoreexternal
+	@echo "== pyright" && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m pyright --verifytypes hubkit --ignoreexternal
 
 cover: $(DEV)  ## the tests, with coverage: 100 % of floors 0 and 1, 90 % of the rest
 	@echo "== pytest" && $(RUN) -m pytest -q --cov --cov-report=
