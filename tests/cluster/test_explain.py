@@ -15,6 +15,7 @@ def test_where_it_belongs() -> None:
     assert (why.child, why.where, why.rule, why.view, why.in_flight) == (child, ("a",), "home", ("a", "b"), ())
     assert why.since == crowd.now
     assert why.text == "it is where it belongs"
+    assert str(why) == f"{child} is on a: it is where it belongs"
     there = crowd.core("b").why(child, crowd.now)
     assert (there.where, there.rule, there.text) == (("a",), "elsewhere", "it belongs on a")
 
@@ -22,6 +23,7 @@ def test_where_it_belongs() -> None:
 def test_what_nobody_wants() -> None:
     why = Crowd("a").core("a").why("x", 200.0)
     assert (why.where, why.since, why.rule, why.text) == ((), None, "unwanted", "nobody wants this child")
+    assert str(why) == "x is on no node: nobody wants this child"
 
 
 def test_while_it_starts_stops_and_moves() -> None:

@@ -36,6 +36,11 @@ class Explanation:
     view: tuple[str, ...]
     in_flight: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """All of it for people, on a line or a few."""
+        place = ", ".join(self.where) or "no node"
+        return "\n  ".join([f"{self.child} is on {place}: {self.text}", *self.in_flight])
+
 
 _TEXTS = {
     "unwanted": "nobody wants this child",
