@@ -351,6 +351,11 @@ class Core:
         return self._ledger.changed
 
     @property
+    def unsettled(self) -> int:
+        """How many children do not run, or are not parked, exactly where they belong."""
+        return len(self._reconciler.unsettled)
+
+    @property
     def is_settled(self) -> bool:
         """Whether every child in sight runs, or is parked, exactly where it belongs, by its current spec."""
         return self.live and not self._reconciler.unsettled

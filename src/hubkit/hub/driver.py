@@ -8,7 +8,6 @@ together cost a few messages, not a thousand. Who awaits something watches the m
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -25,8 +24,10 @@ from hubkit.cluster.sync import from_wire, to_wire
 from hubkit.environment import Environment
 from hubkit.errors import HubClosed, NoSuchActor
 from hubkit.events import ChildMoved, ChildRegistered, ConflictResolved, DeadLetter, Event
+from hubkit.hub.bulk import Bulk
 from hubkit.hub.bulletin import Bulletin
 from hubkit.hub.household import Household, failure_text
+from hubkit.hub.operators import listing, summary
 from hubkit.pids import NodeId, Pid
 
 __all__ = ["Driver", "Wires"]
@@ -34,8 +35,9 @@ __all__ = ["Driver", "Wires"]
 log: logging.Logger = logging.getLogger("hubkit.hub")
 
 
-#: for how many turns of the scheduler messages wait for children that begin to start
+#: for how many turns of the scheduler, and seconds, messages wait for children that begin to start
 HELD_TURNS = 3
+HELD_SECONDS = 0.3
 
 
 class Wires(Protocol):
@@ -128,7 +130,10 @@ class Driver:
         self._seen: tuple[frozenset[NodeId], frozenset[NodeId]] = (frozenset(), frozenset())
         self._parked: trio.lowlevel.Task | None = None
         self._due = True
+        self._launching = False
+        self._bulk = Bulk()
         self._held_turns = 0
+        self._held_since: float | None = None
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -236,8 +241,8 @@ class Driver:
         while True:
             while self._due:
                 self.pump()
-                if self.household is not None and self.household.launch(nursery):
-                    self._due = True
+                self._launching = self.household is not None and self.household.launch(nursery)
+                self._due = self._due or self._launching
                 await trio.lowlevel.checkpoint()
             self._parked = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
@@ -246,12 +251,8 @@ class Driver:
         self._parked = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def pump(self) -> None:
-        """Feed all reports, perform all effects, wake all who wait for what has changed.
-
-        What is to be sent waits a few turns when children have just begun to start: most of them run by then, and
-        the others learn of both in one message.
-        """
+    def pump(self, *, hold: bool = True) -> None:
+        """Feed all reports, perform all effects, wake all who wait for what has changed."""
         self._due = False
         reports, self._reports = self._reports, []
         if reports:
@@ -262,12 +263,7 @@ class Driver:
         effects = self.core.take(send=False)
         for effect in effects:
             self._perform(effect)
-        if any(isinstance(effect, Start) for effect in effects) and self._held_turns == 0:
-            self._held_turns = HELD_TURNS
-        if self._held_turns > 0:
-            self._held_turns -= 1
-            self._due = True
-        if self._held_turns == 0:
+        if self._may_send(any(isinstance(effect, Start) for effect in effects)) or not hold:
             for effect in self.core.take():
                 self._perform(effect)
             if self._endings:
@@ -275,6 +271,24 @@ class Driver:
                 self._endings = []
                 self._due = True
         self._wake_watchers()
+        self._bulk.look(self.core.unsettled, self.now())
+
+    def _may_send(self, starting: bool) -> bool:
+        """Whether messages go out now. They wait a few turns for children that begin to start, but not for long.
+
+        Most children run a moment later; the others then learn of the start and of its success in one message.
+        """
+        if starting or self._launching:
+            self._held_turns = HELD_TURNS
+        now = self.now()
+        if self._held_since is None:
+            self._held_since = now
+        if self._held_turns > 0 and now - self._held_since < HELD_SECONDS:
+            self._held_turns -= 1
+            self._due = True
+            return False
+        self._held_since = None
+        return True
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -342,51 +356,12 @@ class Driver:
 
     def status(self) -> Mapping[str, Any]:
         """What an operator sees of the hub, in plain values."""
-        core = self.core
-        running = Counter(
-            node for child in core.wants for node, run in core.runs.get(child, {}).items() if run.phase == "running"
-        )
-        return {
-            "hub": self.hub_id,
-            "settled": self.is_settled,
-            "partitioned": core.partitioned,
-            "children": len(core.wants),
-            "running": len(self.pids),
-            "here": 0 if self.household is None else self.household.running(),
-            "nodes": [
-                {
-                    "node": row.name,
-                    "state": row.state if node in core.alive else "silent",
-                    "address": row.address,
-                    "children": running[node],
-                }
-                for node, row in sorted(core.nodes.items())
-            ],
-        }
+        here = 0 if self.household is None else self.household.running()
+        return {"hub": self.hub_id, "settled": self.is_settled, "here": here, **summary(self.core, self.pids)}
 
     def listing(self) -> list[Mapping[str, Any]]:
         """What an operator sees of the hub's children, in plain values."""
-        core = self.core
-        rows: list[Mapping[str, Any]] = []
-        for child, want in sorted(core.wants.items()):
-            pids = self.pids.get(child, ())
-            runs = [
-                run for node, run in core.runs.get(child, {}).items() if node in core.alive and run.role == "active"
-            ]
-            state = "running" if pids else "parked" if any(r.phase == "failed" for r in runs) else "starting"
-            rows.append(
-                {
-                    "child": child,
-                    "actor": want.start,
-                    "state": state,
-                    "nodes": [pid.node for pid in pids],
-                    "pids": [str(pid) for pid in pids],
-                    "term": max((run.term for run in runs), default=0),
-                    "tag": want.tag,
-                    "error": next((run.error for run in runs if run.error), None),
-                }
-            )
-        return rows
+        return listing(self.core, self.pids)
 
     def wanted(self, child: str) -> bool:
         """Whether a child of this id is wanted, as this node knows."""
@@ -440,6 +415,7 @@ class Driver:
     def close(self) -> None:
         """Wake everybody: nothing more will come."""
         self.closed = True
+        self._bulk.end()
         self.rouse()
 
     def rouse(self) -> None:

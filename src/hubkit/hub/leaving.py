@@ -52,7 +52,7 @@ async def stop_now(driver: Driver, grace: float) -> None:
         for child in list(household.keepers):
             household.stop(child, "shutdown", 0)
     driver.do(driver.core.depart)
-    driver.pump()
+    driver.pump(hold=False)
     await trio.lowlevel.checkpoint()
 
 
