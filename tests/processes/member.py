@@ -52,6 +52,15 @@ EVERYTHING: Any = {
 }
 
 
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal, and of the same types all the way down. (The order of a set is nobody's promise.)"""
+    if type(one) is not type(other) or one != other:
+        return False
+    if isinstance(one, dict):
+        return all(same(key, twin) and same(one[key], other[twin]) for key, twin in zip(one, other, strict=True))
+    return not isinstance(one, list | tuple) or all(same(a, b) for a, b in zip(one, other, strict=True))
+
+
 @dataclass
 class Options:
     """How a member is started. ``node`` and ``hub`` are passed to `hubkit.Node` and `hubkit.Hub` as they are."""
@@ -223,7 +232,7 @@ class Member:
         ref = self.hub().ref(id)
         back = await ref.call("echo", EVERYTHING)
         mine = await ref.call("me")
-        return bool(back == EVERYTHING and repr(back) == repr(EVERYTHING) and mine == ref)
+        return bool(same(back, EVERYTHING) and mine == ref)
 
     async def call_with_lock(self, id: str) -> Any:
         """Call a child with an argument that cannot travel."""
