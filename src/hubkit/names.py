@@ -16,7 +16,6 @@ from hubkit.errors import ConfigurationError, Reject
 
 __all__ = [
     "actor_names",
-    "actors_defined",
     "error_name",
     "error_text",
     "find_actor",
@@ -78,11 +77,6 @@ def find_actor(name: str) -> Any | None:
 def actor_names() -> tuple[str, ...]:
     """All wire names that other processes may ask for, sorted."""
     return tuple(sorted(name for name in _actors if not is_local_name(name)))
-
-
-def actors_defined() -> int:
-    """How many names the table holds: a cheap way to see that it has grown."""
-    return len(_actors)
 
 
 def find_reject(name: str) -> type[Reject] | None:

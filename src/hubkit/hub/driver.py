@@ -59,11 +59,10 @@ class Watch:
     Registered once for all its children (`Driver.watching`), so that waiting for ten thousand of them costs what changes.
     """
 
-    __slots__ = ("_event", "_touched", "ids", "other", "seen")
+    __slots__ = ("_event", "_touched", "ids", "seen")
 
-    def __init__(self, ids: frozenset[str], *, other: bool) -> None:
+    def __init__(self, ids: frozenset[str]) -> None:
         self.ids: frozenset[str] = ids
-        self.other: bool = other
         #: where children of it ran in the meantime, however shortly
         self.seen: dict[str, Pid] = {}
         self._touched: set[str] = set()
@@ -397,7 +396,7 @@ class Driver:
     @contextmanager
     def watching(self, ids: Iterable[str] = (), *, other: bool = False) -> Iterator[Watch]:
         """Watch these children while the block is open; with ``other``, everything else that comes in, too."""
-        watch = Watch(frozenset(ids), other=other)
+        watch = Watch(frozenset(ids))
         for child in watch.ids:
             self._watches.setdefault(child, set()).add(watch)
         if other:

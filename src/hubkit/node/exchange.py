@@ -23,7 +23,7 @@ from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, HubkitError, NodeDown, NoSuchActor, NotSerializable, ProtocolViolation
 from hubkit.net.payload import Payloads
-from hubkit.node.answers import decode_error, encode_error
+from hubkit.node.answers import Code, decode_error, encode_error
 from hubkit.node.packing import pack, pack_arguments, unpack, unpack_arguments
 from hubkit.node.seams import Attached
 from hubkit.pids import ChildKey, NodeId, Pid, node_id
@@ -32,6 +32,8 @@ __all__ = ["CALL", "Exchange", "Wire"]
 
 # kinds of messages (0 is the node's own)
 CALL, REPLY, CAST, WITHDRAW, MONITOR, DEMONITOR, DOWN = range(1, 8)
+
+_OK = int(Code.OK)
 
 HINTS = 10_000
 
@@ -253,7 +255,7 @@ class Exchange:
     def _take_reply(self, peer: NodeId, number: int, code: int, payload: Any) -> None:
         waiting = self._waiting.get(number)
         if waiting is not None and waiting.peer == peer:  # nobody speaks for another node
-            self._finish(number, payload if code == 0 else decode_error(code, payload, self._payloads))
+            self._finish(number, payload if code == _OK else decode_error(code, payload, self._payloads))
 
     def _take_withdrawal(self, peer: NodeId, number: int) -> None:
         withdraw = self._serving.pop((peer, number), None)
@@ -307,7 +309,7 @@ class Exchange:
     def _reply(self, peer: NodeId, number: int, result: Any, error: BaseException | None) -> None:
         try:
             if error is None:
-                self._wire.send(peer, [REPLY, number, 0, pack(result, self._payloads)])
+                self._wire.send(peer, [REPLY, number, _OK, pack(result, self._payloads)])
                 return
         except NotSerializable as failure:
             error = NotSerializable(f"the request was handled, but its result cannot travel. {failure}")
