@@ -24,7 +24,7 @@ from hubkit.cluster.placement import Placement
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.reconciler import Reconciler
 from hubkit.cluster.replication import Replication
-from hubkit.cluster.rows import NodeRow, Run, Want
+from hubkit.cluster.rows import NodeRow, Run, RunKey, Want
 from hubkit.cluster.stamps import NEVER, HybridClock, Stamp
 from hubkit.cluster.store import Store
 from hubkit.cluster.sync import Sync
@@ -355,6 +355,10 @@ class Core:
         """How many children do not run, or are not parked, exactly where they belong."""
         return len(self._reconciler.unsettled)
 
+    def unsettled_children(self) -> list[str]:
+        """Their ids, sorted."""
+        return sorted(self._reconciler.unsettled)
+
     @property
     def is_settled(self) -> bool:
         """Whether every child in sight runs, or is parked, exactly where it belongs, by its current spec."""
@@ -416,9 +420,8 @@ class Core:
         for key, row in sync.rows.items():
             if not isinstance(row.value, Run) or row.value.role != "claiming":
                 continue
-            if not all(node == peer or has(peer, ("run", key[1], node)) for node in runs.get(key[1], ())):
-                self._replication.pass_on(peer)
-                return
+            others: list[RunKey] = [("run", key[1], node) for node in runs.get(key[1], ()) if node != peer]
+            self._replication.tell(peer, [other for other in others if not has(peer, other)])
 
     def _heir_name(self, child: str) -> str | None:
         heir = self._placement.heir(child, self._ledger.wants[child])

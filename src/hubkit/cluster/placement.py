@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hubkit.cluster.policy import ChildView, Distribution, NodeView, Redundancy
-from hubkit.cluster.rows import NodeRow, Want
+from hubkit.cluster.rows import NodeRow, Want, knows
 from hubkit.pids import NodeId
 
 __all__ = ["Placement"]
@@ -107,8 +107,8 @@ class Placement:
                 if offer is None:
                     start = view.start
                     offer = offers[start] = (
-                        [name for name in joined if start in self._nodes[name].actors],
-                        [name for name in left if start in before[name].actors],
+                        [name for name in joined if knows(self._nodes[name].actors, start)],
+                        [name for name in left if knows(before[name].actors, start)],
                     )
                 if offer[0] and self._may_move(view, names, *offer):
                     children.add(child)
@@ -120,7 +120,7 @@ class Placement:
             view = self._children[child] = ChildView(child, want.start, want.tag, want.pins)
         nodes = self._eligible.get(want.start)
         if nodes is None:
-            nodes = self._eligible[want.start] = tuple(v for v in self._nodes.values() if want.start in v.actors)
+            nodes = self._eligible[want.start] = tuple(v for v in self._nodes.values() if knows(v.actors, want.start))
         names = tuple(self._distribution.place(view, nodes, self._copies)) if nodes else ()
         self._owners[child] = names
         for name in names:

@@ -40,8 +40,8 @@ def _stamp_of(item: tuple[Key, Row]) -> Stamp:
 class _Link:
     """One link, from its beginning to its end."""
 
-    __slots__ = ("answer", "asked", "chunks", "digest", "greeted", "have", "hello", "met", "news", "relay", "repaired",
-                 "since", "told", "whole")  # fmt: skip
+    __slots__ = ("answer", "asked", "caught_up", "chunks", "digest", "greeted", "have", "hello", "met", "news", "passing",
+                 "relay", "repaired", "since", "told", "whole")  # fmt: skip
 
     def __init__(self, now: float) -> None:
         self.hello = True  # I owe a hello
@@ -50,6 +50,8 @@ class _Link:
         self.whole = False  # I owe the whole map
         self.news = False  # I owe an acknowledgement, or a digest
         self.relay = False  # the peer lacks what others wrote a beat ago
+        self.passing: set[NodeId] = set()  # ... or must not wait for a beat for what these wrote
+        self.caught_up: dict[NodeId, Moment] | None = None  # of these versions it lacks nothing
         self.met = False  # I have had their answer
         self.asked = False  # I have sent a second hello since the last beat
         self.repaired = False  # ... or have given or got the whole map because of unequal digests
@@ -91,18 +93,24 @@ class Replication:
         link = self.links.get(peer)
         return link is not None and link.met
 
-    def pass_on(self, peer: NodeId | None = None) -> None:
-        """Do not wait for a beat to pass on what others wrote: to this peer, or to all."""
-        for node, link in self.links.items():
-            if peer is None or peer == node:
-                link.relay = link.greeted
+    def pass_on(self) -> None:
+        """Do not wait for a beat to pass on what others wrote."""
+        for link in self.links.values():
+            link.relay = link.greeted
+
+    def tell(self, peer: NodeId, keys: Iterable[Key]) -> None:
+        """Do not wait for a beat to pass on these rows to a peer that may lack them: with all that their writers wrote."""
+        link = self.links.get(peer)
+        if link is not None:
+            rows = self._store.rows
+            link.passing.update(rows[key].stamp.node for key in keys if key in rows)
 
     def accompany(self, key: Key) -> None:
-        """What I have just written goes together with this row, and all else, to whoever may not have it."""
+        """What I have just written goes together with this row to whoever may not have it."""
         row = self._store.rows.get(key)
         for peer, link in self.links.items():
             if row is not None and not covers(self.acked.get(peer, {}), row.stamp):
-                link.relay = link.greeted
+                link.passing.update((row.stamp.node, self._me))
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 
@@ -111,7 +119,7 @@ class Replication:
         link, store = self.links[peer], self._store
         if sync.kind == "hello":
             self.acked[peer] = dict(sync.have)
-            link.told = dict(sync.have)
+            link.told, link.caught_up = dict(sync.have), None
             link.greeted = link.answer = True
         else:
             self._acknowledge(peer, link, sync.have.items())
@@ -170,11 +178,13 @@ class Replication:
             if link.answer or link.relay:
                 told = link.told
                 writers = [writer for writer, moment in store.version.items() if told.get(writer, NEVER) < moment]
-            elif eager and link.told.get(self._me, NEVER) < store.version[self._me]:
-                writers = [self._me]
+            else:
+                wanted = sorted({self._me, *link.passing} if eager else link.passing)
+                writers = [w for w in wanted if link.told.get(w, NEVER) < store.version.get(w, NEVER)]
             if writers or link.answer or link.news:
                 yield from self._delta(peer, link, writers)
         link.answer = link.whole = link.relay = link.news = False
+        link.passing.clear()
 
     def _delta(self, peer: NodeId, link: _Link, writers: Iterable[NodeId]) -> Iterator[Send]:
         """What these writers wrote that the peer lacks: a small delta, or many, in the order in which it was written."""
@@ -220,16 +230,19 @@ class Replication:
 
     def beat(self, known: Collection[NodeId], now: float, forget_after: float) -> None:
         """Pass on what has ripened, acknowledge, compare, and forget what all know. ``known``: the members."""
-        store = self._store
+        store, ripe = self._store, self._ripe
         for link in self.links.values():
             told = link.told
-            link.relay = link.greeted and any(told.get(writer, NEVER) < moment for writer, moment in self._ripe.items())
+            if link.caught_up is not ripe:  # what it was told it stays told: of nothing new there is nothing to relay
+                link.relay = link.greeted and any(told.get(writer, NEVER) < moment for writer, moment in ripe.items())
+                link.caught_up = ripe if link.greeted and not link.relay else None
             link.asked = link.repaired = False
             if now - link.since >= self._strategy.sync_interval:
                 link.have.clear()
             if link.have != store.version or link.digest != store.digest:
                 link.news, link.since = True, now
-        self._ripe = dict(store.version)
+        if ripe != store.version:
+            self._ripe = dict(store.version)
         concerned = {*known, *self.links} - {self._me}
         if concerned <= self.acked.keys():
             store.collect([self.acked[node] for node in concerned])

@@ -22,6 +22,7 @@ from hubkit.cluster.stamps import Moment, Stamp
 from hubkit.pids import NodeId
 
 __all__ = [
+    "EVERY",
     "Key",
     "NodeKey",
     "NodeRow",
@@ -34,6 +35,7 @@ __all__ = [
     "Value",
     "Want",
     "WantKey",
+    "knows",
     "stands",
 ]
 
@@ -47,11 +49,21 @@ RunKey: TypeAlias = tuple[Literal["run"], str, NodeId]
 Key: TypeAlias = NodeKey | WantKey | RunKey
 
 
+#: In the place of a wire name (which it cannot be): every actor there is.
+EVERY = "*"
+
+
+def knows(actors: tuple[str, ...], start: str) -> bool:
+    """Whether a node that can start these ``actors`` can start the one of this wire name."""
+    return start in actors or EVERY in actors
+
+
 @dataclass(frozen=True, slots=True)
 class NodeRow:
     """A member of the hub. ``state`` is a claim by the node itself: nothing is granted to one that may not act yet.
 
-    ``actors``: the wire names that the node can start.
+    ``actors``: the wire names that the node can start; `EVERY` among them stands for whatever others can, where all
+    nodes are one program.
     """
 
     name: str

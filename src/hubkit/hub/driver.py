@@ -52,6 +52,9 @@ class Wires(Protocol):
     def refuse(self, peer: NodeId, reason: str) -> None:
         """Close the link to a node that sends what must not be believed."""
 
+    def wake_at(self, deadline: float) -> None:
+        """See to it that this hub is touched then."""
+
 
 class Watch:
     """The view of one who waits: which of its children have changed since it looked last.
@@ -270,6 +273,8 @@ class Driver:
                 self._endings = []
                 self._due = True
         self._wake_watchers()
+        if self.core.deadline is not None:
+            self._wires.wake_at(self.core.deadline)
         self._bulk.look(self.core.unsettled, self.now())
 
     def _may_send(self, starting: bool) -> bool:

@@ -23,6 +23,7 @@ from hubkit.cluster.policy import (
     Strategies,
     Synchronization,
 )
+from hubkit.cluster.rows import knows
 from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor, StartFailed
 from hubkit.events import ChildFailed, Event, HubStopping
 from hubkit.hub.bulletin import Bulletin, EventStream, Hook
@@ -358,7 +359,7 @@ class Hub(Reads, Block):
         if not isinstance(node, str) or node not in ready:
             msg = f"node must be one of {', '.join(sorted(ready))} (the ready nodes of hub {self._id!r}), not {node!r}"
             raise ConfigurationError(msg)
-        if want.start not in driver.core.nodes[ready[node]].actors:
+        if not knows(driver.core.nodes[ready[node]].actors, want.start):
             msg = f"node {node!r} does not know the actor {want.start!r} of child {id!r}"
             raise ConfigurationError(msg)
         with driver.watching([id]) as watch:

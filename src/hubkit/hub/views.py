@@ -8,6 +8,7 @@ from typing import Any
 
 from hubkit.cluster.explain import Explanation
 from hubkit.cluster.policy import ChildView, Distribution, NodeView, Strategies
+from hubkit.cluster.rows import knows
 from hubkit.errors import ConfigurationError, NoSuchActor
 from hubkit.hub.driver import Driver
 from hubkit.hub.household import Household
@@ -78,7 +79,7 @@ def plan(driver: Driver, add: tuple[str, ...], remove: tuple[str, ...], distribu
     views.sort(key=lambda view: view.name)
     moves = []
     for child, want in sorted(core.wants.items()):
-        able = [view for view in views if want.start in view.actors]
+        able = [view for view in views if knows(view.actors, want.start)]
         place = distribution.place(ChildView(child, want.start, want.tag, want.pins), able, 1) if able else ()
         target = place[0] if place else None
         pids = core.pids(child)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from hubkit.actors.cell import current_chain
 from hubkit.actors.system import System
-from hubkit.cluster.rows import Run, Want
+from hubkit.cluster.rows import Run, Want, knows
 from hubkit.cluster.stamps import Stamp
 from hubkit.errors import (
     AlreadyStarted,
@@ -123,7 +123,7 @@ class _Start:
 
     def _homeless(self, child: str, want: Want) -> bool:
         core = self.driver.core
-        if any(want.start in core.nodes[node].actors for node in core.alive if node in core.nodes):
+        if any(knows(core.nodes[node].actors, want.start) for node in core.alive if node in core.nodes):
             return False
         self.errors[child] = StartFailed(
             f"child {child!r}: no node of hub {self.driver.hub_id!r} knows its actor {want.start!r} "

@@ -45,7 +45,8 @@ class Target:
     failures: int = 0
     failed: str = ""  # the last failure, so that a lasting one is logged once
     courtesy: float = 0.0
-    wake: trio.Event = field(default_factory=trio.Event)
+    ended: trio.Event = field(default_factory=trio.Event)  # its node's link has
+    hurry: trio.Event = field(default_factory=trio.Event)  # ... and it had lasted
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
 
@@ -160,13 +161,19 @@ class Dialer:
             target.scope.cancel()
         # Otherwise its task may be carrying the link; it ends with it.
 
-    def link_down(self, node: NodeId, *, suspicious: bool) -> None:
-        """The link to ``node`` has ended; ``suspicious``: nobody has said why. Its address is asked at once."""
+    def link_down(self, node: NodeId, *, suspicious: bool, lasted: float) -> None:
+        """The link to ``node`` has ended; ``suspicious``: nobody has said why. Its address is asked at once.
+
+        But not if the link ``lasted`` no time: two nodes that will have nothing of each other must not go on for ever at it.
+        """
         for target in self._targets.values():
             if target.node == node or self._members.get(node) == target.address:
                 if suspicious:
                     target.suspect = node
-                target.wake.set()
+                target.failures = target.failures + 1 if lasted < _STEADY else 0
+                target.ended.set()
+                if not target.failures:
+                    target.hurry.set()
 
     def link_up(self, node: NodeId) -> None:
         """``node`` is linked, by whatever dial."""
@@ -188,9 +195,11 @@ class Dialer:
                 await self._rest(target, target.courtesy)
             while not self._events.leaving and self._targets.get(target.address) is target:
                 if target.node is not None and self._events.is_linked(target.node):
-                    await self._rest(target, None)
+                    target.ended = trio.Event()
+                    await target.ended.wait()
+                    if target.failures:  # its link did not last
+                        await self._rest(target, self._patience(target))
                     continue
-                began = self._environment.now()
                 try:
                     await self._events.connect(target)
                 except Exception as error:
@@ -200,9 +209,8 @@ class Dialer:
                     await self._rest(target, self._failure(target, error))
                 else:
                     target.failed = ""
-                    target.failures = 0
-                    if self._environment.now() - began < _STEADY:
-                        await self._rest(target, RETRY_FIRST * self._jitter())
+                    if target.failures:
+                        await self._rest(target, self._patience(target))
 
     def _failure(self, target: Target, error: Exception) -> float:
         """Note a failed dial; returns how long to wait before the next."""
@@ -221,17 +229,18 @@ class Dialer:
             if not own and not duplicate:
                 self._events.seed_failed(target.address, error)
             self._look_for_exhaustion()
-        if own:
-            return OWN_ADDRESS
-        most: float = RETRY_FIRST * 2.0 ** min(target.failures - 1, 16)
+        return OWN_ADDRESS if own else self._patience(target)
+
+    def _patience(self, target: Target) -> float:
+        """How long to wait after so many failures."""
+        most: float = RETRY_FIRST * 2.0 ** min(max(target.failures - 1, 0), 16)
         return min(RETRY_MAX, most) * self._jitter()
 
-    async def _rest(self, target: Target, seconds: float | None) -> None:
-        """Wait, but no longer than until the target's link has ended."""
-        with trio.move_on_after(seconds if seconds is not None else float("inf")):
-            await target.wake.wait()
-            target.failures = 0
-        target.wake = trio.Event()
+    async def _rest(self, target: Target, seconds: float) -> None:
+        """Wait, but no longer than until the end of a link to the target that had lasted."""
+        target.hurry = trio.Event()
+        with trio.move_on_after(seconds):
+            await target.hurry.wait()
 
     def _jitter(self) -> float:
         return 1.0 - 0.5 * self._environment.random.random()

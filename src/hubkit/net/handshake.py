@@ -28,13 +28,14 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from hubkit.errors import HandshakeRefused, LinkError, ProtocolViolation
 from hubkit.net import cbor
 from hubkit.net.transport import MAX_GREETING
 
-__all__ = ["NONCE", "VERSIONS", "Handshake", "Identity", "Refusal"]
+__all__ = ["NONCE", "VERSIONS", "Handshake", "Identity", "Refusal", "check_node", "is_node_id"]
 
 #: The protocol versions that this release speaks, best first.
 VERSIONS = (1,)
@@ -267,12 +268,19 @@ def _identity_to_wire(identity: Identity) -> list[Any]:
 
 def check_node(value: object) -> str:
     """``value`` if it can be a node id, ``name#boot``. Raises `ProtocolViolation`."""
-    if type(value) is str and len(value) <= 300 and value.isprintable():
-        name, mark, boot = value.rpartition("#")
-        if name and mark and boot.isascii() and boot.isdigit() and len(boot) <= 20:
-            return value
+    if type(value) is str and is_node_id(value):
+        return value
     msg = "a node id is malformed"
     raise ProtocolViolation(msg)
+
+
+@lru_cache(8192)
+def is_node_id(value: str | bytes) -> bool:
+    """Whether ``value`` can be a node id. Every heartbeat names all nodes: those that are known are not looked at again."""
+    if isinstance(value, bytes) or len(value) > 300 or not value.isprintable():
+        return False
+    name, mark, boot = value.rpartition("#")
+    return bool(name and mark and boot.isascii() and boot.isdigit() and len(boot) <= 20)
 
 
 def _identity_from_wire(value: object) -> Identity:

@@ -25,7 +25,7 @@ from hubkit.environment import Environment
 from hubkit.errors import HandshakeRefused, LinkError, ProtocolViolation
 from hubkit.net.dialer import Dialer, Target
 from hubkit.net.greeting import Reception, greet
-from hubkit.net.handshake import NONCE, Handshake, Identity, Refusal, check_node
+from hubkit.net.handshake import NONCE, Handshake, Identity, Refusal, check_node, is_node_id
 from hubkit.net.lines import one_line
 from hubkit.net.operator import answer
 from hubkit.net.owner import Liveness, MeshEvents
@@ -353,7 +353,8 @@ class Mesh:
         if session.said_goodbye:
             self._dialer.forget(peer)
         self._tell(self._events.link_down, peer, session.said_goodbye)
-        self._dialer.link_down(peer, suspicious=not session.said_goodbye and not session.parted)
+        suspicious = not session.said_goodbye and not session.parted
+        self._dialer.link_down(peer, suspicious=suspicious, lasted=session.age)
         if not self._sessions:
             self._dialer.all_links_lost()
 
@@ -361,7 +362,7 @@ class Mesh:
         """A message of the mesh's own."""
         match message:
             case [Kind.BEAT, dict(vector)] if len(vector) <= _PEERS_MAX:
-                if not all(type(beat) is int and check_node(node) for node, beat in vector.items()):
+                if not all(map(is_node_id, vector)) or not {int}.issuperset(map(type, vector.values())):
                     msg = "a heartbeat is malformed"
                     raise ProtocolViolation(msg)
                 self._liveness.heard(vector, self._environment.now())

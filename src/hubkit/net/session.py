@@ -94,6 +94,11 @@ class Session:
         self._frames_in = self._frames_out = self._bytes_in = self._bytes_out = 0
         self._messages_in = self._messages_out = 0
 
+    @property
+    def age(self) -> float:
+        """Seconds since it was ready."""
+        return self._now() - self._since
+
     # -- sending
 
     def put(self, message: bytes, *, urgent: bool = False) -> bool:

@@ -92,7 +92,7 @@ class WebSocketTransport:
         if address.port == 0:
             # A name with several addresses got a port for each: one URL can tell only one of them.
             for spare in listeners[1:]:
-                await spare.aclose()
+                spare.socket.close()  # without a checkpoint: a cancellation there would leave the others open
             del listeners[1:]
         port = listeners[0].socket.getsockname()[1]
         self._listeners = listeners

@@ -104,11 +104,13 @@ class Node(Block):
         self._drivers: dict[str, Attached] = {}
         self._hubs_of: dict[NodeId, set[str]] = {}  # linked node -> the hubs that it has; absent: it has not said yet
         self._id: NodeId = ""
+        self._distrusted: set[NodeId] = set()
         self._url: str | None = None
         self._state = "new"
         self._refusal: HandshakeRefused | None = None
         self._exhausted = False
         self._nursery: trio.Nursery | None = None
+        self._rest: trio.CancelScope | None = None
         self._payloads = Payloads(encode_ref=encode_ref, decode_ref=lambda value: decode_ref(self._exchange, value))
 
     # -- the block ------------------------------------------------------------------------------------------------------
@@ -120,7 +122,9 @@ class Node(Block):
         self._id = node_id(self._given_name or self._default_name(), boot)
         self.liveness = Liveness(self._id, self.environment.now(), beat=self._beat, down_after=self._down_after)
         self._exchange = Exchange(self, self._payloads, self.liveness)
-        self._exchange.system = self._system = System(self.name, boot, remote=self._exchange, publish=self._publish)
+        self._exchange.system = self._system = System(
+            self.name, boot, remote=self._exchange, publish=self._publish, environment=self.environment
+        )
         token = system_var.set(self._system)
         async with bare_nursery() as nursery:
             self._nursery = self._exchange.nursery = nursery
@@ -296,6 +300,9 @@ class Node(Block):
 
     def refuse(self, peer: NodeId, reason: str) -> None:
         """Close the link to a node that sends what must not be believed."""
+        if peer not in self._distrusted:  # the link will come back, and be refused again: it is said once
+            self._distrusted.add(peer)
+            log.warning("node %s: nothing is taken from %s: %s", self.name, peer, reason)
         if self._mesh is not None:
             self._mesh.close_link(peer, reason)
 
@@ -320,7 +327,10 @@ class Node(Block):
         """Tick every hub once a beat, and look at claims whose patience has run out in between."""
         next_beat = self.now() + self._beat
         while True:
-            await trio.sleep(self._beat / 8)
+            deadlines = [driver.deadline for driver in self._drivers.values()]
+            moment = min([next_beat, *(deadline for deadline in deadlines if deadline is not None)])
+            with trio.move_on_after(max(moment - self.now(), self._beat / 100)) as self._rest:
+                await trio.sleep_forever()
             now = self.now()
             if now >= next_beat:
                 next_beat = now + self._beat
@@ -332,6 +342,12 @@ class Node(Block):
                 deadline = driver.deadline
                 if deadline is not None and deadline <= now:
                     driver.touch()
+
+    def wake_at(self, deadline: float) -> None:
+        """A hub wants a `touch` at ``deadline``, by this node's clock."""
+        rest = self._rest
+        if rest is not None:
+            rest.deadline = min(rest.deadline, trio.current_time() + max(0.0, deadline - self.now()))
 
     def _touch(self) -> None:
         for driver in list(self._drivers.values()):
