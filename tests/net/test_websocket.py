@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import trio
 import trio_websocket
-from tests.net.conformance import CHECKS, PATIENCE, Factory, serving, steps
 from wsproto.events import BytesMessage
 
 from hubkit.errors import ConfigurationError, DialFailed, DialRefused, LinkClosed, ProtocolViolation
 from hubkit.net.frames import WebSocketLink
 from hubkit.net.transport import MAX_FRAME, Link
 from hubkit.net.websocket import SUBPROTOCOL, TLS, WebSocketTransport
+from hubkit.testing.conformance import CHECKS, PATIENCE, Factory, serving
 
 CERTS = Path(__file__).parent / "certs"
 
@@ -47,10 +47,15 @@ def secure() -> WebSocketTransport:
 @pytest.mark.parametrize("factory", [plain, plain6, secure], ids=lambda factory: factory.__name__)
 def test_conformance(check: Any, factory: Factory) -> None:
     async def main() -> None:
-        with trio.fail_after(3 * PATIENCE):
+        with trio.fail_after(2 * PATIENCE):
             await check(factory)
 
     trio.run(main)
+
+
+async def steps(count: int) -> None:
+    for _ in range(count):
+        await trio.lowlevel.checkpoint()
 
 
 async def echo(link: Link) -> None:

@@ -10,7 +10,7 @@ What every transport promises about cancellation:
   ended for both sides;
 * a cancelled ``dial`` leaves nothing behind; a cancelled ``aclose`` has closed the link nonetheless.
 
-``tests/net/conformance.py`` checks these promises for any transport.
+`hubkit.testing.check_transport` checks these promises for any transport.
 """
 
 from __future__ import annotations
