@@ -28,6 +28,9 @@ for people: what was wrong, what was expected, what to do.
     |   |   +-- ProtocolViolation       the peer sent what no honest peer sends
     |   |   +-- HandshakeRefused        they, or we, refuse to talk
     |   +-- RemoteFailure               stands for an exception of another process that cannot be rebuilt here
+    |   +-- SimulationError             a simulated scenario went wrong (`hubkit.testing`)
+    |       +-- InvariantViolated       a checker has seen what must never be (also an AssertionError)
+    |       +-- NotSettled              the hubs did not settle in time (also an AssertionError)
     +-- Reject                          for users: refuse a request and live on
 
 Refused: numeric codes, and errors that carry a retry policy; hubkit never retries what may have run.
@@ -46,6 +49,7 @@ __all__ = [
     "HandshakeRefused",
     "HubClosed",
     "HubkitError",
+    "InvariantViolated",
     "LinkClosed",
     "LinkError",
     "MailboxFull",
@@ -54,10 +58,12 @@ __all__ = [
     "NoSuchMethod",
     "NodeDown",
     "NotSerializable",
+    "NotSettled",
     "ProtocolViolation",
     "Reject",
     "RemoteFailure",
     "RestartIntensityExceeded",
+    "SimulationError",
     "StartFailed",
 ]
 
@@ -186,6 +192,18 @@ class RemoteFailure(HubkitError):
         super().__init__(f"{type_name}: {message}" if message else type_name)
         self.type_name = type_name
         self.details = details
+
+
+class SimulationError(HubkitError):
+    """A simulated scenario went wrong: it never ends, sleeps in real time, opens real sockets, or leaves tasks behind."""
+
+
+class InvariantViolated(SimulationError, AssertionError):
+    """A checker has seen what must never be. The text says which child, which nodes, when, and for how long."""
+
+
+class NotSettled(SimulationError, AssertionError):
+    """The hubs of a simulation did not settle in time. The text says which child, by which rule, in which node's view."""
 
 
 class Reject(Exception):

@@ -409,6 +409,8 @@ class Cell(Mailbox):
         """It has ended: nothing of it may be left."""
         self._close()
         self.system.cells.pop(self.pid.serial, None)
+        if self.system.witness is not None:
+            self.system.witness.ended(self.pid)
         if isinstance(self.current, Call):
             self.current.fail(
                 ActorCrashed(f"actor {self.describe()} was stopped by force while it handled {self._current_text()}")

@@ -24,7 +24,7 @@ from hubkit.errors import ConfigurationError, HubkitError, NoSuchActor
 from hubkit.events import DeadLetter, Event
 from hubkit.pids import ChildKey, Pid
 
-__all__ = ["Locator", "Remote", "System", "current_system", "system_var"]
+__all__ = ["Locator", "MonitorWitness", "Remote", "System", "current_system", "system_var"]
 
 
 class Locator(Protocol):
@@ -66,6 +66,22 @@ class Remote(Locator, Protocol):
         ...
 
 
+class MonitorWitness(Protocol):
+    """Who is told, in the very moment, what becomes of monitors and of those they watch: for simulations."""
+
+    def monitored(self, watcher: Pid, monitor: Monitor) -> None:
+        """``watcher`` watches ``monitor.pid`` from now on."""
+
+    def demonitored(self, watcher: Pid, monitor: Monitor) -> None:
+        """It does so no more, by its own wish or because it ends."""
+
+    def down(self, watcher: Pid, monitor: Monitor, reason: str) -> None:
+        """A `Down` is put into its mailbox."""
+
+    def ended(self, pid: Pid) -> None:
+        """This actor is gone; its watchers have not been told yet."""
+
+
 class _Nowhere:
     """The locator of a system without a node, for keys that no directory knows."""
 
@@ -104,6 +120,7 @@ class System:
         self._environment = environment
         #: The actors that run, by the serial of their pid.
         self.cells: dict[int, Cell] = {}
+        self.witness: MonitorWitness | None = None
         #: Who knows the children of a supervisor of this process, by the ``hub`` of their keys.
         self.directories: dict[str, Locator] = {}
         self.timers: Timers = Timers()
@@ -298,6 +315,8 @@ class System:
         if cell.monitors is None:
             cell.monitors = set()
         cell.monitors.add(number)
+        if self.witness is not None:
+            self.witness.monitored(cell.pid, monitor)
         if pid is not None and self.is_mine(pid):
             self.add_remote_watch(pid.serial, number, lambda reason: self.down(number, pid, reason))
         elif pid is not None and self.remote is not None:
@@ -312,6 +331,8 @@ class System:
         if held is None or held[0] is not cell:
             return False
         del self._monitors[number]
+        if self.witness is not None:
+            self.witness.demonitored(cell.pid, held[1])
         pid = held[1].pid
         if cell.monitors is not None:
             cell.monitors.discard(number)
@@ -329,6 +350,8 @@ class System:
             if cell.monitors is not None:
                 cell.monitors.discard(number)
             cell.inform(Down(monitor, pid, reason))
+            if self.witness is not None:
+                self.witness.down(cell.pid, monitor, reason)
 
     def add_remote_watch(self, serial: int, token: object, on_down: Callable[[str], None]) -> None:
         """Call ``on_down(reason)`` once when that actor of ours has ended; at once, with ``"noproc"``, if it has."""

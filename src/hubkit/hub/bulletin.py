@@ -118,6 +118,8 @@ class Bulletin:
         self._busy = False
         self._idle = trio.Event()
         self._idle.set()
+        #: Told of every event as it is published: for simulations. It must not raise.
+        self.tap: Callable[[Event], None] | None = None
 
     def on(self, event_type: type[Event], handler: Handler, priority: int = 0) -> Hook:
         """Register a handler."""
@@ -150,6 +152,8 @@ class Bulletin:
 
     def publish(self, event: Event) -> None:
         """Tell everybody who wants to know, soon. Never blocks, never raises."""
+        if self.tap is not None:
+            self.tap(event)
         for stream in self._streams:
             stream._push(event)
         hooks = tuple(hook for hook in self._hooks if isinstance(event, hook.event_type))

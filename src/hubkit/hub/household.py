@@ -33,7 +33,7 @@ from hubkit.pids import Pid
 from hubkit.specs import Backoff, ChildSpec, Restart
 from hubkit.supervision.restarts import History, Limits, Verdict, decide, restart_delay
 
-__all__ = ["Household", "Keeper", "Prepare", "Reports", "failure_text"]
+__all__ = ["Household", "Keeper", "Prepare", "Reports", "Witness", "failure_text"]
 
 log: logging.Logger = logging.getLogger("hubkit.hub")
 
@@ -64,6 +64,19 @@ class Reports(Protocol):
 
     def ended(self, child: str, term: int) -> None:
         """It ended on its own account and is not to be restarted."""
+
+
+class Witness(Protocol):
+    """Who is told, in the very moment, what a child on this node can do: for simulations."""
+
+    def began(self, keeper: Keeper) -> None:
+        """From now on it may begin to handle a message."""
+
+    def ending(self, keeper: Keeper) -> None:
+        """From now on it begins to handle no more."""
+
+    def ended(self, keeper: Keeper) -> None:
+        """It is gone."""
 
 
 class _Started:
@@ -125,6 +138,7 @@ class Household:
         self.starts: int = 0
         self.restarts: int = 0
         self.stops: int = 0
+        self.witness: Witness | None = None
 
     def start(self, child: str, want: Want, term: int, reason: str) -> None:
         """Take a child in; `launch` begins to run it."""
@@ -149,6 +163,8 @@ class Household:
         allowed = min(keeper.shutdown, grace)
         first, keeper.stopping = keeper.stopping is None, keeper.stopping or reason
         keeper.unpark.set()
+        if first and keeper.running and self.witness is not None:
+            self.witness.ending(keeper)
         cell = keeper.cell
         if cell is None:
             keeper.scope.cancel()
@@ -255,8 +271,12 @@ class Household:
             self._publish(restarted)
         self._publish(ChildStarted(keeper.child, cell.pid, reason, hub=self._hub_id))
         keeper.last_pid = cell.pid
+        if self.witness is not None:
+            self.witness.began(keeper)
         self._reports.started(keeper.child, keeper.term, cell.pid.serial)
         if keeper.stopping is not None:  # told to stop in the very moment of its start
+            if self.witness is not None:
+                self.witness.ending(keeper)
             cell.request_stop(keeper.stopping)
             self.stop(keeper.child, keeper.stopping)
 
@@ -266,6 +286,8 @@ class Household:
         if exit is not None:
             keeper.crash = exit.error
         if cell is not None and was:
+            if self.witness is not None:
+                self.witness.ended(keeper)
             self.stops += 1
             self._handled += cell.handled
             why = keeper.stopping or (exit.reason if exit is not None else "killed")

@@ -1,0 +1,85 @@
+"""Test distributed code by property: whole hubs under virtual time, on a simulated network, from one seed.
+
+`Simulation` runs a scenario; `FaultPlan` is a plan of disasters as a value, which ``hubkit.testing.strategies.fault_plans``
+draws and shrinks (it needs Hypothesis); checkers say what must hold at every step; `simulated` makes tests of scenarios;
+`SimulationMachine` (Hypothesis again) is the base of users' own state machines. `SimulatedNetwork` is the transport beneath,
+`check_transport` the suite that every transport must pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hubkit.errors import InvariantViolated, NotSettled, SimulationError
+from hubkit.net.simulated import SimulatedNetwork
+from hubkit.testing.checkers import (
+    balance,
+    down_exactly_once,
+    monotonic_terms,
+    no_lost_child,
+    registry_converges,
+    single_owner,
+)
+from hubkit.testing.conformance import check_transport
+from hubkit.testing.faults import Break, Crash, Hold, Join, Leave, Partition, Pause, Restart, Skew, Slow
+from hubkit.testing.marks import simulated
+from hubkit.testing.plans import FaultPlan
+from hubkit.testing.simulation import Simulation
+from hubkit.testing.stepper import Stepper
+from hubkit.testing.trace import Report, Step
+from hubkit.testing.watching import Checker, Watcher, World
+
+if TYPE_CHECKING:
+    from hubkit.testing import strategies
+    from hubkit.testing.machine import FaultRules, SimulationMachine
+
+__all__ = [
+    "Break",
+    "Checker",
+    "Crash",
+    "FaultPlan",
+    "FaultRules",
+    "Hold",
+    "InvariantViolated",
+    "Join",
+    "Leave",
+    "NotSettled",
+    "Partition",
+    "Pause",
+    "Report",
+    "Restart",
+    "SimulatedNetwork",
+    "Simulation",
+    "SimulationError",
+    "SimulationMachine",
+    "Skew",
+    "Slow",
+    "Step",
+    "Stepper",
+    "Watcher",
+    "World",
+    "balance",
+    "check_transport",
+    "down_exactly_once",
+    "monotonic_terms",
+    "no_lost_child",
+    "registry_converges",
+    "simulated",
+    "single_owner",
+    "strategies",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs Hypothesis is loaded when it is asked for."""
+    if name in ("strategies", "FaultRules", "SimulationMachine"):
+        try:
+            from hubkit.testing import machine, strategies
+        except ModuleNotFoundError as error:
+            if error.name != "hypothesis":
+                raise
+            msg = f"hubkit.testing.{name} needs Hypothesis: pip install 'hubkit[testing]'"
+            raise ModuleNotFoundError(msg, name="hypothesis") from None
+        return strategies if name == "strategies" else getattr(machine, name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -1,0 +1,186 @@
+"""The one room that reaches into trio's scheduler: to make it repeatable, and to hold up the tasks of one process.
+
+Law of this room: what trio does not promise is used here and nowhere else, and is tried out (`self_check`) once in every
+process before anything is built upon it. Two things are needed, and trio offers neither in public:
+
+* *One seed, one order.* trio shuffles the tasks that are ready in a turn; told to be deterministic it sorts them by age
+  first, and shuffles with a generator that can be seeded. So a seed is a schedule, and another seed is another one.
+* *A process that stands still.* A long collection of garbage, a suspended machine or a SIGKILL stop all tasks of a process
+  in the middle of whatever they do, without a word to any of them. So tasks below a frozen root are taken out of the queue
+  in the moment in which they are put there, and put back when the root thaws. What runs in that very turn has its step.
+
+Refused: cancelling the tasks of a crashed process (their ``finally`` blocks would run, as those of no killed process
+do), and a scheduler of our own.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from typing import Any
+
+import trio
+import trio.testing
+from trio._core import _run
+
+from hubkit.errors import SimulationError
+
+__all__ = ["Deterministic", "Freezer", "self_check"]
+
+Task = trio.lowlevel.Task
+
+
+class Deterministic:
+    """While it is entered, trio's scheduler and Python's shared ``random`` follow from ``seed``; then they are as before.
+
+    Entered again, they go on where they were.
+    """
+
+    def __init__(self, seed: object) -> None:
+        self._order = random.Random(f"hubkit schedule {seed}").getstate()
+        self._shared = random.Random(f"hubkit shared {seed}").getstate()
+        self._outside: tuple[bool, Any, Any] | None = None
+
+    def __enter__(self) -> None:
+        assert self._outside is None, "it is entered already"
+        self._outside = (_run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r.getstate(), random.getstate())
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # trio calls it final, and sets it itself
+        _run._r.setstate(self._order)
+        random.setstate(self._shared)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._outside is not None
+        self._order, self._shared = _run._r.getstate(), random.getstate()
+        allowed, order, shared = self._outside
+        self._outside = None
+        _run._ALLOW_DETERMINISTIC_SCHEDULING = allowed  # type: ignore[misc]  # as above
+        _run._r.setstate(order)
+        random.setstate(shared)
+
+
+class Freezer(trio.abc.Instrument):
+    """Holds up all tasks below some roots. It costs nothing while there are none."""
+
+    def __init__(self) -> None:
+        self._held: dict[Task, list[Task]] = {}
+
+    def freeze(self, root: Task) -> None:
+        """Let no task at or below ``root`` run, until `thaw`."""
+        assert root not in self._held, "it is frozen already"
+        if not self._held:
+            trio.lowlevel.add_instrument(self)
+        self._held[root] = []
+        queue = _run.GLOBAL_RUN_CONTEXT.runner.runq
+        for task in list(queue):
+            if self._root_of(task) is root:
+                queue.remove(task)
+                self._held[root].append(task)
+
+    def thaw(self, root: Task) -> None:
+        """Let them go on, in the order in which they became ready."""
+        held = self._held.pop(root)
+        if not self._held:
+            trio.lowlevel.remove_instrument(self)
+        _run.GLOBAL_RUN_CONTEXT.runner.runq.extend(held)
+
+    def is_frozen(self, root: Task) -> bool:
+        """Whether ``root`` is frozen."""
+        return root in self._held
+
+    def task_scheduled(self, task: Task) -> None:
+        """Trio has just put ``task`` at the end of its queue."""
+        root = self._root_of(task)
+        if root is not None:
+            taken = _run.GLOBAL_RUN_CONTEXT.runner.runq.pop()
+            assert taken is task
+            self._held[root].append(task)
+
+    def _root_of(self, task: Task) -> Task | None:
+        held = self._held
+        here: Task | None = task
+        while here is not None:
+            if here in held:
+                return here
+            nursery = here.parent_nursery
+            here = None if nursery is None else nursery.parent_task
+        return None
+
+
+@cache
+def self_check() -> None:
+    """Try out what this room relies on, once in a process. Raises `SimulationError` where this trio does not do it."""
+    try:
+        first, again, other = _schedule(1), _schedule(1), [_schedule(seed) for seed in range(2, 6)]
+        trouble = None
+        if first != again:
+            trouble = "the same seed gave two schedules"
+        elif all(schedule == first for schedule in other):
+            trouble = "another seed gave no other schedule"
+        elif not trio.run(_try_freezing):
+            trouble = "a frozen task went on"
+    except (AttributeError, AssertionError, TypeError) as error:
+        trouble = repr(error)
+    if trouble is not None:
+        msg = (
+            f"trio {trio.__version__} cannot be simulated by this version of hubkit ({trouble}): use a version of trio that "
+            "hubkit's documentation names, or a newer hubkit"
+        )
+        raise SimulationError(msg)
+
+
+def _schedule(seed: int) -> list[int]:
+    order: list[int] = []
+
+    async def step(number: int) -> None:
+        for _ in range(5):
+            await trio.lowlevel.checkpoint()
+            order.append(number)
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for number in range(5):
+                nursery.start_soon(step, number)
+
+    with Deterministic(seed):
+        trio.run(main)
+    return order
+
+
+async def _try_freezing() -> bool:
+    """Whether a task and its child stand still while they are frozen, are ready or become so, and go on afterwards."""
+    steps = 0
+    freezer, gate, roots = Freezer(), trio.Event(), []
+
+    async def child() -> None:
+        nonlocal steps
+        await gate.wait()
+        while True:
+            steps += 1
+            await trio.lowlevel.checkpoint()
+
+    async def root() -> None:
+        roots.append(trio.lowlevel.current_task())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(child)
+            nursery.start_soon(child)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(root)
+        await trio.testing.wait_all_tasks_blocked()
+        freezer.freeze(roots[0])
+        gate.set()
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
+        stood = steps == 0
+        freezer.thaw(roots[0])
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
+        went_on = steps > 0
+        freezer.freeze(roots[0])
+        await trio.lowlevel.checkpoint()
+        before = steps
+        await trio.lowlevel.checkpoint()
+        stood = stood and steps == before
+        freezer.thaw(roots[0])
+        nursery.cancel_scope.cancel()
+    return stood and went_on

@@ -1,0 +1,49 @@
+"""Scenarios for the tests of the simulator, at the top level of a module: subprocesses look them up by name."""
+
+from __future__ import annotations
+
+import hubkit
+from hubkit.testing import Simulation
+
+
+class Counter(hubkit.Actor):
+    """Counts."""
+
+    def __init__(self, value: int = 0) -> None:
+        self.value = value
+
+    async def add(self, n: int = 1) -> int:
+        self.value += n
+        return self.value
+
+
+def counters(count: int) -> list[hubkit.ChildSpec]:
+    """Specs of so many counters."""
+    return [hubkit.child(f"c{n:03}", Counter) for n in range(count)]
+
+
+async def disasters(sim: Simulation) -> None:
+    """Some of everything, with traffic."""
+    for name in "abcd":
+        sim.start_soon("shop", node=name)
+    await sim.settled(within=30)
+    hub = sim.hub("a")
+    await hub.start_children(counters(30))
+    ref = hub.ref("c001", Counter)
+    sim.link("a", "b", latency=0.05, jitter=0.02, bandwidth=100_000.0)
+    sim.skew("c", offset=-3600.0, rate=1.01)
+    cut = sim.partition({"a", "b"}, {"c", "d"})
+    await sim.sleep(7 + sim.random.random())
+    for _ in range(10):
+        await ref.call(Counter.add, 1)
+    cut.heal()
+    sim.crash("d")
+    sim.pause("b")
+    await sim.sleep(6)
+    sim.resume("b")
+    sim.restart("d")
+    await sim.sleep(3)
+    await sim.stop("c")
+    await sim.settled(within=60)
+    sim.note(str(await hub.ref("c001", Counter).call(Counter.add, 1)))
+    sim.check()
