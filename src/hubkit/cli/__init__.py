@@ -3,6 +3,9 @@
 =============  ==================================================================================
 `command`      the arguments, and how a failure is told: one line, and an exit code
 `run`          ``hubkit run``: a program on a hub, from its import to its drain
+`sim`          ``hubkit sim``: a scenario in simulated time, with one seed or many
+`scenario`     one seed of it
+`campaign`     many of them, in several processes
 `ask`          ``hubkit status`` and ``hubkit children``: questions to a running node
 `table`        aligned columns, safe to print
 `secrets`      where secrets come from: a file or the environment, never an argument

@@ -85,6 +85,14 @@ def _children(options: argparse.Namespace) -> int:
     return children(options.url, hub=options.hub, as_json=options.json, secrets=read_secrets(options.secret_file))
 
 
+def _sim(options: argparse.Namespace) -> int:
+    from hubkit.cli.sim import SimOptions, sim
+
+    _log_to_stderr(options.log_level)
+    names = ("target", "seed", "seeds", "seconds", "jobs", "trace", "plan", "network", "check", "keep_going", "json")
+    return sim(SimOptions(*(getattr(options, name) for name in names)))
+
+
 # -- the arguments ----------------------------------------------------------------------------------------------------------
 
 MAIN = """\
@@ -125,6 +133,25 @@ example:
   hubkit children ws://127.0.0.1:4040 --hub shop
 """
 
+SIM = """\
+Run the async function `function` of `module` as a simulation: whole hubs, virtual time, one seed for all that is left to
+chance. A seed is clean if the function returns, and no invariant was violated:
+
+    async def main(sim: hubkit.testing.Simulation) -> None:
+        a, b, c = [await sim.start_hub("shop", node=name) for name in "abc"]
+        sim.crash("a")
+        await sim.settled(within=60)
+        sim.check()
+
+With --seeds or --seconds it is run with many, on all cores, until one fails: then the first failing seed is told, and the
+exit code is 1. --trace writes a page for a browser: who owned what, what was sent, and what went wrong, on one time axis.
+
+example:
+  hubkit sim shop:main --seed 7 --trace seven.html
+  hubkit sim shop:main --seeds 1..1000 --trace failure.html
+  hubkit sim shop:main --seconds 3600 --keep-going
+"""
+
 DEMO = """\
 Start three node processes on this machine, spread sixty children over them, kill one process with SIGKILL, and watch the
 children come back; then add a node, stop another one, and count. It takes about ten seconds, needs no network but
@@ -159,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add("demo", "three processes, sixty children, one SIGKILL: see what happens", DEMO, _demo)
     _add_run(add("run", "run a program on a hub", RUN, _run))
+    _add_sim(add("sim", "run a scenario in simulated time, with one seed or many", SIM, _sim))
     asked = add("status", "how a running node is", STATUS, _status)
     _add_question(asked)
     asked = add("children", "what runs where", CHILDREN, _children)
@@ -178,6 +206,29 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--hub", metavar="ID", help="the hub's id (default: the module's name, without its packages)")
     _add_secret(run)
     run.add_argument("--log-level", choices=LEVELS, default="info", help="what to log on stderr (default: info)")
+
+
+def _add_sim(sim: argparse.ArgumentParser) -> None:
+    sim.add_argument("target", metavar="module:function", help="what to run; the current directory is searched first")
+    sim.add_argument("--seed", metavar="N", type=int, help="the seed (default: 0)")
+    sim.add_argument(
+        "--seeds", metavar="A..B", help="all seeds from A to B; A.. has no end, and a number means so many, from 0"
+    )
+    sim.add_argument("--seconds", metavar="S", type=float, help="run one seed after another for so long")
+    sim.add_argument("--jobs", metavar="J", type=int, help="how many processes run seeds (default: one a core)")
+    sim.add_argument("--keep-going", action="store_true", help="go on after a seed that failed")
+    sim.add_argument("--check", action="store_true", help="run each seed twice, and compare: where do the runs part?")
+    sim.add_argument(
+        "--plan", metavar="PLAN", help="what goes wrong and when: 'FaultPlan(...)', as a failure prints it"
+    )
+    sim.add_argument(
+        "--network", choices=("simulated", "websocket"), default="simulated", help="websocket: real links, in real time"
+    )
+    sim.add_argument(
+        "--trace", metavar="FILE", help="write the timeline of the run, or of the first failing seed: HTML"
+    )
+    sim.add_argument("--json", action="store_true", help="print JSON, for programs")
+    sim.add_argument("--log-level", choices=LEVELS, default="error", help="what to log on stderr (default: error)")
 
 
 def _add_question(asked: argparse.ArgumentParser) -> None:

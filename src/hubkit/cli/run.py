@@ -70,8 +70,11 @@ def run(options: RunOptions) -> int:
 # -- the program ----------------------------------------------------------------------------------------------------------
 
 
-def load(target: str) -> Program:
-    """The function that ``module:function`` names; the current directory is searched first. Raises `WrongUsage`."""
+def load(target: str, contract: str = CONTRACT, given: str = "the open hub") -> Program:
+    """The function that ``module:function`` names; the current directory is searched first. Raises `WrongUsage`.
+
+    ``contract`` is how it has to look, and ``given`` what it is given, for the words of an error.
+    """
     module_name, colon, path = target.partition(":")
     if not colon or not module_name or not path:
         msg = f"{target!r} is not module:function, like shop.web:main"
@@ -83,9 +86,9 @@ def load(target: str) -> Program:
     found: Any = module
     for name in path.split("."):
         if not hasattr(found, name):
-            raise WrongUsage(_no_such_function(module_name, path, found, name))
+            raise WrongUsage(_no_such_function(module_name, path, found, name, contract))
         found = getattr(found, name)
-    return _check(found, target)
+    return _check(found, target, contract, given)
 
 
 def _import(name: str, here: str) -> Any:
@@ -105,14 +108,14 @@ def _import(name: str, here: str) -> Any:
         raise WrongUsage(msg) from error
 
 
-def _no_such_function(module_name: str, path: str, owner: Any, name: str) -> str:
+def _no_such_function(module_name: str, path: str, owner: Any, name: str, contract: str) -> str:
     functions = [key for key, value in vars(owner).items() if inspect.iscoroutinefunction(value)]
     near = difflib.get_close_matches(name, functions, n=1)
-    hint = f"; did you mean {near[0]}?" if near else f"; write one: {CONTRACT}"
+    hint = f"; did you mean {near[0]}?" if near else f"; write one: {contract}"
     return f"module {module_name!r} has no function {path!r}{hint}"
 
 
-def _check(found: Any, target: str) -> Program:
+def _check(found: Any, target: str, contract: str, given: str) -> Program:
     problem = None
     if not inspect.iscoroutinefunction(found):
         problem = "is no async function"
@@ -122,7 +125,7 @@ def _check(found: Any, target: str) -> Program:
         except TypeError:
             problem = "cannot be called with one argument"
     if problem is not None:
-        msg = f"{target} {problem}; it is given the open hub: {CONTRACT}"
+        msg = f"{target} {problem}; it is given {given}: {contract}"
         raise WrongUsage(msg)
     program: Program = found
     return program
