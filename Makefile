@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 BASE ?= main
+SECONDS ?= 600
+START ?= 0
 VENV := .venv
 RUN := $(VENV)/bin/python
 
@@ -17,7 +19,7 @@ DEV := $(VENV)/dev$(here)
 PURE := src/hubkit/errors.py,src/hubkit/events.py,src/hubkit/messages.py,src/hubkit/names.py,src/hubkit/pids.py,src/hubkit/specs.py,src/hubkit/cluster/*,src/hubkit/strategies/*,src/hubkit/supervision/restarts.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types cover bench news build clean
+.PHONY: help demo test check lint types cover bench soak news build clean
 .NOTPARALLEL:
 
 help:  ## list these targets
@@ -48,6 +50,9 @@ cover: $(DEV)  ## the tests, with coverage: 100 % of floors 0 and 1, 90 % of the
 
 bench: $(DEV)  ## how fast it is on this machine
 	@for bench in benchmarks/[a-z]*.py; do echo "== $$bench"; $(RUN) "$$bench" || exit 1; done
+
+soak: $(DEV)  ## disasters for SECONDS=600 over all cores, from seed START: the first failing seed, and seeds per second
+	@$(RUN) -m tests.sim.soak --seconds $(SECONDS) --start $(START)
 
 news: $(DEV)  ## does every visible change have its newsfragment?
 	@echo "== towncrier" && $(RUN) -m towncrier check --compare-with $(BASE)

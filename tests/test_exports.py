@@ -51,6 +51,43 @@ NAMES = {
 #: Public modules under it.
 NAMESPACES = {"errors", "events", "strategies"}
 
+#: What `from hubkit.testing import *` gives. (It is no attribute of hubkit: who does not test does not load it.)
+TESTING = {
+    "balance",
+    "Break",
+    "Checker",
+    "check_transport",
+    "Crash",
+    "down_exactly_once",
+    "FaultPlan",
+    "FaultRules",
+    "Hold",
+    "InvariantViolated",
+    "Join",
+    "Leave",
+    "monotonic_terms",
+    "no_lost_child",
+    "NotSettled",
+    "Partition",
+    "Pause",
+    "registry_converges",
+    "Report",
+    "Restart",
+    "simulated",
+    "SimulatedNetwork",
+    "Simulation",
+    "SimulationError",
+    "SimulationMachine",
+    "single_owner",
+    "Skew",
+    "Slow",
+    "Step",
+    "Stepper",
+    "strategies",
+    "Watcher",
+    "World",
+}
+
 
 def test_the_public_names_are_these() -> None:
     assert set(hubkit.__all__) == NAMES | NAMESPACES
@@ -77,6 +114,26 @@ def test_every_namespace_has_a_list_of_its_own(name: str) -> None:
     for public in module.__all__:
         thing = getattr(module, public)
         assert isinstance(thing, ModuleType) or inspect.getdoc(thing), f"hubkit.{name}.{public} has no docstring"
+
+
+def test_the_names_for_tests_are_these_and_explain_themselves() -> None:
+    testing = importlib.import_module("hubkit.testing")
+    assert set(testing.__all__) == TESTING
+    assert testing.__all__ == sorted(testing.__all__)
+    for name in sorted(TESTING):
+        assert inspect.getdoc(getattr(testing, name)), f"hubkit.testing.{name} has no docstring"
+
+
+def test_tests_can_be_written_without_hypothesis() -> None:
+    source = (
+        "import sys; sys.modules['hypothesis'] = None\n"
+        "from hubkit.testing import Simulation, FaultPlan, simulated\n"
+        "import hubkit.testing\n"
+        "try: hubkit.testing.strategies\n"
+        "except ModuleNotFoundError as error: print(error)\n"
+    )
+    result = python("-c", source, within=30)
+    assert result.stdout.strip() == "hubkit.testing.strategies needs Hypothesis: pip install 'hubkit[testing]'"
 
 
 def test_nothing_leaks() -> None:
@@ -106,5 +163,5 @@ def test_the_version_stands_in_one_place() -> None:
 def test_the_command_is_installed() -> None:
     result: subprocess.CompletedProcess[str] = python("-c", "from hubkit.cli import main; main(['--help'])", within=30)
     assert result.returncode == 0, result.stdout
-    for command in ("demo", "run", "status", "children"):
+    for command in ("demo", "run", "status", "children", "sim"):
         assert command in result.stdout
