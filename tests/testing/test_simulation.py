@@ -650,7 +650,7 @@ async def test_wrong_arguments(sim: Simulation) -> None:
     with pytest.raises(ConfigurationError, match=r"not there any more \(it crashed\): start it with sim.restart"):
         sim.crash("a")
     for call in (lambda: sim.pause("a"), lambda: sim.stop_soon("a")):
-        with pytest.raises(ConfigurationError, match="sim.restart"):
+        with pytest.raises(ConfigurationError, match=r"sim\.restart"):
             call()
 
 

@@ -35,15 +35,15 @@ class Weather:
     __slots__ = ("bandwidth", "break_rate", "jitter", "latency", "step")
 
     def __init__(self, latency: float, jitter: float, bandwidth: float, break_rate: float) -> None:
-        self.latency = latency
-        self.bandwidth = bandwidth
-        self.break_rate = break_rate
+        self.latency: float = latency
+        self.bandwidth: float = bandwidth
+        self.break_rate: float = break_rate
         self.set_jitter(jitter)
 
     def set_jitter(self, jitter: float) -> None:
         """Frames take up to so many seconds longer."""
-        self.jitter = jitter
-        self.step = jitter / _STEPS
+        self.jitter: float = jitter
+        self.step: float = jitter / _STEPS
 
 
 class Path:
@@ -52,13 +52,13 @@ class Path:
     __slots__ = ("back", "blocked", "cuts", "dead", "free_at", "held", "parked", "weather")
 
     def __init__(self, weather: Weather) -> None:
-        self.weather = weather
+        self.weather: Weather = weather
         self.back: Path | None = None  # dials on this way wait for that one, too
-        self.cuts = 0
-        self.held = False
-        self.dead = False  # no power at its end
-        self.blocked = False
-        self.free_at = 0.0  # when the bytes that are being sent have left
+        self.cuts: int = 0
+        self.held: bool = False
+        self.dead: bool = False  # no power at its end
+        self.blocked: bool = False
+        self.free_at: float = 0.0  # when the bytes that are being sent have left
         self.parked: dict[Lane, None] = {}
 
     def change(self, *, cuts: int = 0, held: bool | None = None, dead: bool | None = None) -> None:
@@ -104,8 +104,8 @@ class Lane:
     __slots__ = ("_agenda", "_draw", "_parked", "_path", "_queue", "_receiver", "load", "ticket")
 
     def __init__(self, agenda: Agenda, random: Random, path: Path, receiver: Receiver) -> None:
-        self.ticket = 0
-        self.load = 0
+        self.ticket: int = 0
+        self.load: int = 0
         self._agenda = agenda
         self._draw = random.getrandbits
         self._path = path

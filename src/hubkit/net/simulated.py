@@ -248,10 +248,11 @@ class SimulatedNetwork:
         jitter: float | None = None,
         bandwidth: float | None = None,
         break_rate: float | None = None,
-    ) -> None:
-        """Change what the network between two hosts is like from now on. What is not given stays as it was."""
+    ) -> Conditions:
+        """Change what the network between two hosts is like from now on, and return what it was. What is not given stays."""
         self._check_pair(a, b)
         weather = self._board.weather(a, b)
+        before = Conditions(weather.latency, weather.jitter, weather.bandwidth, weather.break_rate)
         new = (
             weather.latency if latency is None else _number("latency", latency),
             weather.jitter if jitter is None else _number("jitter", jitter),
@@ -262,6 +263,7 @@ class SimulatedNetwork:
         weather.set_jitter(new[1])
         if break_rate is not None:
             self._board.redraw(a, b)
+        return before
 
     # -- disasters
 

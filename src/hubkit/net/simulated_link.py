@@ -34,7 +34,10 @@ class Figures:
     __slots__ = ("breaks", "bytes", "dials", "frames")
 
     def __init__(self) -> None:
-        self.frames = self.bytes = self.dials = self.breaks = 0
+        self.frames: int = 0
+        self.bytes: int = 0
+        self.dials: int = 0
+        self.breaks: int = 0
 
 
 class Office(Protocol):
@@ -66,12 +69,12 @@ class SimulatedLink:
         self.host = host
         self.number = number
         self.dialing = dialing
-        self.is_known = dialing
-        self.is_open = False
-        self.is_gone = False
+        self.is_known: bool = dialing
+        self.is_open: bool = False
+        self.is_gone: bool = False
         self.peer: SimulatedLink
         self.out: Lane  # to the peer
-        self.ticket = 0
+        self.ticket: int = 0
         self._office = office
         self._limit = MAX_GREETING
         self._inbox: deque[bytes] = deque()

@@ -42,7 +42,7 @@ class Host:
 
     def __init__(self, name: str, label: str) -> None:
         self.name = name
-        self.address = Address(secure=False, host=label, port=PORT)
+        self.address: Address = Address(secure=False, host=label, port=PORT)
         self.crashes = 0
         self.off = False
         self.refuses = False
@@ -62,7 +62,7 @@ class Switchboard:
     ) -> None:
         self.conditions = conditions
         self.observe = observe
-        self.figures = Figures()
+        self.figures: Figures = Figures()
         self.hosts: dict[str, Host] = {}
         self.links: dict[int, SimulatedLink] = {}  # by number, the dialer's end; until both ends are gone
         self._random = random
@@ -75,13 +75,15 @@ class Switchboard:
 
     def enter(self) -> None:
         """Notice that another trio run has begun: the links of the one before are no more. To be called from outside first."""
-        if trio.lowlevel.in_trio_run():
+        try:
             run = trio.lowlevel.current_trio_token()
+        except RuntimeError:  # outside
+            if self._own is None or not self._own.is_over():
+                return
+        else:
             if run is self._run:
                 return
             self._run = run
-        elif self._own is None or not self._own.is_over():
-            return
         for end in self.links.values():
             for one in (end, end.peer):
                 one.crash(silent=True)

@@ -8,6 +8,7 @@ draws and shrinks (it needs Hypothesis); checkers say what must hold at every st
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from hubkit.errors import InvariantViolated, NotSettled, SimulationError
@@ -74,12 +75,12 @@ def __getattr__(name: str) -> Any:
     """What needs Hypothesis is loaded when it is asked for."""
     if name in ("strategies", "FaultRules", "SimulationMachine"):
         try:
-            from hubkit.testing import machine, strategies
+            room = importlib.import_module(f"hubkit.testing.{'strategies' if name == 'strategies' else 'machine'}")
         except ModuleNotFoundError as error:
             if error.name != "hypothesis":
                 raise
             msg = f"hubkit.testing.{name} needs Hypothesis: pip install 'hubkit[testing]'"
             raise ModuleNotFoundError(msg, name="hypothesis") from None
-        return strategies if name == "strategies" else getattr(machine, name)
+        return room if name == "strategies" else getattr(room, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -7,6 +7,7 @@ its own, and may go too fast or too slow; its wall clock may be wrong. All of it
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Protocol
 
 from hubkit.environment import Environment
@@ -77,10 +78,10 @@ class SimulatedEnvironment(Environment):
         self._machine = machine
         machine.lives += 1
         source = f"{machine.seed} {machine.name} {machine.lives}"
-        self.random = seeded("process", source)
+        self.random: random.Random = seeded("process", source)
         self._tokens = seeded("tokens", source)
-        self.now = machine.now  # type: ignore[method-assign]  # asked for each message: without a call in between
-        self.wall = machine.wall  # type: ignore[method-assign]  # likewise
+        self.now: Callable[[], float] = machine.now  # asked for each message: without a call in between
+        self.wall: Callable[[], float] = machine.wall  # likewise
 
     def token(self, size: int) -> bytes:
         """``size`` bytes that follow from the seed."""

@@ -16,6 +16,7 @@ What cannot be had for real in one process:
 from __future__ import annotations
 
 import contextvars
+import math
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -27,6 +28,7 @@ import trio
 from hubkit.errors import ConfigurationError, DialFailed
 from hubkit.net.address import Address, parse
 from hubkit.net.simulated import Cut, SimulatedNetwork
+from hubkit.net.switchboard import Conditions
 from hubkit.net.transport import Link
 from hubkit.net.websocket import WebSocketTransport
 from hubkit.testing.cuttable import CuttableLink, Wire, reset
@@ -342,8 +344,8 @@ class LoopbackNetwork:
         jitter: float | None = None,
         bandwidth: float | None = None,
         break_rate: float | None = None,
-    ) -> None:
-        """Let frames take so long, on top of what they take anyway. Raises `ConfigurationError` for the rest."""
+    ) -> Conditions:
+        """Let frames take so long, on top of what they take anyway; returns what was. The rest is a `ConfigurationError`."""
         for name, value in (("bandwidth", bandwidth), ("break_rate", break_rate)):
             if value is not None:
                 msg = (
@@ -355,6 +357,7 @@ class LoopbackNetwork:
         pair = (a, b) if a <= b else (b, a)
         old = self._slow.get(pair, (0.0, 0.0))
         self._slow[pair] = (old[0] if latency is None else latency, old[1] if jitter is None else jitter)
+        return Conditions(*old, bandwidth=math.inf, break_rate=0.0)
 
     def delay(self, a: str, b: str) -> float:
         """For how many seconds a frame is to be on its way."""

@@ -19,13 +19,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Final, NamedTuple, Protocol
+from typing import Protocol
 
 from hubkit.errors import ConfigurationError
 from hubkit.testing.faults import Break, Crash, Fault, Hold, Join, Leave, Partition, Pause, Restart, Skew, Slow
 from hubkit.testing.plans import FaultPlan, What
 
-__all__ = ["USUAL", "Cut", "Playable", "Speed", "play"]
+__all__ = ["Cut", "Playable", "Speed", "play"]
 
 
 class Cut(Protocol):
@@ -47,15 +47,6 @@ class Speed(Protocol):
     def jitter(self) -> float:
         """What it may take besides."""
         ...
-
-
-class _Usual(NamedTuple):
-    latency: float
-    jitter: float
-
-
-#: the speed of a link of which nobody has said anything
-USUAL: Final = _Usual(0.001, 0.001)
 
 
 class Playable(Protocol):
@@ -95,8 +86,9 @@ class Playable(Protocol):
     def release(self, a: str, b: str) -> None:
         """Let them go."""
 
-    def link(self, a: str, b: str, *, latency: float | None = None, jitter: float | None = None) -> Speed | None:
-        """Set how fast frames travel between the two. Returns what it was before; `None`: the usual, `USUAL`."""
+    def link(self, a: str, b: str, *, latency: float | None = None, jitter: float | None = None) -> Speed:
+        """Set how fast frames travel between the two. Returns what it was before."""
+        ...
 
     def break_links(self, a: str, b: str | None = None, *, half_open: bool = False) -> int:
         """End the links between the two; how many there were."""
@@ -345,7 +337,7 @@ class Player:
             pair = _pair(fault.a, fault.b)
             before = self._sim.link(*pair, latency=fault.latency, jitter=fault.jitter)
             if not self._slow[pair]:
-                self._usual[pair] = before or USUAL
+                self._usual[pair] = before
             self._slow[pair].append(fault)
 
     def _speed_up(self, fault: Slow) -> None:

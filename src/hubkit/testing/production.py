@@ -16,7 +16,7 @@ import trio
 from outcome import Error, Outcome, Value, acapture
 
 from hubkit.actors.structured import collapse
-from hubkit.errors import ConfigurationError, InvariantViolated, SimulationError
+from hubkit.errors import ConfigurationError, SimulationError
 from hubkit.net.simulated import SimulatedNetwork
 from hubkit.specs import check_seconds
 from hubkit.testing.checkers import default_checks
@@ -27,7 +27,7 @@ from hubkit.testing.plans import FaultPlan
 from hubkit.testing.replaying import replay_command
 from hubkit.testing.scheduling import Deterministic, self_check
 from hubkit.testing.simulation import Simulation
-from hubkit.testing.tasks import running_task, system_tasks, tasks_below, waiting_where
+from hubkit.testing.tasks import in_trio, running_task, system_tasks, tasks_below, waiting_where
 from hubkit.testing.trace import Report
 from hubkit.testing.watching import Checker
 from hubkit.testing.world import World
@@ -246,7 +246,7 @@ class Production:
             error.__hubkit_report__ = report  # type: ignore[attr-defined]  # for the pytest plugin and the command
         except AttributeError:
             return
-        plan = [f"plan: {self._plan!r}"] if isinstance(error, InvariantViolated) and self._plan is not None else []
+        plan = [] if self._plan is None else [f"plan: {self._plan!r}"]
         summary, replay = self._notes(report)
         for note in (summary, *plan, replay):
             error.add_note(note)
@@ -272,6 +272,6 @@ def _network_options(network: Any) -> Mapping[str, Any]:
 
 
 def _check_outside() -> None:
-    if trio.lowlevel.in_trio_run():
+    if in_trio():
         msg = "a simulation is run from outside of trio, and one at a time: call it in a plain function, with no Stepper open"
         raise ConfigurationError(msg)

@@ -24,6 +24,7 @@ from hubkit.testing.loopback import LoopbackNetwork
 from hubkit.testing.plans import FaultPlan
 from hubkit.testing.production import LOOK, Production
 from hubkit.testing.simulation import Simulation
+from hubkit.testing.tasks import in_trio
 from hubkit.testing.trace import Report
 from hubkit.testing.watching import Checker
 from hubkit.testing.world import World
@@ -62,7 +63,7 @@ class RealTime:
 
     def now(self) -> float:
         """Seconds."""
-        if trio.lowlevel.in_trio_run():
+        if in_trio():
             now = trio.current_time()
             if self._began is None:
                 self._began = now

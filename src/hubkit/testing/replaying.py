@@ -28,7 +28,7 @@ def replay_command(main: Callable[..., object] | None, seed: int, plan: FaultPla
         return f"hubkit sim {where}:{name} --seed {seed}{given}"
     test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
     if test:
-        return f"pytest {shlex.quote(test)}"
+        return f"pytest {shlex.quote(test)}{getattr(main, 'hubkit_replay', '')}"
     return f"Simulation.run(main, seed={seed}{'' if plan is None else f', plan={plan!r}'})"
 
 

@@ -15,6 +15,7 @@ import trio
 
 from hubkit.errors import ConfigurationError, NotSettled
 from hubkit.hub.hub import Hub
+from hubkit.net.switchboard import Conditions
 from hubkit.specs import check_id, check_seconds
 from hubkit.testing.environment import seeded
 from hubkit.testing.host import Host, Life, split_options
@@ -308,17 +309,18 @@ class Simulation:
         jitter: float | None = None,
         bandwidth: float | None = None,
         break_rate: float | None = None,
-    ) -> None:
-        """Say how the way between two nodes is; what is not given stays as it is.
+    ) -> Conditions:
+        """Say how the way between two nodes is; what is not given stays as it is. Returns how it was.
 
         ``latency`` and ``jitter`` (at most so much more, at random) in seconds, ``bandwidth`` in bytes a second,
         ``break_rate``: how often a second a link breaks, on average.
         """
         self._known(a), self._known(b)
         given = {"latency": latency, "jitter": jitter, "bandwidth": bandwidth, "break_rate": break_rate}
-        self._world.network.link(a, b, **given)
+        before = self._world.network.link(a, b, **given)
         said = " ".join(f"{name}={value:g}" for name, value in given.items() if value is not None)
         self._world.record("fault", a, b, f"link {said}")
+        return before
 
     def hold(self, a: str, b: str) -> None:
         """Keep back whatever travels between two nodes, until `release`."""

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import trio
 
-__all__ = ["running_task", "system_tasks", "tasks_below", "waiting_where"]
+__all__ = ["in_trio", "running_task", "system_tasks", "tasks_below", "waiting_where"]
+
+
+def in_trio() -> bool:
+    """Whether trio runs in this thread, be it as a guest that waits for its next turn."""
+    try:
+        trio.lowlevel.current_root_task()
+    except RuntimeError:
+        return False
+    return True
 
 
 def tasks_below(task: trio.lowlevel.Task) -> list[trio.lowlevel.Task]:

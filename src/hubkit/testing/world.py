@@ -14,6 +14,7 @@ import trio
 
 from hubkit.errors import InvariantViolated
 from hubkit.hub.hub import Hub
+from hubkit.net.switchboard import Conditions
 from hubkit.net.transport import Transport
 from hubkit.testing.environment import Machine, Ticking
 from hubkit.testing.host import Host
@@ -67,8 +68,9 @@ class Network(Protocol):
         jitter: float | None = None,
         bandwidth: float | None = None,
         break_rate: float | None = None,
-    ) -> None:
-        """Say how the way between two hosts is."""
+    ) -> Conditions:
+        """Say how the way between two hosts is; returns how it was."""
+        ...
 
     def crash(self, name: str, *, silent: bool = False) -> None:
         """The process of this host is dead; ``silent``: its machine, too."""
