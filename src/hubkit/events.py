@@ -219,7 +219,8 @@ class RoleChanged(Event):
 class ConflictResolved(Event):
     """A child ran on two nodes (after a partition); the copy on ``loser`` has yielded to the one on ``winner``.
 
-    The copy of the greater ``(term, node id)`` wins. Published on the loser's node.
+    The copy of the greater ``(term, node id)`` wins; ``winner`` has its token (the copy may have been handed on, or back to
+    ``loser``, by then). Published on the loser's node.
     """
 
     child: str

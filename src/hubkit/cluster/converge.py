@@ -254,9 +254,13 @@ class Rules:
             return Step(Do.ADOPT, "updated")
         if len(runs) == 1:
             return _HOME
-        if giver != self._me or any(run.term > mine.term for node, run in runs.items() if node not in alive):
-            # Somebody had a greater term: what runs here must not go on under a lesser one.
-            return Step(Do.STOP, "outranked", reason="conflict")
+        # Somebody had a greater term: what runs here must not go on under a lesser one.
+        if giver != self._me:
+            return Step(Do.STOP, "outranked", runs[giver].term, (giver,), "conflict")
+        greater = [(run.term, node) for node, run in runs.items() if node not in alive and run.term > mine.term]
+        if greater:
+            term, node = max(greater)
+            return Step(Do.STOP, "outranked", term, (node,), "conflict")
         strangers = [node for node in runs if node not in self._ledger.nodes]
         dead = tuple(sorted(node for node in strangers if self._buriable(node, runs[node])))
         if dead:

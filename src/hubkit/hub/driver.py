@@ -346,8 +346,7 @@ class Driver:
 
     def notice(self) -> None:
         """Let those who wait look again."""
-        for watch in self._others:
-            watch.touch()
+        self.rouse()
 
     def members(self) -> Collection[NodeId]:
         """All nodes of the hub that are known, alive or not."""
@@ -376,8 +375,8 @@ class Driver:
         pids = self.pids.get(child)
         return pids[0] if pids else None
 
-    async def locate(self, child: str, after: Pid | None) -> Pid:
-        """Wait until a child that is wanted runs somewhere (else than at ``after``, which has ended).
+    async def locate(self, child: str, after: Pid | None, back: Callable[[], bool] | None = None) -> Pid:
+        """Wait until a child that is wanted runs somewhere (else than at ``after``, which has ended, until it is ``back``).
 
         Raises `NoSuchActor` when it is not wanted, or parked; `HubClosed`.
         """
@@ -390,7 +389,7 @@ class Driver:
                     msg = f"hub {self.hub_id!r} has no child {child!r}"
                     raise NoSuchActor(msg)
                 pid = self.running(child)
-                if pid is not None and pid != after:
+                if pid is not None and (pid != after or (back is not None and back())):
                     return pid
                 for node, run in sorted(self.core.runs.get(child, {}).items()):
                     if run.role == "active" and run.phase == "failed" and node in self.core.alive:

@@ -24,7 +24,7 @@ from hubkit.cluster.policy import (
     Synchronization,
 )
 from hubkit.cluster.rows import knows
-from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor, StartFailed
+from hubkit.errors import ConfigurationError, HubClosed, NodeDown, NoSuchActor, StartFailed
 from hubkit.events import ChildFailed, Event, HubStopping
 from hubkit.hub.bulletin import Bulletin, EventStream, Hook
 from hubkit.hub.driver import Driver
@@ -347,7 +347,7 @@ class Hub(Reads, Block):
         """Move a child to a ready node, and wait until it runs there. It stays there as long as that node is ready.
 
         Raises `NoSuchActor` (no such child), `ConfigurationError` (no such ready node, or it does not know the actor),
-        `StartFailed` (it did not start there and is parked).
+        `StartFailed` (it did not start there and is parked), `NodeDown` (that node went meanwhile).
         """
         driver = self._driver
         check_not_waiting(driver, self.node._system, [check_id(id)])
@@ -371,6 +371,9 @@ class Hub(Reads, Block):
                     raise StartFailed(msg)
                 await watch.next()
                 check_member(driver)
+                if ready[node] not in driver.core.alive:
+                    msg = f"node {node!r} went while child {id!r} moved to it; the child runs elsewhere until that node is back"
+                    raise NodeDown(msg)
                 if id not in driver.core.wants:
                     msg = f"child {id!r} was stopped while it moved"
                     raise NoSuchActor(msg)

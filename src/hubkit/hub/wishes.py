@@ -123,6 +123,8 @@ class _Start:
 
     def _homeless(self, child: str, want: Want) -> bool:
         core = self.driver.core
+        if core.id not in core.nodes:  # this node has said its last word, and knows nobody any more: others go on
+            return False
         if any(knows(core.nodes[node].actors, want.start) for node in core.alive if node in core.nodes):
             return False
         self.errors[child] = StartFailed(

@@ -53,6 +53,9 @@ class Wire(Protocol):
         """Monotonic seconds."""
         ...
 
+    def notice(self) -> None:
+        """Let those who wait for children look again."""
+
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
@@ -77,6 +80,7 @@ class Exchange:
         self._watching: dict[int, tuple[Pid, NodeId]] = {}
         self._watched: dict[tuple[NodeId, int], int] = {}
         self._hints: dict[ChildKey, Pid] = {}
+        self._gone: dict[Pid, None] = {}  # what could not be asked because its node was out of sight
         self._changed = trio.Event()
         self._closed: bool = False
         self._takers: dict[int, Callable[..., None]] = {
@@ -111,7 +115,10 @@ class Exchange:
             if self._closed or hub is None:
                 msg = f"hub {key.hub!r} is not open on this node, so its child {key.child!r} cannot be found"
                 raise HubClosed(msg)
-        return await hub.locate(key.child, after)
+        if after not in self._gone:
+            return await hub.locate(key.child, after)
+        # Its node was out of sight, which is no proof that it has ended: it may come back, and be what it was.
+        return await hub.locate(key.child, after, lambda: after not in self._gone)
 
     # -- requests of ours -----------------------------------------------------------------------------------------------
 
@@ -168,6 +175,9 @@ class Exchange:
                 msg = "this node is closed"
                 raise HubClosed(msg)
             if not self._liveness.alive(peer, now):
+                if len(self._gone) >= HINTS:
+                    self._gone.pop(next(iter(self._gone)))
+                self._gone[pid] = None
                 msg = f"node {pid.node!r} is down"
                 raise NodeGone(msg)
             if now >= until:
@@ -200,6 +210,7 @@ class Exchange:
         for number, (pid, node) in self._watching.items():
             if node == peer:
                 self._wire.send(peer, [MONITOR, number, pid.serial])
+        self._look_who_is_back()
         self._notice()
 
     def link_down(self, peer: NodeId) -> None:
@@ -222,7 +233,16 @@ class Exchange:
             if not self._liveness.alive(peer, now):
                 del self._watching[number]
                 self.system.down(number, pid, "node_down")
+        self._look_who_is_back()
         self._notice()
+
+    def _look_who_is_back(self) -> None:
+        now = self._wire.now()
+        back = [pid for pid in self._gone if self._liveness.alive(node_id(pid.node, pid.incarnation), now)]
+        for pid in back:
+            del self._gone[pid]
+        if back:
+            self._wire.notice()
 
     def close(self) -> None:
         """This node ends: so does everything that waits."""

@@ -306,6 +306,11 @@ class Node(Block):
         if self._mesh is not None:
             self._mesh.close_link(peer, reason)
 
+    def notice(self) -> None:
+        """Let those who wait for children look again."""
+        for driver in list(self._drivers.values()):
+            driver.notice()
+
     def _links(self) -> Mapping[NodeId, Any]:
         return {} if self._mesh is None else self._mesh.links
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from hubkit.events import Event
@@ -66,8 +66,8 @@ class Attached(Protocol):
     def running(self, child: str) -> Pid | None:
         """The pid of a child, if it runs: a local read."""
 
-    async def locate(self, child: str, after: Pid | None) -> Pid:
-        """Wait until a child that is wanted runs somewhere (else than at ``after``, which has ended)."""
+    async def locate(self, child: str, after: Pid | None, back: Callable[[], bool] | None = None) -> Pid:
+        """Wait until a child that is wanted runs somewhere (else than at ``after``, which has ended, until it is ``back``)."""
         ...
 
     def status(self) -> Mapping[str, Any]:
