@@ -128,3 +128,18 @@ async def test_a_start_on_a_node_that_has_said_farewell_says_so(sim: Simulation)
         await sim.sleep(0.2)
         await sim.stop("a")
     assert [type(error) for error in errors] == [HubClosed]
+
+
+@simulated(seeds=2)
+async def test_a_hub_that_is_drained_and_stays_open_holds_nobody_up(sim: Simulation) -> None:
+    hubs = await boot(sim, "abc", 30)
+    await hubs["c"].drain()
+    await sim.settled(within=5)
+    assert (await hubs["a"].stop_children([f"c{n:02}" for n in range(10)])).status == "ok"
+    await sim.settled(within=5)
+    sim.check()
+    await sim.stop("b")
+    await sim.sleep(20)
+    assert hubs["a"]._driver.core._store.tombstones() == 0  # nobody waits for the acknowledgements of one who has left
+    with pytest.raises(HubClosed):
+        await hubs["c"].start_child(hubkit.child("late", Counter))

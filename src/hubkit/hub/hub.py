@@ -422,6 +422,8 @@ class Hub(Reads, Block):
             self._draining = True
             self._bulletin.publish(HubStopping("drain", hub=self._id))
         await drain(driver, self._drain_timeout, self._cancel_grace)
+        if driver.core.left:
+            self.node._detach(driver)  # the others need not wait for acknowledgements of one who has gone
 
     async def stop(self) -> None:
         """`drain`, and close: whatever is asked of this hub afterwards raises `HubClosed`, and streams of events end."""

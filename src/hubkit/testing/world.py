@@ -106,7 +106,7 @@ class World:
         self.over: bool = False
         self._began: float = clock.now()
         self._version = 0
-        self._components: dict[str, tuple[int, list[tuple[str, ...]]]] = {}
+        self._components: dict[str, tuple[tuple[int, list[str]], list[tuple[str, ...]]]] = {}
         self._looking = False
         self._news = trio.Event()
 
@@ -265,14 +265,17 @@ class World:
             host = self.hosts[name]
             life = host.life
             if life is not None and not host.paused and life.is_open(hub_id):
-                found[name] = life.hubs[hub_id]
+                hub = life.hubs[hub_id]
+                if hub._driver_ is not None and not hub._driver_.core.left:  # drained by hand, it is a member no more
+                    found[name] = hub
         return found
 
     def components(self, hub_id: str) -> list[tuple[str, ...]]:
         """Their names, grouped by who reaches whom in both directions, over others if need be."""
+        names = list(self.hubs(hub_id))
         known = self._components.get(hub_id)
-        if known is None or known[0] != self._version:
-            known = self._components[hub_id] = (self._version, self._group(list(self.hubs(hub_id))))
+        if known is None or known[0] != (self._version, names):
+            known = self._components[hub_id] = ((self._version, names), self._group(names))
         return known[1]
 
     def _group(self, names: list[str]) -> list[tuple[str, ...]]:
