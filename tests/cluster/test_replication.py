@@ -284,3 +284,18 @@ def test_what_a_whole_map_tells_of_removals_goes_on_as_a_whole_map() -> None:
     assert "x" not in crowd.core("b").wants
     assert "x" not in crowd.core("c").wants
     assert "y" in crowd.core("c").wants
+
+
+def test_only_the_linked_are_told() -> None:
+    crowd = Crowd("a", "b")
+    crowd.want("a", "x")
+    replication = crowd.core("a")._replication
+    replication.tell("gone#1", [("want", "x")])
+    replication.tell(crowd["b"].id, [("want", "x"), ("want", "never wanted")])
+    assert {peer: link.passing for peer, link in replication.links.items()} == {crowd["b"].id: {crowd["a"].id}}
+
+
+def test_the_unsettled_have_names() -> None:
+    crowd = Crowd("a")
+    crowd.core("a").write_wants({child: Want("nobody can", b"") for child in "yx"}, crowd.now)
+    assert crowd.core("a").unsettled_children() == ["x", "y"]
