@@ -38,6 +38,9 @@ class Counter(hubkit.Actor):
         self.value += 1
         return self.value
 
+    async def finish(self) -> None:
+        self.context.stop()
+
     async def fail(self) -> None:
         raise ValueError("as asked")
 
