@@ -59,9 +59,17 @@ def play(mix: str, seed: int, plan: FaultPlan | None = None) -> Result:
             story, seed, plan=plan, network=MIXES[mix].network or "simulated", checkers=checkers, limit=20_000.0
         )
     except Exception as error:
-        text = f"{type(error).__name__}: {error}\n  {[*getattr(error, '__notes__', ()), ''][0]}"
+        text = f"{_chain(error)}\n  {[*getattr(error, '__notes__', ()), ''][0]}"
         return Result(mix, seed, time.perf_counter() - began, failure=text, plan=repr(plan))
     return Result(mix, seed, time.perf_counter() - began, report.elapsed, report.overlap, story.took)
+
+
+def _chain(error: BaseException) -> str:
+    """An error, and what has caused it."""
+    text, cause = f"{type(error).__name__}: {error}", error.__cause__
+    while cause is not None:
+        text, cause = f"{text}\n  because of {type(cause).__name__}: {cause}", cause.__cause__
+    return text
 
 
 def plan_of(mix: str, seed: int) -> FaultPlan:

@@ -189,6 +189,7 @@ async def test_all_nodes_of_a_hub_leave_at_once_when_a_silent_observer_dies_with
         await sim.sleep(sim.random.choice((0.0, 0.001, 0.01)))
         sim.stop_soon(node)
     await gone(sim, "abc", within=LEAVES_AMONG_THE_SILENT if silent else LEAVES)
+    assert sim.overlap == 0
 
 
 @simulated(seeds=4, checkers=EXACT)
