@@ -13,8 +13,8 @@ from tests.house import PACKAGE, ROOT, SRC, parsed, rooms, shown
 ROOM_LINES = 450
 FUNCTION_LINES = 70
 
-#: The one room with clocks and chance, and what takes its place in simulations: seeded chance, trio's own made to repeat itself,
-#: and the refusal of real waiting.
+#: The one room with clocks and chance, and what takes its place in simulations: seeded chance, trio's own made to repeat
+#: itself, and the refusal of real waiting.
 ENVIRONMENT = {
     PACKAGE / "environment.py",
     *(PACKAGE / "testing" / name for name in ("environment.py", "scheduling.py", "guard.py")),

@@ -52,6 +52,9 @@ class Side:
     def now(self) -> float:
         return trio.current_time()
 
+    def notice(self) -> None:
+        pass  # the hubs here wait for nobody
+
 
 def pair(nursery: trio.Nursery) -> tuple[Side, Side]:
     """Two linked nodes."""

@@ -117,8 +117,8 @@ def _between(random: Random, kind: str, names: tuple[str, ...], at: float, until
             until=until,
             a=a,
             b=b,
-            latency=random.choice((0.05, 0.3, 1.0, 3.0)),
-            jitter=random.choice((0.0, 0.2, 1.0)),
+            latency=random.choice((0.05, 0.2, 0.5)),  # with a second and more nobody can greet anybody in time
+            jitter=random.choice((0.0, 0.1, 0.3)),
         )
     groups: list[list[str]] = [[a], [b], []]
     for name in names:

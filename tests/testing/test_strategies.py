@@ -256,7 +256,7 @@ MINIMAL: dict[str, Fault] = {
     "leave": Leave(at=0.0, node="a", until=0.001),
     "pause": Pause(at=0.0, until=0.001, node="a"),
     "hold": Hold(at=0.0, until=0.001, a="a", b="b"),
-    "slow": Slow(at=0.0, until=0.001, a="a", b="b", latency=0.1),
+    "slow": Slow(at=0.0, until=0.001, a="a", b="b", latency=0.05),
     "break": Break(at=0.0, a="a", b="b"),
     "skew": Skew(at=0.0, node="a", offset=1.0),
     "join": Join(at=0.0, node="a"),

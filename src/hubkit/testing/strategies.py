@@ -58,8 +58,9 @@ ALL_KINDS: Final = (
 _OF_TWO: Final = ("partition", "one_way", "hold", "slow", "break")
 #: of so many nodes besides the first two it is drawn on which side of a partition they are; the others do as these do
 _SIDES: Final = 8
-_LATENCIES: Final = (0.1, 0.5, 2.0, 5.0)
-_JITTERS: Final = (0.0, 0.1, 1.0)
+#: Slow, but a way: beyond about a second two nodes can no longer greet each other in time, which is a cut by another name.
+_LATENCIES: Final = (0.05, 0.1, 0.2, 0.5)
+_JITTERS: Final = (0.0, 0.1, 0.3)
 #: None beyond what hubs put up with: a process that starts with a clock that is five minutes off is refused by all others.
 _OFFSETS: Final = (1.0, -1.0, 60.0, -60.0, 120.0, -120.0)
 _RATES: Final = (1.0, 1.01, 0.99, 1.1, 0.9)
