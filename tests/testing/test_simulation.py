@@ -822,3 +822,15 @@ def test_an_interrupt_ends_it() -> None:
 
 def test_a_scenario_is_repeated_by_its_name() -> None:
     assert Simulation.run(disasters, seed=11).steps > 100
+
+
+@simulated(seeds=2)
+async def test_work_in_the_background_of_a_killed_process_ends(sim: Simulation) -> None:
+    _a, b, _c = await three(sim)
+    work = b.start_children_soon([hubkit.child("sleepy", Sleeper, 50.0)])
+    done = b.start_children_soon([hubkit.child("quick", Counter)])
+    await done.wait()
+    sim.crash("b")
+    with pytest.raises(HubClosed, match="was killed before the work was done"):
+        await work.wait()
+    assert (await done.wait()).status == "ok"

@@ -147,6 +147,7 @@ class Hub(Reads, Block):
         self._household_: Household | None = None
         self._nursery: trio.Nursery | None = None
         self._draining = False
+        self._futures: dict[Future[Any], None] = {}
 
     # -- the block ------------------------------------------------------------------------------------------------------
 
@@ -332,7 +333,15 @@ class Hub(Reads, Block):
         future: Future[T] = Future()
         assert self._nursery is not None
         ended = HubClosed(f"hub {self._id!r} ended before the work was done")
-        self._nursery.start_soon(future._fulfil, work, ended, self._unobserved)
+
+        async def fulfil() -> None:
+            self._futures[future] = None
+            try:
+                await future._fulfil(work, ended, self._unobserved)
+            finally:
+                del self._futures[future]
+
+        self._nursery.start_soon(fulfil)
         return future
 
     def _unobserved(self, errors: Mapping[str, Exception]) -> None:

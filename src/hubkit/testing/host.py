@@ -304,6 +304,8 @@ class Life:
             if hub._driver_ is not None:
                 hub._driver_.close()
             hub._bulletin.close()
+            for future in list(hub._futures):
+                future._finish(None, HubClosed(f"node {self.host.name!r} was killed before the work was done"))
         node = self.node
         node._state = "closed"
         if hasattr(node, "_exchange"):
