@@ -52,7 +52,7 @@ def test_of_fifty_nodes_two_die_and_five_thousand_children_are_well() -> None:
 
 @pytest.mark.limit(900 if os.environ.get("HUBKIT_SOAK") else 240)
 def test_a_large_hub_splits_in_two_halves_and_heals() -> None:
-    count, children = (50, 5000) if os.environ.get("HUBKIT_SOAK") else (30, 600)
+    count, children = (50, 5000) if os.environ.get("HUBKIT_SOAK") else (20, 400)
     left, right = names(count)[::2], names(count)[1::2]
 
     async def main(sim: Simulation) -> None:

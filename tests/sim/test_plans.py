@@ -71,13 +71,13 @@ stories = st.builds(
 )
 
 
-@examples(40)
+@examples(24)
 @given(plan=fault_plans(range(2, 6), 40.0, max_faults=10).map(tame), seed=seeds, story=stories)
 def test_after_any_plan_all_is_well(plan: FaultPlan, seed: int, story: Story) -> None:
     check(plan, seed, story)
 
 
-@examples(24)
+@examples(14)
 @given(plan=fault_plans(range(2, 7), 30.0, DEATHS, max_faults=12), seed=seeds, story=stories)
 def test_no_deaths_that_leave_a_node_lose_a_child_and_none_gives_it_two_owners(
     plan: FaultPlan, seed: int, story: Story
@@ -86,25 +86,25 @@ def test_no_deaths_that_leave_a_node_lose_a_child_and_none_gives_it_two_owners(
     check(plan, seed, story, no_lost_child(within=8.0), single_owner(0.0))
 
 
-@examples(24)
+@examples(14)
 @given(plan=fault_plans(range(3, 8), 40.0, ("leave", "join"), max_faults=8), seed=seeds, story=stories)
 def test_nodes_that_join_and_leave_lose_and_double_no_child(plan: FaultPlan, seed: int, story: Story) -> None:
     check(plan, seed, story, no_lost_child(within=2.0), single_owner(0.0))
 
 
-@examples(20)
+@examples(12)
 @given(plan=fault_plans(range(2, 5), 30.0, CUTS, max_faults=12), seed=seeds, story=stories)
 def test_whatever_is_cut_slow_or_broken_heals(plan: FaultPlan, seed: int, story: Story) -> None:
     check(plan, seed, story)
 
 
-@examples(16)
+@examples(10)
 @given(plan=fault_plans(range(2, 5), 30.0, ("pause", *DEATHS), max_faults=10), seed=seeds, story=stories)
 def test_nodes_that_stand_still_and_wake_up_are_taken_in_again(plan: FaultPlan, seed: int, story: Story) -> None:
     check(plan, seed, story)
 
 
-@examples(16)
+@examples(10)
 @given(
     plan=fault_plans(range(1, 4), 20.0, (*DEATHS, "partition", "pause", "leave"), max_faults=12, survivors=0),
     seed=seeds,
