@@ -134,3 +134,10 @@ def test_what_else_the_process_has_defined_is_no_part_of_a_trace() -> None:
     async def bystander(context: hubkit.Context) -> None: ...
 
     assert Simulation.run(disasters, seed=1).trace_hash == before
+
+
+def test_a_set_travels_in_one_order_under_any_hash_seed() -> None:
+    source = "from hubkit.net.payload import Payloads; print(Payloads().dumps({'a', 'b', 'c', 'd', 7, (1, 2)}))"
+    seen = {python("-c", source, within=30, env={"PYTHONHASHSEED": str(n)}).stdout for n in (1, 2, 3, 4)}
+    assert len(seen) == 1
+    assert "Traceback" not in seen.pop()

@@ -834,3 +834,17 @@ async def test_work_in_the_background_of_a_killed_process_ends(sim: Simulation) 
     with pytest.raises(HubClosed, match="was killed before the work was done"):
         await work.wait()
     assert (await done.wait()).status == "ok"
+
+
+@pytest.mark.parametrize("within", [0.01, 0.05, 0.3, 2.3, 3.3])
+def test_not_settled_comes_in_time_whatever_the_floats(within: float) -> None:
+    async def main(sim: Simulation) -> None:
+        await three(sim)
+        sim.crash("c", silent=True)
+        sim.partition({"a"}, {"b"})
+        began = sim.now
+        with pytest.raises(NotSettled):
+            await sim.settled(within=within)
+        assert sim.now - began == pytest.approx(within, abs=1e-5)
+
+    Simulation.run(main, seed=1)

@@ -152,8 +152,9 @@ class Payloads:
         return out
 
     def _members(self, out: list[Any], values: Iterable[Any], depth: int) -> list[Any]:
+        """The members of a set, in an order that does not depend on their hashes: equal sets are equal bytes."""
         try:
-            return self._items(out, values, depth)
+            return out + sorted(self._items([], values, depth), key=repr)
         except _Unfit as unfit:
             unfit.path[-1] = "{member}"
             raise
