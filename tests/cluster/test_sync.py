@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubkit.cluster.rows import Key, NodeRow, Row, Run, Want
+from hubkit.cluster.rows import Key, NodeRow, Row, Run, Ticket, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import Kind, Sync, from_wire, to_wire
 from hubkit.errors import ProtocolViolation
@@ -22,12 +22,13 @@ wants = st.builds(Want, texts, st.binary(max_size=8), st.none() | texts, st.list
 runs = st.builds(
     Run,
     st.integers(0, 99),
-    st.sampled_from(["claiming", "active", "released"]),
+    st.sampled_from(["claiming", "active", "released", "passive"]),
     st.none() | nodes,
     revs,
     st.sampled_from(["", "starting", "running", "failed"]),
     st.integers(0, 99),
     st.text(max_size=8),
+    st.none() | st.builds(Ticket, st.integers(0, 99), st.integers(0, 99), nodes),
 )
 
 
@@ -92,7 +93,7 @@ def test_removals_come_back_as_they_went() -> None:
 
 NODE = [5, 0, 0, 0, "a", None, 1, 0.0, "A"]
 WANT = [5, 0, 0, "c", "A", b"", None, None]
-RUN = [5, 0, 0, "c", 0, 1, 1, None, None, 2, 3, ""]
+RUN = [5, 0, 0, "c", 0, 1, 1, None, None, 2, 3, "", None]
 FINE: list[Any] = [1, False, 0, ["a#1", "b#1"], [0, 9, 9], [], [], [NODE], [WANT], [RUN]]
 
 

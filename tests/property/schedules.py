@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from tests.property.world import World
+from hubkit.cluster.policy import Strategies
+from hubkit.strategies import ConsistentHashing, Divergence, HotSwap, PubSub, Replication, Singularity
+from tests.property.world import STRATEGIES, World
 
 BODIES = (b"plain", b"plain", b"plain", b"slow", b"fails", b"flaky", b"brief", b"crashes")
+WITH_COPIES = (b"plain", b"plain", b"plain", b"slow", b"refuses", b"stubborn", b"brief", b"crashes")
 NAMES = "abcde"
 
 _CALM: dict[str, float] = {
@@ -14,6 +17,20 @@ _CHAOS: dict[str, float] = _CALM | {
     "crash": 2, "crash_many": 0.7, "restart": 1.5, "cut": 1.5, "one_way": 1.5, "partial": 1.5, "heal": 4, "pause": 1.5,
     "forget": 0.5,
 }  # fmt: skip
+
+
+def _copies(redundancy: Replication | Singularity, migration: HotSwap) -> Strategies:
+    return Strategies(ConsistentHashing(), redundancy, migration, PubSub(), Divergence())
+
+
+#: Strategies under which copies stand by.
+COPIES = {
+    "hot": _copies(Singularity(), HotSwap()),
+    "blank": _copies(Singularity(), HotSwap(handover=False)),
+    "pair": _copies(Replication(2), HotSwap()),
+    "all": _copies(Replication("all"), HotSwap()),
+    "active": _copies(Replication(2, "active_active"), HotSwap()),
+}
 #: How often what happens, by schedule.
 SCHEDULES: dict[str, dict[str, float]] = {
     "calm": _CALM,
@@ -22,15 +39,20 @@ SCHEDULES: dict[str, dict[str, float]] = {
     "oblivion": _CHAOS,
     "restarts": _CALM | {"crash": 4, "restart": 8, "pause": 2},
 }
+SCHEDULES |= {f"{name} {how}": SCHEDULES[how] for name in COPIES for how in ("calm", "chaos", "silence")}
+for _name in COPIES:  # who leaves at once takes its states along
+    SCHEDULES[f"{_name} calm"] = {event: weight for event, weight in _CALM.items() if event != "depart"}
 
 
 def make(seed: int, schedule: str) -> World:
     """A world for a schedule."""
+    copies, _, how = schedule.rpartition(" ")
     return World(
         seed,
-        calm=schedule == "calm",
-        refusals=schedule != "silence",
+        calm=how == "calm",
+        refusals=how != "silence",
         forget_after=25.0 if schedule == "oblivion" else 3600.0,
+        strategies=COPIES[copies] if copies else STRATEGIES,
     )
 
 
@@ -64,7 +86,7 @@ def play(world: World, event: str) -> None:
     if event == "join" and absent:
         world.join(draw.choice(absent))
     elif event == "want":
-        world.want(child, BODIES[int(child[1:])], *some, start=start)
+        world.want(child, (WITH_COPIES if world.has_copies else BODIES)[int(child[1:])], *some, start=start)
     elif event == "update":
         world.want(child, draw.choice(BODIES), *some, start=start, same=False)
     elif event == "remove" and some:

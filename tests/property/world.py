@@ -23,10 +23,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hubkit.cluster.core import Core
-from hubkit.cluster.effects import Publish, Refuse, Send, Start, Stop
+from hubkit.cluster.effects import (
+    Demote,
+    Discard,
+    Forward,
+    Freeze,
+    Offer,
+    Promote,
+    Publish,
+    Refuse,
+    Send,
+    Start,
+    Stop,
+    Thaw,
+)
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import Strategies
-from hubkit.cluster.rows import Key, Want
+from hubkit.cluster.rows import Key, Ticket, Want
 from hubkit.cluster.stamps import Moment, Stamp, covers
 from hubkit.cluster.sync import Sync, from_wire, to_wire
 from hubkit.events import ChildRegistered, ChildUnregistered, Event
@@ -44,6 +57,10 @@ def actors_of(name: str) -> tuple[str, ...]:
     return ("Common", "Rare") if name in RARE_NODES else ("Common",)
 
 
+#: Which fresh start it goes back to, and how many messages have been handled since.
+State = tuple[int, int]
+
+
 class InvariantViolated(AssertionError):
     """The world has seen what must not be."""
 
@@ -57,6 +74,13 @@ class Actor:
     state: str = "starting"  # starting | running | parked | stopping
     due: float | None = None  # when the state will change by itself
     serial: int = 0
+    born: int = 0
+    since: float = 0.0
+    passive: bool = False
+    frozen: Ticket | None = None
+    freezes: tuple[float, Ticket] | None = None  # when its state will have been taken, and for which ticket
+    value: State = (0, 0)  # how many messages it has handled, by its state
+    held: tuple[Ticket, State] | None = None  # the newest state that it has accepted, or that was taken of it
 
 
 @dataclass
@@ -78,7 +102,7 @@ class Box:
         self.beats = 0
         self.liveness = Liveness(node, world.now, beat=1.0, down_after=4.0)
         self.core = Core(
-            node, hub="h", liveness=self.liveness, now=world.now, strategies=STRATEGIES, seeds=seeds,
+            node, hub="h", liveness=self.liveness, now=world.now, strategies=world.strategies, seeds=seeds,
             wall_offset=1e9 + world.skew(self.name), actors=actors_of(self.name), forget_after=world.forget_after,
         )  # fmt: skip
         self.born = world.now
@@ -86,6 +110,7 @@ class Box:
         self.slept = 0.0
         self.serials = 0
         self.actors: dict[str, Actor] = {}
+        self.kept: dict[str, tuple[Ticket, State]] = {}  # the states of children that have stopped here
         self.events: list[Event] = []
         self.registry: dict[str, set[Pid]] = {}
         self.tops: dict[str, tuple[int, Stamp | None]] = {}
@@ -116,6 +141,8 @@ class Box:
             with self.core.together(now):  # as the shell does
                 for child, actor in due:
                     self.turn(child, actor)
+        if self.world.has_copies:
+            self.work()
         self.flush()
 
     def turn(self, child: str, actor: Actor) -> None:
@@ -123,19 +150,21 @@ class Box:
         actor.due = None
         if actor.state == "stopping":
             del self.actors[child]
+            if actor.held is not None:
+                self.kept[child] = actor.held
             self.core.stopped(child, now)
         elif actor.state == "starting" and b"fails" in actor.want.body:
             actor.state = "parked"
-            self.core.failed(child, actor.term, "it fails", now)
+            self.core.failed(child, actor.born, "it fails", now)
         elif actor.state == "starting" and b"flaky" in actor.want.body and chance() < 0.5:
             actor.state, actor.due = "parked", now + 3 * chance()
-            self.core.failed(child, actor.term, "it is flaky", now)
-        elif actor.state == "running" and b"brief" in actor.want.body:
+            self.core.failed(child, actor.born, "it is flaky", now)
+        elif actor.state == "running" and b"brief" in actor.want.body and not actor.passive:
             del self.actors[child]
             key: Key = ("want", child)
             store = self.core._store
             want = store.get(key)
-            self.core.ended(child, actor.term, now)
+            self.core.ended(child, actor.born, now)
             if want is not None and store.get(key) is None:
                 self.world.removed(child, self)
         else:
@@ -145,7 +174,40 @@ class Box:
                 actor.due = now + 2 * chance()
             elif b"crashes" in actor.want.body:
                 actor.due = now + 1 + 5 * chance()  # and is restarted in place, under a new number
-            self.core.started(child, actor.term, self.serials, now)
+                actor.value = actor.held[1] if actor.held is not None else self.world.fresh_state()
+            self.core.started(child, actor.born, self.serials, now)
+
+    def work(self) -> None:
+        """The actors handle messages, take checkpoints, and have their states taken."""
+        now, chance = self.world.now, self.world.random.random
+        for child, actor in sorted(self.actors.items()):
+            if actor.freezes is not None and actor.freezes[0] <= now:
+                ticket, actor.freezes = actor.freezes[1], None
+                error = "it has no state" if b"stubborn" in actor.want.body and chance() < 0.3 else None
+                if error is None:
+                    actor.held = (ticket, actor.value)
+                self.core.froze(child, ticket, error, now)
+            if actor.passive or actor.frozen is not None or actor.state != "running":
+                continue
+            if chance() < 0.2:
+                actor.value = (actor.value[0], actor.value[1] + 1)
+                self.world.handled(self, child, actor)
+            if chance() < 0.05 and (given := self.core.checkpoint(child, actor.born, now)) is not None:
+                actor.held = (given, actor.value)
+
+    def take_state(self, peer: NodeId, child: str, ticket: Ticket, value: State) -> None:
+        """A state has been offered to a copy here."""
+        actor, now = self.actors.get(child), self.world.now
+        why = ""
+        if actor is None or not actor.passive or actor.state != "running":
+            why = "no copy stands by here"
+        elif b"refuses" in actor.want.body and self.world.random.random() < 0.3:
+            why = "the copy does not like it"
+        if why or actor is None:
+            self.world.post(self.node, peer, ("declined", child, ticket, why))
+        else:
+            actor.held, actor.value = (ticket, value), value
+            self.core.accepted(child, actor.born, ticket, now)
 
     def flush(self) -> None:
         """Perform what the core has decided."""
@@ -156,10 +218,19 @@ class Box:
             elif isinstance(effect, Start):
                 world.check(effect.child not in self.actors, f"{self.node} starts {effect.child}, which exists")
                 slow = 3.0 if b"slow" in effect.want.body else 0.2
-                self.actors[effect.child] = Actor(
-                    effect.term, effect.want, due=world.now + slow * world.random.random()
-                )
-                world.note_start(self, effect)
+                self.actors[effect.child] = actor = Actor(
+                    effect.term, effect.want, due=world.now + slow * world.random.random(), born=effect.term,
+                    passive=effect.passive, value=world.fresh_state(), since=world.now,
+                )  # fmt: skip
+                kept = self.kept.pop(effect.child, None)
+                if effect.ticket is not None:
+                    world.check(kept is not None and kept[0] == effect.ticket, f"{effect} has not been kept: {kept}")
+                    assert kept is not None
+                    actor.held, actor.value = kept, kept[1]
+                if not effect.passive:
+                    world.note_start(self, effect.child, effect.term, effect.want)
+            elif isinstance(effect, Promote | Demote | Freeze | Thaw | Offer | Forward | Discard):
+                self.with_copies(effect)
             elif isinstance(effect, Stop):
                 actor = self.actors.get(effect.child)
                 world.check(
@@ -168,6 +239,7 @@ class Box:
                 assert actor is not None
                 slow = 3.0 if b"slow" in actor.want.body else 0.2
                 actor.state, actor.due = "stopping", world.now + slow * world.random.random()
+                actor.freezes = None
             elif isinstance(effect, Refuse):
                 raise InvariantViolated(f"{self.node} refused {effect.peer}: {effect.reason}")
             else:
@@ -176,6 +248,36 @@ class Box:
             for child in sorted(self.core.changed):
                 world.inspect(self, child)
             self.core.changed.clear()
+
+    def with_copies(self, effect: Promote | Demote | Freeze | Thaw | Offer | Forward | Discard) -> None:
+        """Perform what concerns copies that stand by."""
+        world, child = self.world, effect.child if not isinstance(effect, Discard) else ""
+        if isinstance(effect, Discard):
+            self.kept.pop(effect.child, None)
+            return
+        actor = self.actors.get(child)
+        if isinstance(effect, Forward) or (isinstance(effect, Offer) and actor is None):
+            return
+        world.check(actor is not None and actor.state != "stopping", f"{self.node}: {effect}, of what does not exist")
+        assert actor is not None
+        match effect:
+            case Promote():
+                world.check(actor.passive, f"{self.node}: {effect} of {actor}")
+                actor.passive, actor.term = False, effect.term
+                world.note_start(self, child, effect.term, actor.want)
+            case Demote():
+                world.check(not actor.passive, f"{self.node}: {effect} of {actor}")
+                actor.passive, actor.frozen, actor.freezes = True, None, None
+            case Freeze(_, ticket):
+                world.check(not actor.passive and actor.frozen is None, f"{self.node}: {effect} of {actor}")
+                actor.frozen, actor.freezes = ticket, (world.now + 0.3 * world.random.random(), ticket)
+            case Thaw():
+                world.check(actor.frozen is not None, f"{self.node}: {effect} of {actor}")
+                actor.frozen = actor.freezes = None
+            case Offer(_, peer, ticket):
+                world.check(actor.held is not None and actor.held[0] >= ticket, f"{self.node}: {effect} of {actor}")
+                assert actor.held is not None
+                world.post(self.node, peer, ("state", child, *actor.held))
 
     def hear(self, effect: Publish) -> None:
         event = effect.event
@@ -202,6 +304,11 @@ class Box:
             self.core.link_up(peer, now)
         elif isinstance(message, Sync):
             self.core.receive(peer, message, now)
+        elif isinstance(message, tuple) and message[0] == "state":
+            self.take_state(peer, *message[1:])
+        elif isinstance(message, tuple):
+            _, child, ticket, why = message
+            self.core.declined(child, ticket, peer, why, now)
         elif isinstance(message, dict) and self.liveness.heard(message, now):
             self.core.touch(now)
 
@@ -217,8 +324,14 @@ class World:
         refusals: bool = True,
         skewed: bool = True,
         forget_after: float = 3600.0,
+        strategies: Strategies = STRATEGIES,
     ) -> None:
         self.random = random.Random(seed)
+        self.strategies = strategies
+        self.has_copies = strategies.migration.warm or strategies.redundancy.copies(2) > 1
+        self.states: dict[str, State] = {}  # what the active copy of each child last was
+        self.renewed: dict[str, float] = {}  # when children were last removed or changed: they may begin anew
+        self.fresh = 0
         self.calm = calm
         self.refusals = refusals
         self.skewed = skewed
@@ -328,6 +441,7 @@ class World:
             if box.core.left or not box.core.live:
                 continue  # the shell waits
             self.revision += not same
+            self.renewed |= {} if same else {child: self.now}
             content = body if same else body + str(self.revision).encode()
             box.core.write_wants({child: Want(start, content)}, self.now)
             box.flush()
@@ -341,6 +455,7 @@ class World:
 
     def removed(self, child: str, box: Box) -> None:
         store = box.core._store
+        self.renewed[child] = self.now
         self.removals.setdefault(child, []).append((store.rows["want", child].stamp, dict(store.version)))
 
     def pin(self, child: str, pins: tuple[str, ...], name: str) -> None:
@@ -461,12 +576,30 @@ class World:
 
     # -- what must hold at every step ---------------------------------------------------------------------------------
 
-    def note_start(self, box: Box, effect: Start) -> None:
-        term, since = self.starts.get(effect.child, (0, None))
-        if self.calm and term >= effect.term:
-            removed = since is not None and any(removal > since for removal, _ in self.removals.get(effect.child, ()))
-            self.check(removed, f"{box.node} starts {effect.child} at term {effect.term} after {term}")
-        self.starts[effect.child] = (effect.term, effect.want.rev)
+    def note_start(self, box: Box, child: str, term: int, want: Want) -> None:
+        before, since = self.starts.get(child, (0, None))
+        if self.calm and before >= term:
+            removed = since is not None and any(removal > since for removal, _ in self.removals.get(child, ()))
+            self.check(removed, f"{box.node} starts {child} at term {term} after {before}")
+        self.starts[child] = (term, want.rev)
+
+    def handled(self, box: Box, child: str, actor: Actor) -> None:
+        """An actor has handled one more message: in quiet its state knows of all before."""
+        strategies = self.strategies
+        if not self.calm or getattr(strategies.redundancy, "active", "one") == "all" or actor.want.body != b"plain":
+            return
+        if not (strategies.redundancy.copies(2) > 1 or getattr(strategies.migration, "handover", False)):
+            return
+        before = self.states.get(child)
+        if before is not None and actor.value != (before[0], before[1] + 1):
+            self.check(child in self.renewed, f"{child} on {box.node} has lost its state: {actor.value}, before {before}")
+            if self.renewed[child] < actor.since:
+                del self.renewed[child]
+        self.states[child] = actor.value
+
+    def fresh_state(self) -> State:
+        self.fresh += 1
+        return (self.fresh, 0)
 
     def inspect(self, box: Box, child: str) -> None:
         """Something about this child has changed on this node."""
@@ -495,7 +628,9 @@ class World:
     def _never_twice(self) -> None:
         seen: dict[str, NodeId] = {}
         for box in self.boxes.values():
-            for child in box.actors:
+            for child, actor in box.actors.items():
+                if actor.passive or actor.frozen is not None:
+                    continue
                 self.check(child not in seen, f"{child} exists on {seen.get(child)} and {box.node}")
                 seen[child] = box.node
 
@@ -575,14 +710,22 @@ class World:
                     yield f"{child} cannot be placed, and exists on {[box.node for box in holders]}"
                 continue
             able = [node for node in nodes if want.start in node.actors]
-            heir = ConsistentHashing().place(ChildView(child, want.start, want.tag, want.pins), able, 1)[0]
-            if [box.name for box in holders] != [heir]:
-                yield f"{child} exists on {[box.node for box in holders]}, not on {heir}"
+            copies = self.strategies.redundancy.copies(len(nodes))
+            owners = ConsistentHashing().place(ChildView(child, want.start, want.tag, want.pins), able, copies)
+            standing = {box.name for box in holders if box.actors[child].passive}
+            holders = [box for box in holders if not box.actors[child].passive]
+            if [box.name for box in holders] != [owners[0]] or standing != set(owners[1:]):
+                yield f"{child} exists on {[box.node for box in holders]} and {standing}, not on {owners}"
                 continue
             box = holders[0]
             actor, runs = box.actors[child], core.runs[child]
-            if list(runs) != [box.node]:
-                yield f"{child} has rows of {sorted(runs)}, not of {box.node} alone"
+            if sorted(map(name_of, runs)) != sorted(owners):
+                yield f"{child} has rows of {sorted(runs)}, not of {owners} alone"
+                continue
+            if actor.frozen is not None:
+                yield f"{child} is frozen on {box.node}"
+            if standing:
+                yield from self._stale(child, box, actor)
                 continue
             run = runs[box.node]
             phase = {"running": "running", "parked": "failed"}.get(actor.state)
@@ -595,5 +738,16 @@ class World:
         for box in self.boxes.values():
             for child in box.actors.keys() - core.wants.keys():
                 yield f"{child} is a zombie on {box.node}"
+            if box.kept:
+                yield f"{box.node} still keeps the states of {sorted(box.kept)}"
         for child in core.runs.keys() - core.wants.keys():
             yield f"{child} has leftover rows: {core.runs[child]}"
+
+    def _stale(self, child: str, holder: Box, actor: Actor) -> Iterator[str]:
+        """Copies that do not have what was in the last checkpoint."""
+        for box in self.boxes.values():
+            copy = box.actors.get(child)
+            if copy is None or not copy.passive or copy.state != "running" or actor.state != "running":
+                continue
+            if getattr(self.strategies.redundancy, "active", "one") == "one" and actor.held and copy.held != actor.held:
+                yield f"the copy of {child} on {box.node} has {copy.held}, the one on {holder.node} {actor.held}"

@@ -23,8 +23,9 @@ import trio
 from hubkit.actors import reports
 from hubkit.actors.actor import Actor, Handler, Methods, methods_of
 from hubkit.actors.context import Context
-from hubkit.actors.mailbox import Call, Item, Letter, Mailbox
+from hubkit.actors.mailbox import Call, Item, Letter
 from hubkit.actors.messages import Exit
+from hubkit.actors.standing import ORDER, SYSTEM, Order, Standing
 from hubkit.actors.structured import collapse
 from hubkit.errors import ActorCrashed, NoSuchMethod, Reject
 from hubkit.names import error_text
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from hubkit.actors.timers import Timer
 
 __all__ = ["Cell", "current_cell", "current_chain"]
+
 
 #: After so many messages in a row, or seconds, an actor whose mailbox never empties lets others run.
 _BURST = 128
@@ -70,19 +72,20 @@ def current_chain() -> tuple[Pid, ...]:
     return ()
 
 
-class Cell(Mailbox):
+class Cell(Standing):
     """One incarnation: its mailbox, its task, its end. `System.spawn` makes it, `run` runs it."""
 
     __slots__ = (
         "args", "chain", "child_id", "context", "current", "function_scope", "handled", "hub", "hub_name", "instance",
-        "kwargs", "metadata", "methods", "monitors", "nursery", "own_chain", "pid", "reads_mailbox", "restarts", "role",
-        "scope", "shutdown", "start", "start_reason", "started", "stop_reason", "system", "table", "task", "term", "timers",
-        "watchers",
+        "kwargs", "metadata", "methods", "monitors", "nursery", "own_chain", "pid", "reads_mailbox", "restarts",
+        "restore", "role", "scope", "shutdown", "start", "start_reason", "started", "stop_reason",
+        "system", "table", "task", "term", "timers", "watchers",
     )  # fmt: skip
 
     # Of `Mailbox`; said again because they are also set here, from where a type checker would take them to be narrower.
     closed: bool
     parked: trio.lowlevel.Task | None
+    stop_reason: str | None
 
     def __init__(
         self,
@@ -138,6 +141,8 @@ class Cell(Mailbox):
         self.watchers: dict[object, Callable[[str], None]] | None = None
         #: The numbers of the monitors that this actor holds.
         self.monitors: set[int] | None = None
+        #: Called after ``on_start``, before it counts as started: takes over the state of the incarnation before.
+        self.restore: Order | None = None
 
     def __repr__(self) -> str:
         return f"<Cell {self.describe()}>"
@@ -151,6 +156,11 @@ class Cell(Mailbox):
     def hub_id(self) -> str:
         """The id of its hub; empty outside any hub."""
         return self.hub_name if self.hub is not None else ""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it is to end."""
+        return self.stop_reason is not None
 
     def describe(self) -> str:
         """The actor as a person would name it."""
@@ -180,7 +190,8 @@ class Cell(Mailbox):
     def inform(self, message: Any) -> None:
         """Take a message of the system, room or not; of an actor that has ended it is dropped."""
         if not self.closed:
-            self.push(self.message(message))
+            instance = self.instance
+            self.push((None if instance is None else instance.on_info(message), "", (message,), SYSTEM))
 
     def request_stop(self, reason: str = "shutdown") -> None:
         """Ask it to end once the message in progress is handled. The first reason counts."""
@@ -277,6 +288,8 @@ class Cell(Mailbox):
             instance.__init__(*self.args, **self.kwargs)  # type: ignore[misc]  # as type.__call__ does, with a context
             self.closed = False
             await instance.on_start()
+            if self.restore is not None:
+                await self.restore()
             # Not beyond this point if the starter has given up: the shield would keep it from ever noticing.
             await trio.lowlevel.checkpoint_if_cancelled()
             begun()
@@ -284,11 +297,23 @@ class Cell(Mailbox):
         main = getattr(start, "__hubkit_main__", None)
         self.closed = False
         if main is not None:
+            if self.stands_by:
+                begun()
+                return lambda: self._call_later(lambda: main(self.context, lambda: None, *self.args, **self.kwargs))
             return lambda: self._call_function(main(self.context, begun, *self.args, **self.kwargs))
         await trio.lowlevel.checkpoint_if_cancelled()
+        if self.stands_by:
+            begun()
+            return lambda: self._call_later(lambda: start(self.context, *self.args, **self.kwargs))
         coroutine = start(self.context, *self.args, **self.kwargs)
         begun()
         return lambda: self._call_function(coroutine)
+
+    async def _call_later(self, function: Callable[[], Awaitable[Any]]) -> None:
+        """A function that stands by has not been called yet."""
+        await self.stand_by()
+        if self.stop_reason is None:
+            await self._call_function(function())
 
     async def _call_function(self, coroutine: Awaitable[Any]) -> None:
         with trio.CancelScope() as self.function_scope:
@@ -306,6 +331,8 @@ class Cell(Mailbox):
         task = trio.lowlevel.current_task()
         current_time, wait, unpark = trio.current_time, trio.lowlevel.wait_task_rescheduled, self.unpark
         burst = 0
+        if self.stands_by:
+            await self.stand_by()
         resumed = current_time()
         while self.stop_reason is None:
             queue = self.queue
@@ -397,11 +424,15 @@ class Cell(Mailbox):
     def _close(self) -> None:
         """Take no more messages; answer those that wait."""
         self.table = _NO_METHODS
+        if not self.closed and self.successor is not None:
+            self.pass_on(self.successor)
         if not self.closed:
             self.close(f"actor {self.describe()} has ended ({self.stop_reason or 'normal'})", self._undelivered)
 
     def _undelivered(self, letter: Letter, why: str) -> None:
         _, method, args, kwargs = letter
+        if args is ORDER:
+            return
         message = (method, (*args, *kwargs.items()) if kwargs else args) if method else args[0]
         self.system.dead_letter(self.describe(), message, why, self.hub_id)
 

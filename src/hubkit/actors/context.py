@@ -126,6 +126,18 @@ class Context:
             raise ConfigurationError(msg)
         self._cell.request_stop(reason)
 
+    async def checkpoint(self) -> None:
+        """Give ``handover_state()`` to the passive copies of this child, and return when all of them in sight hold it.
+
+        What was in a checkpoint survives the death of this node. Where the hub keeps no passive copies, and outside of
+        hubs, there is nothing to do. Raises what ``handover_state`` raises, and `NotSerializable`.
+        """
+        cell = self._cell
+        if cell.hub is None:
+            await trio.lowlevel.checkpoint()
+            return
+        await cell.hub._checkpoint(cell)
+
     async def receive(self) -> Any:
         """The next message; for actor functions. A checkpoint.
 

@@ -269,6 +269,10 @@ class Ref(Generic[A_co]):
             msg = f"child {self.address} runs nowhere at this moment; `await` waits for it"
             raise NowhereNow(msg)
         if self._system.is_mine(pid):
+            successor = self._system.successors.get(pid.serial)
+            if successor is not None:  # the child has moved this moment, and the registry does not know it yet
+                self._system.pass_on(successor, request)
+                return
             msg = f"no actor lives at {pid} any more"
             raise NoSuchActor(msg)
         self._system.other_nodes(pid).cast_nowait(pid, request)

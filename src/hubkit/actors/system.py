@@ -15,7 +15,7 @@ import trio
 
 from hubkit.actors import reports
 from hubkit.actors.cell import Cell, current_cell
-from hubkit.actors.mailbox import Call, Letter, RemoteCall
+from hubkit.actors.mailbox import Call, Item, Letter, RemoteCall
 from hubkit.actors.messages import Down, Monitor, NotBegun, Request
 from hubkit.actors.ref import Ref, deadlock
 from hubkit.actors.timers import Timers
@@ -120,6 +120,8 @@ class System:
         self._environment = environment
         #: The actors that run, by the serial of their pid.
         self.cells: dict[int, Cell] = {}
+        #: Who takes what still arrives for an actor that has moved, by its serial.
+        self.successors: dict[int, Callable[[Item], None]] = {}
         self.witness: MonitorWitness | None = None
         #: Who knows the children of a supervisor of this process, by the ``hub`` of their keys.
         self.directories: dict[str, Locator] = {}
@@ -288,6 +290,10 @@ class System:
     def deliver_cast_nowait(self, serial: int, request: Request) -> None:
         """The same for a sender that did not wait. Never raises: what cannot be delivered becomes a `DeadLetter`."""
         pid = self._own(serial)
+        successor = self.successors.get(serial)
+        if successor is not None:
+            self.pass_on(successor, request)
+            return
         try:
             cell = self.open_cell(pid)
             cell.push_nowait(self._letter(cell, request))
@@ -299,6 +305,10 @@ class System:
         if request.kind == "info":
             return cell.message(request.args[0])
         return cell.letter(request.method, request.args, dict(request.kwargs))
+
+    def pass_on(self, successor: Callable[[Item], None], request: Request) -> None:
+        """A cast or plain message for an actor that has moved away."""
+        successor((None, request.method, request.args, dict(request.kwargs)))
 
     # Watches.
 

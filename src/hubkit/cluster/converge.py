@@ -9,7 +9,8 @@ belongs. In order:
 
 1. *Unwanted, forbidden*: let go of what must not run.
 2. *Yield*: somebody living holds it by a greater token. So duplicates end when a partition heals.
-3. *Release*: the token is here, and the heir is another: stop, and then, not before, say to whom it goes.
+3. *Release*: the token is here, and the heir is another: stop, and then, not before, say to whom it goes. (Where a
+   copy stands by there, the steps between are those of `hubkit.cluster.copies`.)
 4. *Keep*: the token is here, and so it should be: run it, from its newest spec.
 5. *Claim*: nobody living holds it, nobody who might is unaccounted for, and I am the heir. A claim is announced by a row;
    when all believed alive have acknowledged that row (or patience has run out) look again, and act if no rival is left. Two
@@ -22,11 +23,8 @@ dead stay until a greater term stands. It is what a child hands to databases to 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum, auto
-from typing import NamedTuple
 
-from hubkit.cluster.effects import StopReason
+from hubkit.cluster.copies import Copies, Do, Instance, Step
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.members import Members
@@ -36,44 +34,6 @@ from hubkit.cluster.rows import Key, Run, Want
 from hubkit.pids import NodeId
 
 __all__ = ["Do", "Instance", "Rules", "Step"]
-
-
-class Do(Enum):
-    """What a step does."""
-
-    REST = auto()  #: nothing, for now
-    STOP = auto()  #: stop the instance here
-    DROP = auto()  #: remove my run row
-    CLAIM = auto()  #: announce that I am about to start it
-    BEGIN = auto()  #: start it, and say so
-    GRANT = auto()  #: say that it has stopped here, and who may have it
-    ADOPT = auto()  #: what runs here is of the newest spec already: say so
-    BURY = auto()  #: remove the rows of nodes that are no more
-
-
-class Step(NamedTuple):
-    """One step, and the rule that asks for it.
-
-    ``nodes``: whom it concerns (to whom it is granted, who gave it, whose rows are removed, who is waited for).
-    ``unsure``: time alone may change the answer.
-    """
-
-    do: Do
-    rule: str
-    term: int = 0
-    nodes: tuple[NodeId, ...] = ()
-    reason: str = ""
-    unsure: bool = False
-
-
-@dataclass(slots=True)
-class Instance:
-    """What exists of a child here, from its `Start` until it has stopped. ``giver``: who handed it over."""
-
-    term: int
-    want: Want
-    giver: NodeId | None = None
-    stopping: StopReason | None = None
 
 
 _NO_RUNS: Mapping[NodeId, Run] = {}
@@ -93,11 +53,11 @@ class Rules:
     """
 
     __slots__ = ("_ledger", "_liveness", "_me", "_members", "_placement", "_replication", "_strays", "allowed", "announced",
-                 "instances", "leaving", "now")  # fmt: skip
+                 "copies", "instances", "leaving", "now")  # fmt: skip
 
     def __init__(
         self, me: NodeId, ledger: Ledger, members: Members, placement: Placement, liveness: Liveness,
-        replication: Replication,
+        replication: Replication, copies: Copies,
     ) -> None:  # fmt: skip
         self._me = me
         self._replication = replication
@@ -105,6 +65,7 @@ class Rules:
         self._members = members
         self._placement = placement
         self._liveness = liveness
+        self.copies: Copies = copies
         self.instances: dict[str, Instance] = {}
         self.announced: dict[str, tuple[tuple[int, int], float]] = {}  # child -> moment of the claim, end of patience
         self.allowed: bool = True
@@ -127,11 +88,37 @@ class Rules:
             return self._forbidden(mine, instance)
         if instance is not None and instance.stopping is not None:
             return _STOPPING
-        if instance is not None and mine is None:
+        if instance is not None and mine is None and not instance.passive:
             return Step(Do.STOP, "row lost", reason="conflict")
+        if self.copies.warm:
+            return self._with_copies(child, want, runs, mine, instance)
         heir = self._placement.heir(child, want)
         if mine is None and heir != me and instance is None and not any(run.to == me for run in runs.values()):
             return _THEIRS
+        return self._decide(child, want, runs, heir, mine, instance) or _THEIRS
+
+    def _with_copies(
+        self, child: str, want: Want, runs: Mapping[NodeId, Run], mine: Run | None, instance: Instance | None
+    ) -> Step:
+        """The same where copies may stand by."""
+        owners = self._placement.owners(child, want)
+        heir = owners[0] if owners else None
+        at, giver, missing = self._token(runs)
+        if missing is None and (giver is None or runs[giver].role == "claiming" or self._is_idle(child, giver, instance)):
+            heir = self.copies.claimant(owners, runs, instance)
+        step = self._decide(child, want, runs, heir, mine, instance)
+        return step or self.copies.stand_by(runs, owners, want, instance, at)
+
+    def _is_idle(self, child: str, giver: NodeId, instance: Instance | None) -> bool:
+        """Whether I hold the token, and neither run the child nor have kept its state."""
+        return giver == self._me and (instance is None or instance.passive) and child not in self.copies.kept
+
+    def _decide(
+        self, child: str, want: Want, runs: Mapping[NodeId, Run], heir: NodeId | None, mine: Run | None,
+        instance: Instance | None,
+    ) -> Step | None:  # fmt: skip
+        """What is to be done because of the token; `None`: it is elsewhere."""
+        me = self._me
         at, giver, missing = self._token(runs)
         if at != me and (step := self._yield(child, runs, mine, instance, at)) is not None:
             return step
@@ -141,7 +128,7 @@ class Rules:
             return self._held(child, want, runs, heir, giver or me)
         if at is None and heir == me:
             return self._claim(child, runs)
-        return _THEIRS
+        return None
 
     # -- 1 -------------------------------------------------------------------------------------------------------------
 
@@ -179,6 +166,8 @@ class Rules:
     def _forbidden(self, mine: Run | None, instance: Instance | None) -> Step:
         if instance is not None:
             return _STOPPING if instance.stopping is not None else Step(Do.STOP, "forbidden", reason="partition")
+        if mine is not None and mine.role == "passive":
+            return Step(Do.DROP, "forbidden")
         if mine is not None and mine.role != "released":
             return Step(Do.GRANT, "forbidden", mine.term)
         return Step(Do.REST, "forbidden")
@@ -205,16 +194,18 @@ class Rules:
     def _yield(
         self, child: str, runs: Mapping[NodeId, Run], mine: Run | None, instance: Instance | None, at: NodeId | None
     ) -> Step | None:
-        if mine is None:
+        if mine is None or mine.role == "passive":
             return None
         if mine.role == "claiming":
             return None if at is None else Step(Do.DROP, "outbid", nodes=(at,))
         alive, token = self._members.alive, (mine.term, self._me)
         for node, run in runs.items():
-            if run.role != "claiming" and (run.term, node) > token and node in alive:
-                if instance is None:
+            if run.holds and (run.term, node) > token and node in alive:
+                if instance is None or instance.passive:
                     known = self._known(("run", child, node))
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
+                if self.copies.all_active:
+                    return Step(Do.DEMOTE, "superseded", mine.term)
                 return Step(Do.STOP, "superseded", run.term, () if at is None else (at,), "conflict")
         return None
 
@@ -223,10 +214,15 @@ class Rules:
     def _held(self, child: str, want: Want, runs: Mapping[NodeId, Run], heir: NodeId | None, giver: NodeId) -> Step:
         """The token is here."""
         mine, instance = runs.get(self._me), self.instances.get(child)
-        if instance is not None:
-            return self._running(want, runs, instance, heir, giver)
+        if instance is not None and not instance.passive:
+            return self._running(child, want, runs, instance, heir, giver)
         last = max(run.term for run in runs.values())
-        if heir == self._me and giver != self._me:
+        if instance is not None and (instance.want.start, instance.want.body) != (want.start, want.body):
+            return Step(Do.STOP, "updated", reason="updated")
+        ticket = runs[giver].ticket
+        if giver != self._me and heir is not None and (heir == self._me or instance is not None or ticket is not None):
+            if not self.copies.has_state(instance, ticket):
+                return Step(Do.GRANT, "state lost", last + 1, (giver,))  # it has it still, and gives it again
             return Step(Do.BEGIN, "granted", last + 1, (giver,), "migration")
         if mine is not None and mine.role == "claiming":
             return self._claim(child, runs) if heir == self._me else Step(Do.DROP, "not the heir")
@@ -234,17 +230,36 @@ class Rules:
             if mine is not None and mine.role == "active":
                 return Step(Do.BEGIN, "home", last + 1, reason="start")
             return self._claim(child, runs)
+        if heir is not None and child in self.copies.kept:
+            return self._kept(child, want, runs, heir, last)
         term = mine.term if mine is not None and mine.role == "active" else last + 1
         return Step(Do.GRANT, "unplaced" if heir is None else "not the heir", term, () if heir is None else (heir,))
 
+    def _kept(self, child: str, want: Want, runs: Mapping[NodeId, Run], heir: NodeId, last: int) -> Step:
+        """The token is here, and the state, but nothing runs any more: the heir must have both."""
+        theirs, ticket = runs.get(heir), self.copies.kept[child][0]
+        if theirs is not None and theirs.role == "passive" and theirs.ticket == ticket and theirs.rev == want.rev:
+            mine = runs.get(self._me)
+            return Step(Do.GRANT, "not the heir", mine.term if mine and mine.role == "active" else last + 1, (heir,))
+        return Step(Do.BEGIN, "not taken over", last + 1, reason="failover")  # it is served here until it can be handed over
+
     def _running(
-        self, want: Want, runs: Mapping[NodeId, Run], instance: Instance, heir: NodeId | None, giver: NodeId
-    ) -> Step:
+        self, child: str, want: Want, runs: Mapping[NodeId, Run], instance: Instance, heir: NodeId | None,
+        giver: NodeId,
+    ) -> Step:  # fmt: skip
         """The token is here, and so is an instance."""
         mine, alive = runs[self._me], self._members.alive
-        if heir is not None and heir != self._me:
+        if heir is not None and heir != self._me and self.copies.warm:
+            if (instance.want.start, instance.want.body) == (want.start, want.body) and mine.rev == want.rev:
+                owners = self._placement.owners(child, want)
+                return self.copies.hand_over(want, runs, owners, instance, leaving=self.leaving)
+        elif heir is not None and heir != self._me:
             return Step(Do.STOP, "not the heir", nodes=(heir,), reason="moved")
+        if instance.frozen is not None:
+            return Step(Do.THAW, "home")
         if heir is None and self.leaving:
+            if self.copies.carries_state and self._awaits_company():
+                return Step(Do.REST, "unplaced", unsure=True)  # whoever joins may take it, and its state
             return Step(Do.STOP, "unplaced", reason="shutdown")
         if (instance.want.start, instance.want.body) != (want.start, want.body):
             return Step(Do.STOP, "updated", reason="updated")
@@ -265,7 +280,14 @@ class Rules:
         dead = tuple(sorted(node for node in strangers if self._buriable(node, runs[node])))
         if dead:
             return Step(Do.BURY, "home", nodes=dead)
+        if instance.ticket is not None and (step := self.copies.lacking(runs, instance)) is not None:
+            return step
         return Step(Do.REST, "home", unsure=True) if strangers else _HOME
+
+    def _awaits_company(self) -> bool:
+        """Whether somebody in sight is about to become ready."""
+        nodes = self._ledger.nodes
+        return any(nodes[node].state == "joining" for node in self._members.alive)
 
     # -- 5 -------------------------------------------------------------------------------------------------------------
 
@@ -277,14 +299,14 @@ class Rules:
             return Step(Do.REST, "a former holder is missing", nodes=unaccounted, unsure=True)
         last = max((run.term for run in runs.values()), default=0)
         mine = runs.get(me)
-        if mine is None:
+        if mine is None or mine.role == "passive":
             return Step(Do.CLAIM, "claim", last + 1)
         if mine.role == "released" and mine.to != me:
             # What I say of its last term must stand: so I claim it by granting it to myself.
             return Step(Do.CLAIM, "claim", last + 1, (me,))
         if child in self.announced:
             return Step(Do.REST, "announced", nodes=tuple(sorted(alive - {me})))
-        others = {node: run for node, run in runs.items() if node != me}
+        others = {node: run for node, run in runs.items() if node != me and run.role != "passive"}
         rivals = tuple(sorted(node for node, run in others.items() if run.role != "released" and node in alive))
         if rivals:
             return Step(Do.REST, "rival claims", nodes=rivals)
@@ -295,7 +317,7 @@ class Rules:
 
     def _unaccounted(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId, ...]:
         """Holders, claimants and grantees who are out of sight, and yet cannot be taken for gone."""
-        traces = {node for node, run in runs.items() if run.role != "released"}
+        traces = {node for node, run in runs.items() if run.role in ("active", "claiming")}
         traces.update(run.to for run in runs.values() if run.to is not None)
         return tuple(sorted(node for node in traces - self._members.alive if not self._liveness.gone(node, self.now)))
 
@@ -308,6 +330,8 @@ def _greatest(runs: Mapping[NodeId, Run], alive: frozenset[NodeId], *, claiming:
     """The living node of the greatest token among those that claim, or among those that hold or release."""
     best: tuple[int, NodeId] | None = None
     for node, run in runs.items():
+        if run.role == "passive":
+            continue
         if (run.role == "claiming") is claiming and node in alive and (best is None or (run.term, node) > best):
             best = (run.term, node)
     return None if best is None else best[1]

@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from hubkit.cluster.rows import Want
+from hubkit.cluster.rows import Ticket, Want
 from hubkit.cluster.sync import Sync
 from hubkit.events import Event
-from hubkit.pids import NodeId
+from hubkit.pids import NodeId, Pid
 
-__all__ = ["Effect", "Publish", "Refuse", "Send", "Start", "StartReason", "Stop", "StopReason"]
+__all__ = [
+    "Demote", "Discard", "Effect", "Forward", "Freeze", "Offer", "Promote", "Publish", "Refuse", "Send", "Start", "StartReason", "Stop",
+    "StopReason", "Thaw",
+]  # fmt: skip
 
 StartReason: TypeAlias = Literal["start", "failover", "migration"]
 StopReason: TypeAlias = Literal["removed", "updated", "moved", "conflict", "shutdown", "partition"]
@@ -30,12 +33,18 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a child of which no instance exists here. To be answered with ``child`` and ``term``."""
+    """Start a child of which no instance exists here. To be answered with ``child`` and ``term``.
+
+    ``passive``: it is to stand by, and to handle nothing until it is promoted. ``ticket``: of the state that was kept
+    here, with which it is to go on.
+    """
 
     child: str
     want: Want
     term: int
     reason: StartReason
+    passive: bool = False
+    ticket: Ticket | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,61 @@ class Stop:
 
     child: str
     reason: StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """The instance that stood by is the active one from now on, with this fencing ``term``."""
+
+    child: str
+    term: int
+    reason: StartReason
+
+
+@dataclass(frozen=True, slots=True)
+class Demote:
+    """The instance, which may be frozen, stands by from now on."""
+
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Let the instance begin nothing more, and take its state under this ticket. To be answered by `Core.froze`."""
+
+    child: str
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw:
+    """Let the instance go on, where it was frozen."""
+
+    child: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Send the state of this ticket to the copy on a node. To be answered by `Core.declined`, if that refuses it."""
+
+    child: str
+    peer: NodeId
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """The copy on that node, under this number there, goes on: what waits for the child here, or still comes, is for it."""
+
+    child: str
+    pid: Pid
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """The state that was kept of a child that has stopped here is not needed any more."""
+
+    child: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +130,6 @@ class Publish:
     event: Event
 
 
-Effect: TypeAlias = Send | Start | Stop | Refuse | Publish
+Effect: TypeAlias = (
+    Send | Start | Promote | Demote | Freeze | Thaw | Offer | Forward | Discard | Stop | Refuse | Publish
+)

@@ -60,6 +60,16 @@ _TEXTS = {
     "claim": "nobody holds it, and it belongs here",
     "announced": "this node has claimed it",
     "rival claims": "another node claims it as well",
+    "no copy": "no copy is to stand by here",
+    "stands by": "a copy stands by here",
+    "warming": "it waits for the copy on its next node to be ready",
+    "freezing": "its state is being taken, to be handed over",
+    "handing over": "its state is being handed over",
+    "no answer": "its next node has not taken its state in time",
+    "move failed": "it could not be handed over, which is tried again later",
+    "checkpoint": "copies that stand by are given its state",
+    "state lost": "it was handed to this node, which has lost its state",
+    "not taken over": "nobody has taken it over, and this node has its state",
     "a former holder is missing": "nobody in sight holds it, but somebody out of sight might",
 }
 

@@ -104,12 +104,19 @@ class Ledger:
         for node in nodes:
             self.dirty.update(self.stakes.get(node, ()))
 
-    def register(self, child: str, alive: frozenset[NodeId]) -> tuple[tuple[Pid, ...], tuple[Pid, ...]]:
-        """Recompute the pids of a child; what they were and what they are."""
+    def register(self, child: str, alive: frozenset[NodeId], *, copies: bool) -> tuple[tuple[Pid, ...], tuple[Pid, ...]]:
+        """Recompute the pids of a child, the active one first; what they were and what they are.
+
+        ``copies``: those that stand by are among them.
+        """
         old = self.registry.get(child, ())
         runs = self.runs.get(child, {})
-        running = [(node, run[5]) for node, run in runs.items() if run[4] == "running" and node in alive]
-        new = tuple(sorted([Pid(name_of(node), boot_of(node), serial) for node, serial in running]))
+        running = [
+            (run[1] != "active", Pid(name_of(node), boot_of(node), run[5]))
+            for node, run in runs.items()
+            if run[4] == "running" and node in alive and (copies or run[1] != "passive")
+        ]
+        new = tuple([pid for _, pid in sorted(running)])
         if new != old:
             if new:
                 self.registry[child] = new

@@ -23,7 +23,6 @@ class Placement:
 
     __slots__ = (
         "_children",
-        "_copies",
         "_distribution",
         "_eligible",
         "_ids",
@@ -33,13 +32,15 @@ class Placement:
         "_owned",
         "_owners",
         "_redundancy",
+        "copies",
     )  # fmt: skip
 
     def __init__(self, distribution: Distribution, redundancy: Redundancy) -> None:
         self._distribution = distribution
         self._redundancy = redundancy
         self._may_move: Any = getattr(distribution, "may_move", None)
-        self._copies = redundancy.copies(0)
+        #: how many copies of each child there are to be
+        self.copies: int = redundancy.copies(0)
         self._ids: dict[str, NodeId] = {}  # the ready nodes, by name
         self._nodes: dict[str, NodeView] = {}  # the same, sorted by name
         self._eligible: dict[str, tuple[NodeView, ...]] = {}  # wire name -> those that can start it
@@ -87,8 +88,8 @@ class Placement:
         if not left and not joined:
             return {}
         copies = self._redundancy.copies(len(ids))
-        if copies != self._copies or self._may_move is None:
-            self._copies = copies
+        if copies != self.copies or self._may_move is None:
+            self.copies = copies
             concerned = sorted(self._owners)
         else:
             concerned = self._concerned(left, joined, before)
@@ -121,11 +122,11 @@ class Placement:
         nodes = self._eligible.get(want.start)
         if nodes is None:
             nodes = self._eligible[want.start] = tuple(v for v in self._nodes.values() if knows(v.actors, want.start))
-        names = tuple(self._distribution.place(view, nodes, self._copies)) if nodes else ()
+        names = tuple(self._distribution.place(view, nodes, self.copies)) if nodes else ()
         self._owners[child] = names
         for name in names:
             self._owned.setdefault(name, {})[child] = None
-        if len(names) < self._copies:
+        if len(names) < self.copies:
             self._lacking[child] = None
         return names
 

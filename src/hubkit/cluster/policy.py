@@ -79,7 +79,11 @@ class SelectiveDistribution(Distribution, Protocol):
 
 
 class Redundancy(Protocol):
-    """How many copies of each child there are."""
+    """How many copies of each child there are.
+
+    A redundancy may have a property ``active``: ``"one"`` (of the copies one handles messages, the others stand by; that
+    is so without the property) or ``"all"``.
+    """
 
     def copies(self, nodes: int) -> int:
         """The number of copies when this many nodes are ready."""
@@ -87,7 +91,11 @@ class Redundancy(Protocol):
 
 
 class Migration(Protocol):
-    """How a child changes nodes. ``warm``: the new copy is prepared before the old one stops."""
+    """How a child changes nodes.
+
+    A migration may have two more properties: ``handover`` (whether the state travels to a copy that was prepared; without
+    the property it does not) and ``retention`` (seconds for which the old node passes on what still arrives there).
+    """
 
     @property
     def warm(self) -> bool:

@@ -9,15 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hubkit.cluster.converge import Do, Instance, Rules, Step
-from hubkit.cluster.effects import Effect, Publish, Start, Stop
+from hubkit.cluster.effects import Demote, Discard, Effect, Forward, Freeze, Offer, Promote, Publish, Start, Stop, Thaw
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.members import Members
 from hubkit.cluster.placement import Placement
 from hubkit.cluster.replication import Replication
 from hubkit.cluster.rows import Run
 from hubkit.cluster.store import Store
-from hubkit.events import ChildMoved, ChildMoving, ChildRegistered, ChildUnregistered, ConflictResolved
-from hubkit.pids import NodeId, Pid, name_of
+from hubkit.events import (
+    ChildMoved,
+    ChildMoving,
+    ChildRegistered,
+    ChildUnregistered,
+    ConflictResolved,
+    Event,
+    MoveFailed,
+)
+from hubkit.pids import NodeId, Pid, boot_of, name_of
 
 __all__ = ["Reconciler"]
 
@@ -48,7 +56,7 @@ class Reconciler:
     def run(self, live: bool, now: float) -> None:
         """Bring every child that is concerned in line."""
         ledger, rules = self._ledger, self._rules
-        rules.now = now
+        rules.now = rules.copies.now = now
         self._mature(now)
         todo = sorted(ledger.dirty)
         ledger.changed.update(todo)
@@ -60,6 +68,8 @@ class Reconciler:
 
     def _bring_in_line(self, child: str, now: float) -> None:
         self.unsure.discard(child)
+        if self._rules.copies.kept and self._rules.copies.is_stale(child, self._ledger.wants.get(child)):
+            self._discard(child)
         for _ in range(12):
             step = self._rules.decide(child)
             if step.do is Do.REST:
@@ -93,9 +103,13 @@ class Reconciler:
             case Do.DROP:
                 self._write(child, None, now)
                 self._give_reasons(child, step)
+                if child in self._rules.copies.kept:
+                    self._discard(child)
             case Do.CLAIM:
-                rev = self._ledger.wants[child].rev
+                rev, instance = self._ledger.wants[child].rev, self._rules.instances.get(child)
+                ticket = None if instance is None else instance.ticket
                 claim = Run(step.term, "released", self._me, rev) if step.nodes else Run(step.term, "claiming", rev=rev)
+                claim = claim._replace(ticket=ticket)
                 moment = self._write(child, claim, now)
                 if len(self._members.alive) > 1:
                     self._rules.announced[child] = (moment, now + self._patience)
@@ -104,11 +118,16 @@ class Reconciler:
             case Do.GRANT:
                 mine, to = self._ledger.runs[child].get(self._me), step.nodes[0] if step.nodes else None
                 rev = mine.rev if mine is not None else self._ledger.wants[child].rev
-                self._write(child, Run(step.term, "released", to, rev), now)
+                ticket, _ = self._rules.copies.kept.get(child, (None, None)) if to is not None else (None, None)
+                self._write(child, Run(step.term, "released", to, rev, ticket=ticket), now)
+                if to is not None and self._rules.copies.warm:
+                    self._forward(child, to)
             case Do.ADOPT:
                 mine = self._ledger.runs[child][self._me]
                 self._rules.instances[child].want = want = self._ledger.wants[child]
                 self._write(child, mine._replace(rev=want.rev), now)
+            case Do.WARM | Do.FREEZE | Do.THAW | Do.OFFER | Do.DEMOTE:
+                self._with_copies(child, step, now)
             case _:
                 for node in step.nodes:
                     self._store.put(("run", child, node), None, now)
@@ -126,17 +145,92 @@ class Reconciler:
         return self._store.put(("run", child, self._me), run, now)[:2]
 
     def _begin(self, child: str, step: Step, now: float) -> None:
-        want = self._ledger.wants[child]
-        self._write(child, Run(step.term, "active", rev=want.rev, phase="starting"), now)
+        want, instance = self._ledger.wants[child], self._rules.instances.get(child)
         giver = step.nodes[0] if step.nodes else None
-        self._rules.instances[child] = Instance(step.term, want, giver)
-        self.effects.append(Start(child, want, step.term, step.reason))  # type: ignore[arg-type]  # of a BEGIN step
+        if instance is None:
+            kept, _ = self._rules.copies.kept.pop(child, (None, None))
+            self._write(child, Run(step.term, "active", rev=want.rev, phase="starting"), now)
+            self._rules.instances[child] = Instance(step.term, want, giver, born=step.term, ticket=kept)
+            self.effects.append(Start(child, want, step.term, step.reason, ticket=kept))  # type: ignore[arg-type]  # of a BEGIN step
+            return
+        instance.passive, instance.term, instance.giver, instance.count = False, step.term, giver, 0
+        instance.offers.clear()
+        self._write(child, self._shown(child, instance), now)
+        self.effects.append(Promote(child, step.term, step.reason))  # type: ignore[arg-type]  # of a BEGIN step
+        if instance.phase == "running":
+            self.arrived(child)
+
+    def _shown(self, child: str, instance: Instance) -> Run:
+        """The row of an instance."""
+        rev = self._ledger.wants[child].rev
+        if instance.passive:
+            return Run(
+                0, "passive", None, rev, instance.phase, instance.serial, instance.error, ticket=instance.ticket
+            )
+        return Run(instance.term, "active", None, rev, instance.phase, instance.serial, instance.error)
+
+    def _with_copies(self, child: str, step: Step, now: float) -> None:
+        """Steps about copies that stand by."""
+        instance = self._rules.instances.get(child)
+        if step.do is Do.WARM:
+            want = self._ledger.wants[child]
+            if instance is None:
+                born = max((run.term for run in self._ledger.runs[child].values()), default=0)
+                instance = self._rules.instances[child] = Instance(born, want, born=born, passive=True)
+                self.effects.append(Start(child, want, born, "start", passive=True))
+            self._write(child, self._shown(child, instance), now)
+            return
+        assert instance is not None
+        if step.do is Do.FREEZE:
+            instance.frozen, instance.taken, instance.frozen_at = instance.next_ticket(self._me), False, now
+            instance.offers.clear()
+            self._publish(ChildMoving(child, name_of(self._me), name_of(step.nodes[0]), hub=self._hub))
+            self.effects.append(Freeze(child, instance.frozen))
+        elif step.do is Do.THAW:
+            instance.frozen, instance.taken = None, False
+            if step.rule == "no answer":
+                self.move_failed(child, step.nodes[0], "it neither accepted nor declined the state in time", now)
+            self.effects.append(Thaw(child))
+        elif step.do is Do.OFFER:
+            ticket = instance.frozen or instance.ticket
+            assert ticket is not None
+            for node in step.nodes:
+                instance.offers[node] = (ticket, now)
+                self.effects.append(Offer(child, node, ticket))
+        else:
+            self._demote(child, instance, step, now)
+
+    def _demote(self, child: str, instance: Instance, step: Step, now: float) -> None:
+        to, ticket = step.nodes[0] if step.nodes else None, instance.frozen
+        rev = self._ledger.runs[child][self._me].rev
+        instance.passive, instance.frozen, instance.taken = True, None, False
+        instance.offers.clear()
+        self._write(child, Run(step.term, "released", to, rev, ticket=ticket), now)
+        self.effects.append(Demote(child))
+        if to is not None:
+            self._forward(child, to)
+
+    def _discard(self, child: str) -> None:
+        """Nobody needs the state that was kept here any more."""
+        del self._rules.copies.kept[child]
+        self.effects.append(Discard(child))
+
+    def _forward(self, child: str, to: NodeId) -> None:
+        theirs = self._ledger.runs[child].get(to)
+        if theirs is not None and theirs.role == "passive" and theirs.serial:
+            self.effects.append(Forward(child, Pid(name_of(to), boot_of(to), theirs.serial)))
+
+    def move_failed(self, child: str, target: NodeId, error: str, now: float) -> None:
+        """A move to this node has come to nothing: the child goes on here, and it is tried again later."""
+        self._rules.instances[child].move_failed(now)
+        self.unsure.add(child)
+        self._publish(MoveFailed(child, name_of(self._me), name_of(target), error, hub=self._hub))
 
     def _stop(self, child: str, step: Step) -> None:
         reason = step.reason
         self._rules.instances[child].stopping = reason  # type: ignore[assignment]  # of a STOP step
         here = name_of(self._me)
-        if reason == "moved":
+        if reason == "moved" and self._rules.instances[child].frozen is None:
             self._publish(ChildMoving(child, here, name_of(step.nodes[0]), hub=self._hub))
         elif reason == "conflict" and step.nodes:
             self._publish(ConflictResolved(child, name_of(step.nodes[0]), here, step.term, hub=self._hub))
@@ -144,9 +238,14 @@ class Reconciler:
 
     # -- what the shell reports ----------------------------------------------------------------------------------------
 
-    def report(self, child: str, run: Run, now: float) -> None:
-        """The instance here has changed: say so."""
-        if run != self._ledger.runs[child][self._me]:
+    def report(self, child: str, instance: Instance, now: float) -> None:
+        """The instance here has changed: say so, unless my row is about something else now."""
+        mine = self._ledger.runs.get(child, {}).get(self._me)
+        if mine is None or mine.role != ("passive" if instance.passive else "active"):
+            return
+        ticket = instance.ticket if instance.passive else None
+        run = mine._replace(phase=instance.phase, serial=instance.serial, error=instance.error, ticket=ticket)
+        if run != mine:
             self._write(child, run, now)
 
     def arrived(self, child: str) -> None:
@@ -159,7 +258,7 @@ class Reconciler:
     # -- what is seen from here ----------------------------------------------------------------------------------------
 
     def _review(self, child: str) -> None:
-        old, new = self._ledger.register(child, self._members.alive)
+        old, new = self._ledger.register(child, self._members.alive, copies=self._rules.copies.replicated)
         if old != new:
             for pid in _missing_in(new, old):
                 self._publish(ChildUnregistered(child, pid, hub=self._hub))
@@ -177,18 +276,22 @@ class Reconciler:
         if instance is not None and instance.stopping is not None:
             return False
         alive = self._members.alive
-        holders = [] if runs is None else [node for node, run in runs.items() if run[1] != "released" and node in alive]
+        holders = (
+            [] if runs is None
+            else [node for node, run in runs.items() if run[1] in ("active", "claiming") and node in alive]
+        )  # fmt: skip
         if want is None:
             return not holders and instance is None
         heir = self._placement.heir(child, want)
         if runs is None or heir is None or holders != [heir]:
             return False
+        copies = self._rules.copies
+        if copies.warm and not copies.placed(runs, self._placement.owners(child, want), want):
+            return False
         run = runs[heir]
         return run.role == "active" and run.rev == want.rev and run.phase in ("running", "failed")
 
-    def _publish(
-        self, event: ChildMoving | ChildMoved | ChildRegistered | ChildUnregistered | ConflictResolved
-    ) -> None:
+    def _publish(self, event: Event) -> None:
         self.effects.append(Publish(event))
 
 

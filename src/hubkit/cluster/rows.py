@@ -32,6 +32,7 @@ __all__ = [
     "Row",
     "Run",
     "RunKey",
+    "Ticket",
     "Value",
     "Want",
     "WantKey",
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 NodeState: TypeAlias = Literal["joining", "ready", "leaving"]
-Role: TypeAlias = Literal["claiming", "active", "released"]
+Role: TypeAlias = Literal["claiming", "active", "released", "passive"]
 Phase: TypeAlias = Literal["", "starting", "running", "failed"]
 
 NodeKey: TypeAlias = tuple[Literal["node"], NodeId]
@@ -89,13 +90,23 @@ class Want:
     rev: Stamp | None = None
 
 
+class Ticket(NamedTuple):
+    """Names one state of a child: the ``count``-th that its holder ``giver`` took while it held ``term``. Later is greater."""
+
+    term: int
+    count: int
+    giver: NodeId
+
+
 class Run(NamedTuple):
     """What a node does about a child.
 
     ``term``: a fencing token, which grows whenever the child changes hands or is started anew. ``role``: ``claiming``
-    (about to start it), ``active`` (it is started here) or ``released`` (it has stopped here; ``to`` may claim it next,
-    `None`: anybody). ``rev``: of the want that this is about. ``phase`` and ``serial`` (the number in its pid) are of an
-    active one; ``failed`` means parked: it could not be started, or crashed too often, for the reason ``error``.
+    (about to start it), ``active`` (it is started here), ``released`` (it has stopped here; ``to`` may claim it next,
+    `None`: anybody) or ``passive`` (a copy that stands by; it holds no token, so its term is 0). ``rev``: of the want that
+    this is about. ``phase`` and ``serial`` (the number in its pid) are of an active or passive one; ``failed`` means parked: it
+    could not be started, or crashed too often, for the reason ``error``. ``ticket``: of the state that a passive copy has
+    accepted, or that has been handed over with a release.
     """
 
     term: int
@@ -105,6 +116,12 @@ class Run(NamedTuple):
     phase: Phase = ""
     serial: int = 0
     error: str = ""
+    ticket: Ticket | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether this is about the token: it is held, or was given away last."""
+        return self.role in ("active", "released")
 
 
 Value: TypeAlias = NodeRow | Want | Run

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from hubkit.cluster.rows import Key, NodeRow, Row, Run, Want
+from hubkit.cluster.rows import Key, NodeRow, Row, Run, Ticket, Want
 from hubkit.cluster.stamps import TICKS, Moment, Stamp, Version
 from hubkit.errors import ProtocolViolation
 from hubkit.pids import NodeId
@@ -45,7 +45,7 @@ class Sync:
 
 
 _KINDS: Final[tuple[Kind, ...]] = ("hello", "delta", "whole")
-_ROLES: Final = ("claiming", "active", "released")
+_ROLES: Final = ("claiming", "active", "released", "passive")
 _PHASES: Final = ("", "starting", "running", "failed")
 _STATES: Final = ("joining", "ready", "leaving")
 _KIND_CODE = {kind: code for code, kind in enumerate(_KINDS)}
@@ -60,8 +60,9 @@ _LIMIT: Final = 1 << 64
 #   version   [node, ms, tick, node, ms, tick, ...]
 #   node      [ms, tick, writer, node, name, address, state, load, actor, ...]
 #   want      [ms, tick, writer, child, start, body, tag, rev, pin, ...]
-#   run       [ms, tick, writer, child, node, term, role, to, rev, phase, serial, error]
+#   run       [ms, tick, writer, child, node, term, role, to, rev, phase, serial, error, ticket]
 #   rev       None, or [ms, tick, writer]
+#   ticket    None, or [term, count, giver]
 # A tombstone ends after what names its row; one of another node's row has two more numbers, of `Row.seen`.
 
 
@@ -86,7 +87,7 @@ def to_wire(sync: Sync) -> list[Any]:
                 row = [time_ms, tick, table[writer], child, table[node]]
                 if value is not None:
                     assert isinstance(value, Run)
-                    term, role, to, rev, phase, serial, error = value
+                    term, role, to, rev, phase, serial, error, ticket = value
                     row += (
                         term,
                         _ROLE_CODE[role],
@@ -95,6 +96,7 @@ def to_wire(sync: Sync) -> list[Any]:
                         _PHASE_CODE[phase],
                         serial,
                         error,
+                        None if ticket is None else [ticket[0], ticket[1], table[ticket[2]]],
                     )
                 elif seen is not None:
                     row += seen
@@ -134,7 +136,10 @@ def _version_out(version: Version, table: _Table) -> list[int]:
 # -- in ----------------------------------------------------------------------------------------------------------------
 _NONE = type(None)
 _RUN_SHAPES = {
-    (int, int, int, str, int, int, int, to, rev, int, int, str) for to in (_NONE, int) for rev in (_NONE, list)
+    (int, int, int, str, int, int, int, to, rev, int, int, str, ticket)
+    for to in (_NONE, int)
+    for rev in (_NONE, list)
+    for ticket in (_NONE, list)
 }
 _RUN_TOMBSTONE = (int, int, int, str, int)
 _RUN_BURIED = (int, int, int, str, int, int, int)
@@ -240,6 +245,13 @@ def _read_stamp(parts: Any, table: _NodeTable) -> Stamp | None:
     return Stamp(time_ms, tick, table[writer])
 
 
+def _read_ticket(parts: Any, table: _NodeTable) -> Ticket | None:
+    if parts is None:
+        return None
+    term, count, giver = map(_natural, parts)
+    return Ticket(term, count, table[giver])
+
+
 def _read_moment(parts: list[int]) -> Moment:
     time_ms, tick = map(_natural, parts)
     return time_ms, tick
@@ -295,11 +307,12 @@ def _read_runs(found: list[Any], table: _NodeTable, rows: _Rows) -> None:
         value: Run | None = None
         buried: Moment | None = None
         if shape in _RUN_SHAPES:
-            time_ms, tick, writer, child, node, term, role, to, rev, phase, serial, error = row
+            time_ms, tick, writer, child, node, term, role, to, rev, phase, serial, error, ticket = row
             if writer != node or term < 0 or role < 0 or phase < 0 or serial < 0:
                 raise _wrong(row, "run")
             target = None if to is None else table[to]
-            value = Run(term, _ROLES[role], target, _read_stamp(rev, table), _PHASES[phase], serial, error)
+            given = _read_ticket(ticket, table)
+            value = Run(term, _ROLES[role], target, _read_stamp(rev, table), _PHASES[phase], serial, error, given)
         elif shape == _RUN_TOMBSTONE and row[2] == row[4]:
             time_ms, tick, writer, child, node = row
         elif shape == _RUN_BURIED and row[2] != row[4]:

@@ -14,11 +14,26 @@ from typing import Any, Protocol
 
 import trio
 
+from hubkit.actors.mailbox import Item
 from hubkit.cluster.core import Core
-from hubkit.cluster.effects import Effect, Publish, Refuse, Send, Start, Stop
+from hubkit.cluster.effects import (
+    Demote,
+    Discard,
+    Effect,
+    Forward,
+    Freeze,
+    Offer,
+    Promote,
+    Publish,
+    Refuse,
+    Send,
+    Start,
+    Stop,
+    Thaw,
+)
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import Strategies
-from hubkit.cluster.rows import Want
+from hubkit.cluster.rows import Ticket, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import from_wire, to_wire
 from hubkit.environment import Environment
@@ -26,6 +41,7 @@ from hubkit.errors import HubClosed, NoSuchActor
 from hubkit.events import ChildMoved, ChildRegistered, ConflictResolved, DeadLetter, Event
 from hubkit.hub.bulk import Bulk
 from hubkit.hub.bulletin import Bulletin
+from hubkit.hub.handovers import Handovers
 from hubkit.hub.household import Household, failure_text
 from hubkit.hub.operators import listing, summary
 from hubkit.pids import NodeId, Pid
@@ -48,6 +64,13 @@ class Wires(Protocol):
 
     def sync(self, peer: NodeId, hub: str, message: list[Any]) -> None:
         """Send a sync message of a hub to a linked node, soon."""
+
+    def state(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
+        """Send a message about a child's state to a hub of a linked node; `False`: there is no link."""
+        ...
+
+    def forward(self, pid: Pid, item: Item) -> None:
+        """Send a message that waits here to an actor elsewhere."""
 
     def refuse(self, peer: NodeId, reason: str) -> None:
         """Close the link to a node that sends what must not be believed."""
@@ -117,6 +140,8 @@ class Driver:
             seeds=seeds,
         )
         self.household: Household | None = None
+        self.handovers: Handovers | None = None
+        self._active: dict[str, Pid] = {}  # who handles messages for a child, where that is not said by its only pid
         self.pids: dict[str, tuple[Pid, ...]] = {}
         self.failures: dict[str, tuple[int, BaseException]] = {}
         self.closed: bool = False
@@ -225,6 +250,43 @@ class Driver:
         self._endings.append(lambda now: self.core.ended(child, term, now))
         self.wake()
 
+    def froze(self, child: str, ticket: Ticket, error: str | None) -> None:
+        """The child was frozen here, or was not."""
+        self._note(lambda now: self.core.froze(child, ticket, error, now))
+
+    def declined(self, child: str, ticket: Ticket, peer: NodeId, error: str) -> None:
+        """A copy on another node does not take a state."""
+        self._note(lambda now: self.core.declined(child, ticket, peer, error, now))
+
+    def accepted(self, child: str, born: int, ticket: Ticket) -> None:
+        """A copy that stands by here has taken a state."""
+        self._note(lambda now: self.core.accepted(child, born, ticket, now))
+
+    def checkpoint(self, child: str, born: int) -> Ticket | None:
+        """The ticket of a state that was taken of the active child here just now."""
+        ticket = self.core.checkpoint(child, born, self.now())
+        self.wake()
+        return ticket
+
+    async def until_held(self, child: str, ticket: Ticket) -> None:
+        """Wait until all copies in sight that stand by hold this state, or a later one."""
+        with self.watching([child]) as watch:
+            while not self.closed and self.core.lack(child, ticket):
+                await watch.next()
+
+    def tell(self, peer: NodeId, message: list[Any]) -> bool:
+        """Send a message about a child's state to this hub on another node."""
+        return self._wires.state(peer, self.hub_id, message)
+
+    def forward(self, pid: Pid, item: Item) -> None:
+        """Send a message that waits here to an actor elsewhere."""
+        self._wires.forward(pid, item)
+
+    def take_state(self, peer: NodeId, message: list[Any]) -> None:
+        """Another node's hub has something to say about a child's state."""
+        if self.handovers is not None and not self.closed:
+            self.handovers.receive(peer, message)
+
     def _note(self, report: Callable[[float], None]) -> None:
         self._reports.append(report)
         self.wake()
@@ -299,9 +361,10 @@ class Driver:
             case Send(peer, sync):
                 self.syncs_sent += 1
                 self._wires.sync(peer, self.hub_id, to_wire(sync))
-            case Start(child, want, term, reason):
-                assert self.household is not None
-                self.household.start(child, want, term, reason)
+            case Start(child, want, term, reason, passive, ticket):
+                assert self.household is not None and self.handovers is not None
+                held = self.handovers.take_kept(child, ticket)
+                self.household.start(child, want, term, reason, passive=passive, held=held)
             case Stop(child, reason):
                 assert self.household is not None
                 self.household.stop(child, reason)
@@ -309,6 +372,27 @@ class Driver:
                 self._wires.refuse(peer, reason)
             case Publish(event):
                 self.publish(event)
+            case _:
+                self._hand_over(effect)
+
+    def _hand_over(self, effect: Promote | Demote | Freeze | Thaw | Offer | Forward | Discard) -> None:
+        handovers = self.handovers
+        assert handovers is not None
+        match effect:
+            case Promote(child, term, reason):
+                handovers.promote(child, term, reason)
+            case Demote(child):
+                handovers.demote(child)
+            case Freeze(child, ticket):
+                handovers.freeze(child, ticket)
+            case Thaw(child):
+                handovers.thaw(child)
+            case Offer(child, peer, ticket):
+                handovers.offer(child, peer, ticket)
+            case Forward(child, pid):
+                handovers.forward(child, pid)
+            case Discard(child):
+                handovers.discard(child)
 
     def publish(self, event: Event) -> None:
         """Tell those who want to know."""
@@ -338,11 +422,21 @@ class Driver:
                 self.pids[child] = pids
             else:
                 self.pids.pop(child, None)
+            if core.has_copies:
+                self._find_active(child)
             for watch in self._watches.get(child, ()):
                 watch.touch(child)
         core.changed.clear()
         for watch in self._others:
             watch.touch()
+
+    def _find_active(self, child: str) -> None:
+        """Who is to be asked, of several copies."""
+        active = self.core.active(child)
+        if active is None:
+            self._active.pop(child, None)
+        else:
+            self._active[child] = active
 
     def notice(self) -> None:
         """Let those who wait look again."""
@@ -372,6 +466,8 @@ class Driver:
 
     def running(self, child: str) -> Pid | None:
         """The pid of a child, if it runs: a local read."""
+        if self.core.has_copies:
+            return self._active.get(child)
         pids = self.pids.get(child)
         return pids[0] if pids else None
 

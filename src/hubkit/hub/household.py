@@ -16,14 +16,14 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
 from hubkit.actors.cell import Cell
 from hubkit.actors.messages import Exit
 from hubkit.actors.system import System
-from hubkit.cluster.rows import Want
+from hubkit.cluster.rows import Ticket, Want
 from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError
 from hubkit.events import ChildFailed, ChildRestarted, ChildStarted, ChildStarting, ChildStopped, Event
@@ -32,6 +32,9 @@ from hubkit.names import error_name, error_text
 from hubkit.pids import Pid
 from hubkit.specs import Backoff, ChildSpec, Restart
 from hubkit.supervision.restarts import History, Limits, Verdict, decide, restart_delay
+
+if TYPE_CHECKING:
+    from hubkit.hub.handovers import Handovers
 
 __all__ = ["Household", "Keeper", "Prepare", "Reports", "Witness", "failure_text"]
 
@@ -93,7 +96,11 @@ class _Started:
 
 @dataclass(slots=True, eq=False)
 class Keeper:
-    """One child on this node."""
+    """One child on this node.
+
+    ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``frozen``: for which move.
+    ``held``: the newest state that was taken of it, or that it has accepted.
+    """
 
     child: str
     want: Want
@@ -110,6 +117,10 @@ class Keeper:
     crash: BaseException | None = None
     shutdown: float = 5.0
     restarts: int = 0
+    born: int = 0
+    passive: bool = False
+    frozen: Ticket | None = None
+    held: tuple[Ticket, bytes] | None = None
 
 
 class Household:
@@ -139,11 +150,25 @@ class Household:
         self.restarts: int = 0
         self.stops: int = 0
         self.witness: Witness | None = None
+        self.publish: Callable[[Event], None] = publish
+        self.handovers: Handovers | None = None
+        #: whether copies that stand by handle messages nonetheless
+        self.all_active: bool = False
 
-    def start(self, child: str, want: Want, term: int, reason: str) -> None:
+    def start(
+        self,
+        child: str,
+        want: Want,
+        term: int,
+        reason: str,
+        *,
+        passive: bool = False,
+        held: tuple[Ticket, bytes] | None = None,
+    ) -> None:
         """Take a child in; `launch` begins to run it."""
         assert child not in self.keepers, f"{child} is kept already"
-        keeper = self.keepers[child] = Keeper(child, want, term, reason)
+        keeper = Keeper(child, want, term, reason, born=term, passive=passive, held=held)
+        self.keepers[child] = keeper
         self._queue.append(keeper)
 
     def launch(self, nursery: trio.Nursery) -> bool:
@@ -163,17 +188,42 @@ class Household:
         allowed = min(keeper.shutdown, grace)
         first, keeper.stopping = keeper.stopping is None, keeper.stopping or reason
         keeper.unpark.set()
-        if first and keeper.running and self.witness is not None:
-            self.witness.ending(keeper)
         cell = keeper.cell
+        if first:
+            self.ending(keeper)
+            if self.handovers is not None and reason == "moved":
+                self.handovers.moves(keeper)
         if cell is None:
             keeper.scope.cancel()
         elif allowed <= 0 or not keeper.running:
             cell.cancel()
         else:
             cell.scope.deadline = min(cell.scope.deadline, trio.current_time() + allowed)
-            if first:
+            if not first:
+                return
+            if reason == "conflict" and self.handovers is not None and cell.instance is not None and not keeper.passive:
+                cell.order(self.handovers.leave_state(keeper, cell))
+            else:
                 cell.request_stop(reason)
+
+    def begins(self, keeper: Keeper) -> None:
+        """From now on it may begin to handle messages (again)."""
+        if self.witness is not None and keeper.running and keeper.stopping is None and self._handles(keeper):
+            self.witness.began(keeper)
+
+    def rests(self, keeper: Keeper) -> None:
+        """For a time it handles no messages: `begins` ends that."""
+        if self.witness is not None and keeper.running:
+            self.witness.ended(keeper)
+
+    def ending(self, keeper: Keeper) -> None:
+        """From now on it begins to handle no more messages."""
+        if self.witness is not None and keeper.running:
+            self.witness.ending(keeper)
+
+    def _handles(self, keeper: Keeper) -> bool:
+        """Whether it is the one copy that handles messages. (Where all do there is no such one.)"""
+        return not keeper.passive and not self.all_active
 
     def running(self) -> int:
         """How many children really run here, whatever the map says."""
@@ -191,9 +241,11 @@ class Household:
             over = await self._live(keeper)
         finally:
             self.keepers.pop(keeper.child, None)
+            if self.handovers is not None:
+                self.handovers.gone(keeper)
             keeper.gone.set()
             if over and keeper.stopping is None:
-                self._reports.ended(keeper.child, keeper.term)
+                self._reports.ended(keeper.child, keeper.born)
             else:
                 self._reports.stopped(keeper.child)
 
@@ -202,11 +254,17 @@ class Household:
         history: History = ()
         reason = keeper.reason
         while keeper.stopping is None:
+            while keeper.frozen is not None and keeper.cell is None and keeper.stopping is None:
+                await self._parked(keeper, 0.1)  # its state is on its way: nothing begins before that is settled
+            if keeper.stopping is not None:
+                break
             wish, exit = await self._incarnation(keeper, reason)
             if keeper.stopping is not None:
                 break
             # A child that has never run is parked at once: whoever asked for it is told, and decides.
             restart: Restart = "permanent" if wish is None or exit is None else wish.spec.restart
+            if exit is not None and exit.reason == "demoted":
+                continue
             normal = exit is not None and exit.is_normal
             verdict, history = decide(restart, normal, history, self._environment.now(), self._limits)
             if verdict in (Verdict.KEEP, Verdict.FORGET):
@@ -243,6 +301,10 @@ class Household:
                     term=keeper.term,
                     start_reason=reason,
                 )
+                cell.stands_by = keeper.passive and not self.all_active
+                cell.role = "passive" if cell.stands_by else "active"
+                if self.handovers is not None:
+                    cell.restore = self.handovers.restore(keeper, cell)
                 exit = await cell.run(task_status=_Started(lambda: self._on_started(keeper, cell, reason)))
         except Exception as error:
             keeper.crash = error
@@ -271,18 +333,22 @@ class Household:
             self._publish(restarted)
         self._publish(ChildStarted(keeper.child, cell.pid, reason, hub=self._hub_id))
         keeper.last_pid = cell.pid
-        if self.witness is not None:
-            self.witness.began(keeper)
-        self._reports.started(keeper.child, keeper.term, cell.pid.serial)
+        if cell.stands_by and not keeper.passive:  # promoted while it started
+            cell.stands_by, cell.role = False, "active"
+        self.begins(keeper)
+        if self.handovers is not None and not keeper.passive:
+            self.handovers.started(keeper, cell)
+        self._reports.started(keeper.child, keeper.born, cell.pid.serial)
         if keeper.stopping is not None:  # told to stop in the very moment of its start
-            if self.witness is not None:
-                self.witness.ending(keeper)
+            self.ending(keeper)
             cell.request_stop(keeper.stopping)
             self.stop(keeper.child, keeper.stopping)
 
     def _on_ended(self, keeper: Keeper, exit: Exit | None) -> None:
         cell, keeper.cell, was = keeper.cell, None, keeper.running
         keeper.running = False
+        if keeper.frozen is not None and keeper.stopping is None and cell is not None:
+            keeper.frozen = None  # it crashed; its state is gone with it
         if exit is not None:
             keeper.crash = exit.error
         if cell is not None and was:
@@ -310,6 +376,9 @@ class Household:
         else:
             log.error("hub %s: child %s is parked for %.1f s: %s", self._hub_id, keeper.child, delay, text)
         self._publish(ChildFailed(keeper.child, text, delay, hub=self._hub_id))
-        self._reports.failed(keeper.child, keeper.term, error)
-        with trio.move_on_after(delay):
+        self._reports.failed(keeper.child, keeper.born, error)
+        await self._parked(keeper, delay)
+
+    async def _parked(self, keeper: Keeper, seconds: float) -> None:
+        with trio.move_on_after(seconds):
             await keeper.unpark.wait()

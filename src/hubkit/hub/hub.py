@@ -29,6 +29,7 @@ from hubkit.events import ChildFailed, Event, HubStopping
 from hubkit.hub.bulletin import Bulletin, EventStream, Hook
 from hubkit.hub.driver import Driver
 from hubkit.hub.future import Future
+from hubkit.hub.handovers import Handovers
 from hubkit.hub.household import Household, Prepare, failure_text
 from hubkit.hub.leaving import drain, stop_now
 from hubkit.hub.reads import Reads
@@ -210,6 +211,22 @@ class Hub(Reads, Block):
             limits=self._limits,
             prepare=self._prepare,
         )
+        redundancy, migration = self._strategies.redundancy, self._strategies.migration
+        self._household_.all_active = getattr(redundancy, "active", "one") == "all"
+        driver.handovers = Handovers(
+            hub_id=self._id,
+            household=self._household_,
+            system=node._system,
+            payloads=self._payloads,
+            talk=driver,
+            nursery=nursery,
+            all_active=self._household_.all_active,
+            replicated=lambda: driver.core.is_replicated,
+            retention=float(getattr(migration, "retention", 0.0)),
+        )
+        seconds = getattr(redundancy, "checkpoint", "manual")
+        if seconds != "manual" and not self._household_.all_active:
+            nursery.start_soon(driver.handovers.keep_checkpoints, float(seconds))
         return driver
 
     def _declare(self) -> None:
@@ -397,6 +414,11 @@ class Hub(Reads, Block):
         check_count(size, "size", least=1)
         msg = f"{self._strategies.partition_tolerance!r} has no quorum whose size could be set"
         raise ConfigurationError(msg)
+
+    async def _checkpoint(self, cell: Any) -> None:
+        handovers = self._driver.handovers
+        assert handovers is not None
+        await handovers.checkpoint(cell)
 
     # -- events -----------------------------------------------------------------------------------------------------------
 

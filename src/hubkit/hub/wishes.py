@@ -112,7 +112,7 @@ class _Start:
             node: run for node, run in core.runs.get(child, {}).items() if run.rev == want.rev and node in core.alive
         }
         pids = self.driver.pids.get(child)  # what a reader of this node's registry sees, too
-        if pids and any(run.phase == "running" for run in runs.values()):
+        if pids and any(r.phase == "running" and r.role == "active" for r in runs.values()) and core.is_complete(child):
             self.started[child] = pids
             return True
         failed = [run for run in runs.values() if run.role == "active" and run.phase == "failed"]

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import trio
 from outcome import Error, Value
 
+from hubkit.actors.mailbox import Call, Item, close_letter
 from hubkit.actors.messages import Kind, NotBegun, Request
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
@@ -79,6 +80,7 @@ class Exchange:
         self._serving: dict[tuple[NodeId, int], Callable[[], object]] = {}
         self._watching: dict[int, tuple[Pid, NodeId]] = {}
         self._watched: dict[tuple[NodeId, int], int] = {}
+        self._relayed: dict[int, tuple[NodeId, Pid, Call]] = {}  # calls that were passed on, and wait for their answer
         self._hints: dict[ChildKey, Pid] = {}
         self._gone: dict[Pid, None] = {}  # what could not be asked because its node was out of sight
         self._changed = trio.Event()
@@ -153,6 +155,44 @@ class Exchange:
             message = (request.method, request.args) if request.method else request.args[0]
             self.system.dead_letter(str(pid), message, f"there is no link to node {pid.node!r}")
 
+    def forward(self, pid: Pid, item: Item) -> None:
+        """Send what waits for an actor here, unbegun, to the actor that goes on for it. Never raises, never waits."""
+        peer = node_id(pid.node, pid.incarnation)
+        if isinstance(item, Call):
+            item.coroutine.close()
+            method, args, kwargs, chain = item.method, item.args, item.kwargs, item.chain
+        else:
+            close_letter(item)
+            _, method, args, kwargs = item
+            chain = ()
+        try:
+            arguments = pack_arguments(args, kwargs, self._payloads)
+        except NotSerializable as error:
+            self._not_forwarded(pid, item, error)
+            return
+        if not isinstance(item, Call):
+            if not self._wire.send(peer, [CAST, 0, pid.serial, method, [], arguments]):
+                self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
+            return
+        self._number = number = self._number + 1
+        remaining = None if item.deadline == math.inf else item.deadline - trio.current_time()
+        path = [[p.node, p.incarnation, p.serial] for p in chain]
+        if self._wire.send(peer, [CALL, number, pid.serial, method, path, arguments, remaining]):
+            self._relayed[number] = (peer, pid, item)
+        else:
+            self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
+
+    def _not_forwarded(self, pid: Pid, item: Item, error: Exception) -> None:
+        if isinstance(item, Call):
+            item.fail(error)
+        else:
+            self.system.dead_letter(str(pid), item[2][0] if not item[1] else (item[1], item[2]), str(error))
+
+    @property
+    def relaying(self) -> int:
+        """How many calls that were passed on still wait for their answer."""
+        return len(self._relayed)
+
     async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
         if not self._wire.send(peer, message):
             msg = f"the link to node {pid.node!r} ended before the request was sent"
@@ -220,6 +260,11 @@ class Exchange:
             if waiting.peer == peer:
                 msg = f"the link to node {waiting.pid.node!r} ended before the answer came: the request may have been handled"
                 self._finish(number, NodeDown(msg, maybe_executed=True))
+        for number, (node, pid, call) in list(self._relayed.items()):
+            if node == peer:
+                del self._relayed[number]
+                msg = f"the link to node {pid.node!r} ended before the answer came: the request may have been handled"
+                call.fail(NodeDown(msg, maybe_executed=True))
         for key in [key for key in self._serving if key[0] == peer]:
             self._serving.pop(key)()
         for key in [key for key in self._watched if key[0] == peer]:
@@ -250,6 +295,9 @@ class Exchange:
         self.linked.clear()
         for number in list(self._waiting):
             self._finish(number, HubClosed("this node was closed before the answer came"))
+        relayed, self._relayed = self._relayed, {}
+        for _, pid, call in relayed.values():
+            call.fail(NodeDown(f"this node was closed before {pid} had answered", maybe_executed=True))
         self._notice()
 
     def _notice(self) -> None:
@@ -274,9 +322,25 @@ class Exchange:
         self._takers[message[0]](peer, *message[1:])
 
     def _take_reply(self, peer: NodeId, number: int, code: int, payload: Any) -> None:
+        relayed = self._relayed.get(number)
+        if relayed is not None and relayed[0] == peer:
+            del self._relayed[number]
+            if code != _OK:
+                relayed[2].fail(decode_error(code, payload, self._payloads))
+            else:
+                self._answer_relayed(relayed[2], payload)
+            return
         waiting = self._waiting.get(number)
         if waiting is not None and waiting.peer == peer:  # nobody speaks for another node
             self._finish(number, payload if code == _OK else decode_error(code, payload, self._payloads))
+
+    def _answer_relayed(self, call: Call, payload: Any) -> None:
+        try:
+            value = unpack(payload, self._payloads)
+        except HubkitError as error:
+            call.fail(error)
+        else:
+            call.answer(value)
 
     def _take_withdrawal(self, peer: NodeId, number: int) -> None:
         withdraw = self._serving.pop((peer, number), None)

@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from hubkit.actors.mailbox import Item
 from hubkit.actors.system import System, system_var
 from hubkit.cluster.liveness import Liveness
 from hubkit.environment import Environment
@@ -41,7 +42,7 @@ CAPABILITIES = ("hub.1", "actors.1")
 
 # Kinds of node messages; those from 1 on are the exchange's. A node tells its peers which hubs it has: two cores are linked
 # while their nodes are linked *and* both have the hub, so that nobody waits for an answer from a node without it.
-SYNC, HUBS, OPEN, CLOSE = 0, -1, -2, -3
+SYNC, HUBS, OPEN, CLOSE, STATE = 0, -1, -2, -3, -8
 
 #: What a peer may say that it has; the names are kept as long as its link lasts.
 HUBS_MAX = 4096
@@ -298,6 +299,14 @@ class Node(Block):
         """Send a sync message of a hub."""
         self.send(peer, [SYNC, hub, message])
 
+    def state(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
+        """Send a message about a child's state to a hub of a linked node; `False`: there is no link."""
+        return self.send(peer, [STATE, hub, message])
+
+    def forward(self, pid: Pid, item: Item) -> None:
+        """Send a message that waits here to an actor elsewhere."""
+        self._exchange.forward(pid, item)
+
     def refuse(self, peer: NodeId, reason: str) -> None:
         """Close the link to a node that sends what must not be believed."""
         if peer not in self._distrusted:  # the link will come back, and be refused again: it is said once
@@ -399,6 +408,9 @@ class _Ears:
             case [0, str(hub_id), list(sync)]:
                 if hub_id in node._drivers:
                     node._drivers[hub_id].receive(peer, sync)
+            case [-8, str(hub_id), list(about)]:
+                if hub_id in node._drivers:
+                    node._drivers[hub_id].take_state(peer, about)
             case [-1, list(hubs)] if all(isinstance(hub_id, str) for hub_id in hubs):
                 node._peer_hubs(peer, hubs, [])
             case [-2, str(hub_id)]:

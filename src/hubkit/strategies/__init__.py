@@ -7,8 +7,8 @@ every node. A strategy of your own is any object with the same methods: the Prot
 family               Protocol                            comes with hubkit
 ===================  ==================================  ==========================================
 where children run   `Distribution`                      `ConsistentHashing`
-how many copies      `Redundancy`                        `Singularity`
-how they move        `Migration`                         `ColdSwap`
+how many copies      `Redundancy`                        `Singularity`, `Replication`
+how they move        `Migration`                         `ColdSwap`, `HotSwap`
 who is told when     `Synchronization`                   `PubSub`
 while parted         `PartitionTolerance`                `Divergence`
 ===================  ==================================  ==========================================
@@ -29,9 +29,9 @@ from hubkit.cluster.policy import (
     Synchronization,
 )
 from hubkit.strategies.distribution import ConsistentHashing
-from hubkit.strategies.migration import ColdSwap
+from hubkit.strategies.migration import ColdSwap, HotSwap
 from hubkit.strategies.partition import Divergence
-from hubkit.strategies.redundancy import Singularity
+from hubkit.strategies.redundancy import Replication, Singularity
 from hubkit.strategies.synchronization import PubSub
 
 __all__ = [
@@ -41,11 +41,13 @@ __all__ = [
     "ConsistentHashing",
     "Distribution",
     "Divergence",
+    "HotSwap",
     "Migration",
     "NodeView",
     "PartitionTolerance",
     "PubSub",
     "Redundancy",
+    "Replication",
     "SelectiveDistribution",
     "Singularity",
     "Strategies",

@@ -420,7 +420,7 @@ class _Defaults(Watcher):
             f"{child!r} is wanted, and does not run"
             for child in lost(company, what_runs(world, company), starting=True)
         ]
-        pids = next(iter(company.drivers.values())).pids
+        driver = next(iter(company.drivers.values()))
         wants = next(iter(company.drivers.values())).core.wants
         now = world.now()
         for child, runs in sorted(world.running(hub_id).items()):
@@ -429,7 +429,7 @@ class _Defaults(Watcher):
                 found.append(f"{child!r} runs {len(here)} times: {', '.join(str(run.pid) for run in here)}")
             elif here and child not in wants:
                 found.append(f"{child!r} runs at {here[0].pid}, and nobody wants it")
-            elif here and pids.get(child) != (here[0].pid,) and here[0].since < now:
+            elif here and driver.running(child) != here[0].pid and here[0].since < now:
                 found.append(f"{child!r} runs at {here[0].pid}; {registries(world, hub_id, child)}")
         found += [
             f"the registries differ about {child!r}; {registries(world, hub_id, child)}" for child in differing(company)
