@@ -156,7 +156,7 @@ class Actor:
         self.context._cell.unhandled(message)
 
     async def on_role(self, role: str) -> None:
-        """Called when a copy of a replicated child becomes ``"active"`` or ``"passive"``."""
+        """Called when a copy of a replicated child starts as, or becomes, ``"active"`` or ``"passive"``."""
 
     def handover_state(self) -> Any:
         """What a move or a checkpoint carries to the next incarnation; must be able to travel. Default: `None`."""

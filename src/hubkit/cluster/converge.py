@@ -103,11 +103,12 @@ class Rules:
         """The same where copies may stand by."""
         owners = self._placement.owners(child, want)
         heir = owners[0] if owners else None
-        at, giver, missing = self._token(runs)
-        if missing is None and (giver is None or runs[giver].role == "claiming" or self._is_idle(child, giver, instance)):
+        _, giver, missing = self._token(runs)
+        is_held = giver is not None and runs[giver].role != "claiming"
+        if missing is None and (giver is None or not is_held or self._is_idle(child, giver, instance)):
             heir = self.copies.claimant(owners, runs, instance)
         step = self._decide(child, want, runs, heir, mine, instance)
-        return step or self.copies.stand_by(runs, owners, want, instance, at)
+        return step or self.copies.stand_by(runs, owners, want, instance, is_held=is_held)
 
     def _is_idle(self, child: str, giver: NodeId, instance: Instance | None) -> bool:
         """Whether I hold the token, and neither run the child nor have kept its state."""
@@ -252,9 +253,10 @@ class Rules:
         if heir is not None and heir != self._me and self.copies.warm:
             if (instance.want.start, instance.want.body) == (want.start, want.body) and mine.rev == want.rev:
                 owners = self._placement.owners(child, want)
-                return self.copies.hand_over(want, runs, owners, instance, leaving=self.leaving)
+                return self.copies.hand_over(child, want, runs, owners, instance, leaving=self.leaving)
         elif heir is not None and heir != self._me:
-            return Step(Do.STOP, "not the heir", nodes=(heir,), reason="moved")
+            step = self.copies.may_move(child, heir, leaving=self.leaving)
+            return step or Step(Do.STOP, "not the heir", nodes=(heir,), reason="moved")
         if instance.frozen is not None:
             return Step(Do.THAW, "home")
         if heir is None and self.leaving:

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from hubkit.cluster.effects import StopReason
 from hubkit.cluster.members import Members
+from hubkit.cluster.moves import Moves
 from hubkit.cluster.placement import Placement
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Phase, Run, Ticket, Want
@@ -126,7 +127,7 @@ class Copies:
     what was wanted then.
     """
 
-    __slots__ = ("_all", "_handover", "_me", "_members", "_migrates_warm", "_placement", "kept", "now")
+    __slots__ = ("_all", "_handover", "_me", "_members", "_migrates_warm", "_placement", "kept", "moves", "now")
 
     def __init__(self, me: NodeId, members: Members, placement: Placement, strategies: Strategies) -> None:
         self._me = me
@@ -136,6 +137,7 @@ class Copies:
         self._all = getattr(strategies.redundancy, "active", "one") == "all"
         self._handover = bool(getattr(strategies.migration, "handover", False))
         self.kept: dict[str, tuple[Ticket, Want]] = {}
+        self.moves: Moves = Moves(me, strategies.migration)
         self.now: float = 0.0
 
     @property
@@ -180,35 +182,45 @@ class Copies:
         return best
 
     def stand_by(
-        self, runs: Mapping[NodeId, Run], owners: tuple[NodeId, ...], want: Want, instance: Instance | None,
-        at: NodeId | None,
+        self, runs: Mapping[NodeId, Run], owners: tuple[NodeId, ...], want: Want, instance: Instance | None, *,
+        is_held: bool,
     ) -> Step:  # fmt: skip
-        """The token is not here: is there to be a passive copy?"""
+        """The token is not here: is there to be a passive copy? ``is_held``: somebody in sight has the token."""
         mine = runs.get(self._me)
         belongs = self._me in owners
         if instance is None:
             if mine is not None and mine.role == "passive":
                 return Step(Do.DROP, "no copy")
-            return Step(Do.WARM, "stands by") if mine is None and belongs and at is not None else _THEIRS
+            return Step(Do.WARM, "stands by") if mine is None and belongs and is_held else _THEIRS
         if (instance.want.start, instance.want.body) != (want.start, want.body):
             return Step(Do.STOP, "updated", reason="updated")
         if mine is not None and mine.role == "passive" and mine.rev != want.rev:
             return Step(Do.STOP, "updated", reason="updated") if mine.phase == "failed" else Step(Do.ADOPT, "updated")
-        if not belongs and at is not None:
+        if not belongs and is_held:
             return Step(Do.STOP, "no copy", reason="removed")
-        if mine is None and at is not None:
+        if mine is None and is_held:
             return Step(Do.WARM, "stands by")
         return Step(Do.REST, "stands by")
 
     # -- handing over --------------------------------------------------------------------------------------------------
 
+    def may_move(self, child: str, heir: NodeId, *, leaving: bool) -> Step | None:
+        """Why a child that belongs on another node may not leave this one yet; `None`: it may."""
+        if self.moves.objects(child, heir, leaving=leaving):
+            return Step(Do.REST, "vetoed", nodes=(heir,), unsure=True)
+        if not self.moves.may_begin(child, self.now):
+            return Step(Do.REST, "in line", nodes=(heir,), unsure=True)
+        return None
+
     def hand_over(
-        self, want: Want, runs: Mapping[NodeId, Run], owners: tuple[NodeId, ...], instance: Instance, *, leaving: bool
+        self, child: str, want: Want, runs: Mapping[NodeId, Run], owners: tuple[NodeId, ...], instance: Instance, *, leaving: bool
     ) -> Step:
         """The token and an active instance are here, and belong to another."""
         heir = owners[0]
         theirs = runs.get(heir)
         is_warm = theirs is not None and theirs.role == "passive" and theirs.rev == want.rev
+        if instance.frozen is None and (step := self.may_move(child, heir, leaving=leaving)) is not None:
+            return step
         if theirs is not None and is_warm and theirs.phase == "failed" and (leaving or instance.phase == "failed"):
             return self._let_go(owners, instance)  # it is parked there then, as it is here, or would be
         if self.now < instance.retry_at or not is_warm or theirs is None or theirs.phase != "running":

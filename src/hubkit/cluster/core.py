@@ -281,6 +281,8 @@ class Core:
     def _vanish(self, child: str) -> None:
         instance = self._rules.instances.pop(child)
         self._ledger.dirty.add(child)
+        if self._copies.moves.over(child):
+            self._ledger.dirty |= self._copies.moves.waiting
         if instance.stopping == "moved" and instance.taken and instance.frozen is not None:
             self._copies.kept[child] = (instance.frozen, instance.want)
         elif self._copies.warm:

@@ -60,6 +60,8 @@ _TEXTS = {
     "claim": "nobody holds it, and it belongs here",
     "announced": "this node has claimed it",
     "rival claims": "another node claims it as well",
+    "vetoed": "the migration strategy has a veto against its move",
+    "in line": "it waits for other moves from this node to be over",
     "no copy": "no copy is to stand by here",
     "stands by": "a copy stands by here",
     "warming": "it waits for the copy on its next node to be ready",

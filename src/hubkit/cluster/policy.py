@@ -93,8 +93,10 @@ class Redundancy(Protocol):
 class Migration(Protocol):
     """How a child changes nodes.
 
-    A migration may have two more properties: ``handover`` (whether the state travels to a copy that was prepared; without
-    the property it does not) and ``retention`` (seconds for which the old node passes on what still arrives there).
+    A migration may have more properties: ``handover`` (whether the state travels to a copy that was prepared; without the
+    property it does not), ``retention`` (seconds for which the old node passes on what still arrives there), ``max_moves`` and
+    ``max_rate`` (how many children may be on their way from one node, and begin to be in a second), and ``veto(child,
+    source, target)``, a pure function: true where a child is not to move.
     """
 
     @property

@@ -34,7 +34,7 @@ class Reconciler:
     """Takes steps. ``unsettled``: children that do not run exactly where they belong; ``moved``: whose heir has changed."""
 
     __slots__ = ("_hub", "_ledger", "_me", "_members", "_patience", "_placement", "_replication", "_rules", "_store",
-                 "effects", "unsettled", "unsure")  # fmt: skip
+                 "effects", "stirred", "unsettled", "unsure")  # fmt: skip
 
     def __init__(
         self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
@@ -51,6 +51,7 @@ class Reconciler:
         self._patience = patience
         self.effects: list[Effect] = []
         self.unsettled: set[str] = set()
+        self.stirred: set[str] = set()  # children that must be looked at again, for a place in line is free
         self.unsure: set[str] = set()  # children about which time alone may change the answer
 
     def run(self, live: bool, now: float) -> None:
@@ -64,7 +65,8 @@ class Reconciler:
             if live:
                 self._bring_in_line(child, now)
             self._review(child)
-        ledger.dirty.clear()  # each step concerned its own child only
+        ledger.dirty = self.stirred  # each step concerned its own child only, but for those that wait for it
+        self.stirred = set()
 
     def _bring_in_line(self, child: str, now: float) -> None:
         self.unsure.discard(child)
@@ -182,12 +184,14 @@ class Reconciler:
             return
         assert instance is not None
         if step.do is Do.FREEZE:
+            self._rules.copies.moves.begun(child)
             instance.frozen, instance.taken, instance.frozen_at = instance.next_ticket(self._me), False, now
             instance.offers.clear()
             self._publish(ChildMoving(child, name_of(self._me), name_of(step.nodes[0]), hub=self._hub))
             self.effects.append(Freeze(child, instance.frozen))
         elif step.do is Do.THAW:
             instance.frozen, instance.taken = None, False
+            self.move_over(child)
             if step.rule == "no answer":
                 self.move_failed(child, step.nodes[0], "it neither accepted nor declined the state in time", now)
             self.effects.append(Thaw(child))
@@ -204,6 +208,7 @@ class Reconciler:
         to, ticket = step.nodes[0] if step.nodes else None, instance.frozen
         rev = self._ledger.runs[child][self._me].rev
         instance.passive, instance.frozen, instance.taken = True, None, False
+        self.move_over(child)
         instance.offers.clear()
         self._write(child, Run(step.term, "released", to, rev, ticket=ticket), now)
         self.effects.append(Demote(child))
@@ -220,6 +225,12 @@ class Reconciler:
         if theirs is not None and theirs.role == "passive" and theirs.serial:
             self.effects.append(Forward(child, Pid(name_of(to), boot_of(to), theirs.serial)))
 
+    def move_over(self, child: str) -> None:
+        """A child does not move any more: those that wait for that look again."""
+        moves = self._rules.copies.moves
+        if moves.over(child):
+            self.stirred |= moves.waiting
+
     def move_failed(self, child: str, target: NodeId, error: str, now: float) -> None:
         """A move to this node has come to nothing: the child goes on here, and it is tried again later."""
         self._rules.instances[child].move_failed(now)
@@ -230,6 +241,8 @@ class Reconciler:
         reason = step.reason
         self._rules.instances[child].stopping = reason  # type: ignore[assignment]  # of a STOP step
         here = name_of(self._me)
+        if reason == "moved":
+            self._rules.copies.moves.begun(child)
         if reason == "moved" and self._rules.instances[child].frozen is None:
             self._publish(ChildMoving(child, here, name_of(step.nodes[0]), hub=self._hub))
         elif reason == "conflict" and step.nodes:

@@ -285,14 +285,17 @@ class Handovers:
                     item.fail(error)
 
     def restore(self, keeper: Keeper, cell: Cell) -> Order | None:
-        """How an incarnation that is about to start gets the state that is held for it; `None`: it begins blank."""
-        if keeper.held is None or not (keeper.passive or keeper.last_pid is None or self._replicated()):
-            return None
-        return partial(self._restore, keeper, cell)
+        """How an incarnation that is about to start gets the state that is held for it, and learns of its role."""
+        roles = self._replicated() and not self._all_active
+        held = keeper.held if keeper.passive or keeper.last_pid is None or roles else None
+        return partial(self._restore, keeper, cell, held, roles) if held is not None or roles else None
 
-    async def _restore(self, keeper: Keeper, cell: Cell) -> None:
-        assert keeper.held is not None
-        await self._give(cell, keeper.held[1])
+    async def _restore(self, keeper: Keeper, cell: Cell, held: tuple[Ticket, bytes] | None, roles: bool) -> None:
+        if held is not None:
+            await self._give(cell, held[1])
+        if roles and cell.instance is not None:
+            self._household.publish(RoleChanged(keeper.child, cell.role, hub=self._hub_id))
+            await cell.instance.on_role(cell.role)
 
     def leave_state(self, keeper: Keeper, cell: Cell) -> Order:
         """How the loser of a conflict ends: it leaves its state to the winner."""

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hubkit.errors import ConfigurationError
-from hubkit.specs import check_seconds
+from hubkit.specs import check_count, check_seconds
 
 __all__ = ["ColdSwap", "HotSwap"]
 
 
+Veto = Callable[[str, str, str], bool]
+
+
+def _check_limits(migration: ColdSwap | HotSwap) -> None:
+    name = type(migration).__name__
+    if migration.max_moves is not None:
+        check_count(migration.max_moves, f"{name}.max_moves", least=1)
+    rate = migration.max_rate
+    if rate is not None and (
+        isinstance(rate, bool) or not isinstance(rate, int | float) or not math.isfinite(rate) or rate <= 0
+    ):
+        msg = f"{name}.max_rate must be moves a second, more than 0, or None; not {rate!r:.80}"
+        raise ConfigurationError(msg)
+    if migration.veto is not None and not callable(migration.veto):
+        msg = f"{name}.veto must be a function of (child, source, target), or None; not {migration.veto!r:.80}"
+        raise ConfigurationError(msg)
+
+
 @dataclass(frozen=True, slots=True)
 class ColdSwap:
-    """Stop here, then start there: never two at once, a short gap, and no state carried along."""
+    """Stop here, then start there: never two at once, a short gap, and no state carried along.
+
+    ``max_moves``: how many children may be on their way from one node at a time. ``max_rate``: how many may begin to move
+    from one node in a second. ``veto``: a pure function ``veto(child, source, target)``; where it is true the child stays, as
+    long as its node does not leave. `None`: no limit, no veto.
+
+    Raises `ConfigurationError` for limits that are not above 0, and a veto that cannot be called.
+    """
+
+    max_moves: int | None = None
+    max_rate: float | None = None
+    veto: Veto | None = None
+
+    def __post_init__(self) -> None:
+        _check_limits(self)
 
     @property
     def warm(self) -> bool:
@@ -26,7 +60,7 @@ class HotSwap:
 
     ``handover``: the old copy takes no more messages, its ``handover_state()`` goes to ``accept_handover`` of the new
     one, and the messages that wait follow it. Without, the new copy begins as it is made. ``retention``: seconds for which
-    what still arrives at the old place is passed on.
+    what still arrives at the old place is passed on. ``max_moves``, ``max_rate``, ``veto``: as of `ColdSwap`.
 
     If anything fails (a state that cannot travel, a handover that raises, a target that dies) the old copy goes on,
     `MoveFailed` says why, and the move is tried again after 1 s, 2 s, 4 s and so on, at most 15 s. A crash, and a node that
@@ -37,12 +71,16 @@ class HotSwap:
 
     handover: bool = True
     retention: float = 5.0
+    max_moves: int | None = None
+    max_rate: float | None = None
+    veto: Veto | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.handover, bool):
             msg = f"HotSwap.handover must be True or False, not {self.handover!r:.80}"
             raise ConfigurationError(msg)
         check_seconds(self.retention, "HotSwap.retention", zero=True)
+        _check_limits(self)
 
     @property
     def warm(self) -> bool:
