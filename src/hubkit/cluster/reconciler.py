@@ -7,7 +7,9 @@ Children are looked at in the order of their ids.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+from hubkit.cluster.balance import Balance
 from hubkit.cluster.converge import Do, Instance, Rules, Step
 from hubkit.cluster.effects import Effect, Publish, Start, Stop
 from hubkit.cluster.ledger import Ledger
@@ -25,12 +27,12 @@ __all__ = ["Reconciler"]
 class Reconciler:
     """Takes steps. ``unsettled``: children that do not run exactly where they belong; ``moved``: whose heir has changed."""
 
-    __slots__ = ("_hub", "_ledger", "_me", "_members", "_patience", "_placement", "_replication", "_rules", "_store",
-                 "effects", "unsettled", "unsure")  # fmt: skip
+    __slots__ = ("_balance", "_hub", "_ledger", "_me", "_members", "_patience", "_placement", "_replication", "_rules",
+                 "_store", "effects", "unsettled", "unsure")  # fmt: skip
 
     def __init__(
         self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
-        replication: Replication, rules: Rules, patience: float,
+        replication: Replication, rules: Rules, patience: float, balance: Balance,
     ) -> None:  # fmt: skip
         self._me = me
         self._hub = hub
@@ -41,6 +43,7 @@ class Reconciler:
         self._replication = replication
         self._rules = rules
         self._patience = patience
+        self._balance = balance
         self.effects: list[Effect] = []
         self.unsettled: set[str] = set()
         self.unsure: set[str] = set()  # children about which time alone may change the answer
@@ -52,11 +55,22 @@ class Reconciler:
         self._mature(now)
         todo = sorted(ledger.dirty)
         ledger.changed.update(todo)
+        if live and rules.allowed:
+            self._pin(todo, now)
         for child in todo:
             if live:
                 self._bring_in_line(child, now)
             self._review(child)
         ledger.dirty.clear()  # each step concerned its own child only
+
+    def _pin(self, children: Iterable[str], now: float) -> None:
+        """Before anything else is done about them, children that need a place are given one."""
+        wants = self._ledger.wants
+        for child, pins in self._balance.due(children).items():
+            self._store.put(("want", child), replace(wants[child], pins=pins), now)
+            self._placement.forget(child)
+        if self._store.changed:
+            self._ledger.absorb()
 
     def _bring_in_line(self, child: str, now: float) -> None:
         self.unsure.discard(child)
