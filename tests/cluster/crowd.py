@@ -48,7 +48,9 @@ class Member:
 
     def perform(self) -> bool:
         """Do what the core wants; whether there was anything."""
-        effects = self.core.take()
+        if self.core.busy:
+            self.core.proceed(self.crowd.now)
+        effects = self.core.take(send=not self.core.busy)
         for effect in effects:
             if isinstance(effect, Send):
                 self.sent.append((effect.peer, effect.sync))
@@ -67,7 +69,7 @@ class Member:
             else:
                 assert isinstance(effect, Publish)
                 self.events.append(effect.event)
-        return bool(effects)
+        return bool(effects) or self.core.busy
 
     def run_of(self, child: str) -> Run | None:
         """What this node says about a child."""

@@ -140,6 +140,10 @@ class Core:
         self._ledger.dirty |= self._reconciler.unsure
         self._reconcile(now)
 
+    def proceed(self, now: float) -> None:
+        """Look at the next of those children for which there was no time."""
+        self._reconcile(now)
+
     def seeds_exhausted(self, now: float) -> None:
         """All seeds have been tried, and nobody was there: wait for them for one more beat only."""
         self._membership.seeds_exhausted(now)
@@ -293,6 +297,11 @@ class Core:
         return effects
 
     @property
+    def busy(self) -> bool:
+        """Whether more children are to be looked at than one turn has time for: `proceed`, when others had theirs."""
+        return self._reconciler.busy
+
+    @property
     def deadline(self) -> float | None:
         """When to `touch` this core though nothing has come in and no beat is due; `None`: no need."""
         for _, end in self._rules.announced.values():
@@ -358,7 +367,7 @@ class Core:
     @property
     def is_settled(self) -> bool:
         """Whether every child in sight runs, or is parked, exactly where it belongs, by its current spec."""
-        return self.live and not self._reconciler.unsettled
+        return self.live and not self._reconciler.unsettled and not self.busy
 
     @property
     def allowed(self) -> bool:

@@ -24,11 +24,15 @@ from hubkit.pids import NodeId, Pid, name_of
 __all__ = ["Reconciler"]
 
 
+#: Children that are looked at before others get their turn. (Each takes some 20 us, more where it is placed anew.)
+SLICE = 200
+
+
 class Reconciler:
     """Takes steps. ``unsettled``: children that do not run exactly where they belong; ``moved``: whose heir has changed."""
 
-    __slots__ = ("_balance", "_hub", "_ledger", "_me", "_members", "_patience", "_placement", "_replication", "_rules",
-                 "_store", "effects", "unsettled", "unsure")  # fmt: skip
+    __slots__ = ("_backlog", "_balance", "_hub", "_ledger", "_me", "_members", "_patience", "_placement", "_replication",
+                 "_rules", "_store", "effects", "unsettled", "unsure")  # fmt: skip
 
     def __init__(
         self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
@@ -44,6 +48,7 @@ class Reconciler:
         self._rules = rules
         self._patience = patience
         self._balance = balance
+        self._backlog: list[str] = []  # children still to be looked at, the last first
         self.effects: list[Effect] = []
         self.unsettled: set[str] = set()
         self.unsure: set[str] = set()  # children about which time alone may change the answer
@@ -53,7 +58,7 @@ class Reconciler:
         ledger, rules = self._ledger, self._rules
         rules.now = now
         self._mature(now)
-        todo = sorted(ledger.dirty)
+        todo = self._slice(rules.allowed)
         ledger.changed.update(todo)
         if live and rules.allowed:
             self._pin(todo, now)
@@ -62,6 +67,25 @@ class Reconciler:
                 self._bring_in_line(child, now)
             self._review(child)
         ledger.dirty.clear()  # each step concerned its own child only
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are more children to be looked at: let others have their turn, and then `run` again."""
+        return bool(self._backlog)
+
+    def _slice(self, allowed: bool) -> list[str]:
+        """Children to be looked at now. Many are taken in slices, but for those that may not run here any longer."""
+        dirty, backlog = self._ledger.dirty, self._backlog
+        if len(dirty) > SLICE or (backlog and not allowed):
+            self._backlog = backlog = sorted(dirty.union(backlog), reverse=True)
+            todo = [] if allowed else backlog[::-1]
+            if not allowed:
+                backlog.clear()
+        else:
+            todo = sorted(dirty)
+        while backlog and len(todo) < SLICE:
+            todo.append(backlog.pop())
+        return todo
 
     def _pin(self, children: Iterable[str], now: float) -> None:
         """Before anything else is done about them, children that need a place are given one."""

@@ -262,6 +262,9 @@ class Driver:
             with self.core.together(now):
                 for report in reports:
                     report(now)
+        elif self.core.busy:
+            self.core.proceed(self.now())
+        self._due = self._due or self.core.busy
         effects = self.core.take(send=False)
         for effect in effects:
             self._perform(effect)
@@ -278,11 +281,11 @@ class Driver:
         self._bulk.look(self.core.unsettled, self.now())
 
     def _may_send(self, starting: bool) -> bool:
-        """Whether messages go out now. They wait a few turns for children that begin to start, but not for long.
+        """Whether messages go out now. They wait a few turns for children that begin to start or are still looked at, but not for long.
 
         Most children run a moment later; the others then learn of the start and of its success in one message.
         """
-        if starting or self._launching:
+        if starting or self._launching or self.core.busy:
             self._held_turns = HELD_TURNS
         now = self.now()
         if self._held_since is None:

@@ -145,13 +145,7 @@ class Hub(Reads, Block):
         )
         self._declared = check_declared(check_specs(children), self._strategies)
         self._bulletin = Bulletin(hub_id)
-        if not isinstance(hooks, Iterable):
-            msg = f"hooks must be a list of (EventType, handler) or (EventType, handler, priority), not {hooks!r:.80}"
-            raise ConfigurationError(msg)
-        for hook in hooks:
-            if not isinstance(hook, tuple) or len(hook) not in (2, 3):
-                msg = f"each of hooks must be (EventType, handler) or (EventType, handler, priority), not {hook!r:.80}"
-                raise ConfigurationError(msg)
+        for hook in _check_hooks(hooks):
             self._bulletin.on(*hook)
         self._driver_: Driver | None = None
         self._household_: Household | None = None
@@ -439,3 +433,15 @@ class Hub(Reads, Block):
         if self._driver_ is not None:
             self._driver_.close()
         self._bulletin.close()
+
+
+def _check_hooks(hooks: object) -> list[Any]:
+    if not isinstance(hooks, Iterable):
+        msg = f"hooks must be a list of (EventType, handler) or (EventType, handler, priority), not {hooks!r:.80}"
+        raise ConfigurationError(msg)
+    found = list(hooks)
+    for hook in found:
+        if not isinstance(hook, tuple) or len(hook) not in (2, 3):
+            msg = f"each of hooks must be (EventType, handler) or (EventType, handler, priority), not {hook!r:.80}"
+            raise ConfigurationError(msg)
+    return found
