@@ -281,7 +281,7 @@ class Driver:
         self._bulk.look(self.core.unsettled, self.now())
 
     def _may_send(self, starting: bool) -> bool:
-        """Whether messages go out now. They wait a few turns for children that begin to start or are still looked at, but not for long.
+        """Whether messages go out now. They wait a few turns for children that begin to start (or are still to be looked at).
 
         Most children run a moment later; the others then learn of the start and of its success in one message.
         """
