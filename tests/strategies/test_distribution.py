@@ -29,10 +29,11 @@ def test_they_are_values() -> None:
         assert hash(one) == hash(type(one)())
 
 
-@pytest.mark.parametrize("scheme", ["{}", "child-{}", "user:{:08x}", "{}/session", "order-{:05}-eu", "0{}0" * 20])
-def test_hashing_spreads_a_thousand_children_over_five_nodes(scheme: str) -> None:
-    field = ConsistentHashing().prepare(NODES)
-    load = Counter(field.place(child(scheme.format(number, number)), 1)[0] for number in range(1000))
+@pytest.mark.parametrize("names", ["{}", "node-{}", "127.0.0.1:404{}", "10.0.0.{}:4040", "web-{}.eu.example.com"])
+@pytest.mark.parametrize("scheme", ["{}", "child-{}", "user:{:08x}", "{}/session", "order-{:05}-eu", "x" * 200 + "{}"])
+def test_hashing_spreads_a_thousand_children_over_five_nodes(scheme: str, names: str) -> None:
+    field = ConsistentHashing().prepare([NodeView(names.format(number)) for number in range(5)])
+    load = Counter(field.place(child(scheme.format(number)), 1)[0] for number in range(1000))
     assert max(load.values()) <= 1.25 * 200
     assert len(load) == 5
 

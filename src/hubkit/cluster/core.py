@@ -142,7 +142,7 @@ class Core:
 
     def proceed(self, now: float) -> None:
         """Look at the next of those children for which there was no time."""
-        self._reconcile(now)
+        self._reconcile(now, further=True)
 
     def seeds_exhausted(self, now: float) -> None:
         """All seeds have been tried, and nobody was there: wait for them for one more beat only."""
@@ -417,13 +417,13 @@ class Core:
 
     # -- bringing in line ----------------------------------------------------------------------------------------------
 
-    def _reconcile(self, now: float) -> None:
+    def _reconcile(self, now: float, *, further: bool = False) -> None:
         if self._together:
             return
         membership, reconciler, effects = self._membership, self._reconciler, self._reconciler.effects
         moved = membership.observe(reconciler.unsure, effects, now)
         self._rules.allowed = membership.allowed
-        reconciler.run(membership.live, now)
+        reconciler.run(membership.live, now, further=further)
         if moved is not None and membership.live:
             wants = self._ledger.wants
             gone = sorted(child for child, old in moved.items() if child in wants and self._heir_name(child) != old)

@@ -53,12 +53,12 @@ class Reconciler:
         self.unsettled: set[str] = set()
         self.unsure: set[str] = set()  # children about which time alone may change the answer
 
-    def run(self, live: bool, now: float) -> None:
-        """Bring every child that is concerned in line."""
+    def run(self, live: bool, now: float, *, further: bool = False) -> None:
+        """Bring every child that is concerned in line. ``further``: also a slice of those for which there was no time."""
         ledger, rules = self._ledger, self._rules
         rules.now = now
         self._mature(now)
-        todo = self._slice(rules.allowed)
+        todo = self._slice(rules.allowed, further)
         ledger.changed.update(todo)
         if live and rules.allowed:
             self._pin(todo, now)
@@ -70,20 +70,18 @@ class Reconciler:
 
     @property
     def busy(self) -> bool:
-        """Whether there are more children to be looked at: let others have their turn, and then `run` again."""
+        """Whether there are more children to be looked at: let others have their turn, and then `run` further."""
         return bool(self._backlog)
 
-    def _slice(self, allowed: bool) -> list[str]:
+    def _slice(self, allowed: bool, further: bool) -> list[str]:
         """Children to be looked at now. Many are taken in slices, but for those that may not run here any longer."""
         dirty, backlog = self._ledger.dirty, self._backlog
         if len(dirty) > SLICE or (backlog and not allowed):
             self._backlog = backlog = sorted(dirty.union(backlog), reverse=True)
-            todo = [] if allowed else backlog[::-1]
-            if not allowed:
-                backlog.clear()
+            todo, size = [], SLICE if allowed else len(backlog)
         else:
-            todo = sorted(dirty)
-        while backlog and len(todo) < SLICE:
+            todo, size = sorted(dirty), SLICE if further else 0
+        while backlog and len(todo) < size:
             todo.append(backlog.pop())
         return todo
 

@@ -144,7 +144,7 @@ class Driver:
             self.rouse()
         elif peer not in self._differing:
             self._differing.add(peer)
-            log.error("node %s stays apart: %s", name_of(self.node), text)
+            log.warning("node %s stays apart: %s", name_of(self.node), text)
 
     def link_down(self, peer: NodeId) -> None:
         """The link to a node is gone."""
@@ -262,7 +262,7 @@ class Driver:
             with self.core.together(now):
                 for report in reports:
                     report(now)
-        elif self.core.busy:
+        if self.core.busy:
             self.core.proceed(self.now())
         self._due = self._due or self.core.busy
         effects = self.core.take(send=False)
