@@ -392,15 +392,10 @@ class Core:
         """The names of the owners of each child if these were the ready nodes."""
         return imagined(rows, self._strategies, self._ledger, self._members)
 
-    def may_run(self, child: str, row: NodeRow) -> bool:
-        """Whether this node, if it were the only one, could run a child."""
-        want = self._ledger.wants.get(child)
-        return want is not None and self._placement.obstacle(child, want, [row], "node") is None
-
-    def obstacle(self, child: str, want: Want) -> str | None:
-        """Why no node in sight could run this child, ready or not; `None`: one could."""
+    def obstacle(self, child: str, want: Want, row: NodeRow | None = None) -> str | None:
+        """Why no node in sight, ready or not, could run this child (or why this one could not); `None`: one could."""
         rows = [row for node, row in self._ledger.nodes.items() if node in self._members.alive]
-        return self._placement.obstacle(child, want, rows, f"node of hub {self.hub!r}")
+        return self._placement.obstacle(child, want, rows if row is None else [row], f"node of hub {self.hub!r}")
 
     def pids(self, child: str) -> tuple[Pid, ...]:
         """Where this child runs, on nodes in sight."""

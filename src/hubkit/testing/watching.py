@@ -159,8 +159,10 @@ class Company:
         """Whether any of it may run this child now: it knows the actor, has the labels, and is a node where it was put."""
         for driver in self.drivers.values():
             core = driver.core
-            row = core.nodes.get(core.id)
-            if row is not None and row.state == "ready" and core.allowed and core.may_run(child, row):
+            row, want = core.nodes.get(core.id), core.wants.get(child)
+            if row is None or want is None or row.state != "ready" or not core.allowed:
+                continue
+            if core.obstacle(child, want, row) is None:
                 return True
         return False
 
