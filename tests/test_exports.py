@@ -38,6 +38,7 @@ NAMES = {
     "Move",
     "Node",
     "Pid",
+    "Placement",
     "Ref",
     "Reject",
     "start",

@@ -2,7 +2,7 @@
 
 * `Actor`, ``@actor``, `Ref`, `Context`: actors and how to talk to them;
 * `Supervisor`, `start`, `ChildSpec`, `child`, `Backoff`: keeping actors alive in one process;
-* `Hub`, `Node`: keeping named children alive over many;
+* `Hub`, `Node`: keeping named children alive over many, `Placement`: where they may run;
 * `hubkit.strategies`, `hubkit.events`, `hubkit.errors`, `hubkit.testing`: the rest, by subject.
 
 Everything that is not exported here or in those four modules is private and may change in any release.
@@ -15,6 +15,7 @@ from hubkit.actors.context import Context
 from hubkit.actors.messages import Down, Exit, Monitor
 from hubkit.actors.ref import Ref
 from hubkit.actors.timers import Timer
+from hubkit.cluster.affinity import Placement
 from hubkit.cluster.explain import Explanation
 from hubkit.errors import Reject
 from hubkit.hub.bulletin import EventStream, Hook
@@ -49,6 +50,7 @@ __all__ = [
     "Move",
     "Node",
     "Pid",
+    "Placement",
     "Ref",
     "Reject",
     "StartResult",

@@ -48,6 +48,18 @@ class Environment:
         """A number that grows with every start of a process on this machine: milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
 
+    def processor(self) -> float:
+        """Seconds that processors have worked for this process."""
+        return time.process_time()
+
+    def memory(self) -> float:
+        """The share of the machine's memory that this process takes, from 0 to 1; 0 where that cannot be read."""
+        try:
+            with open("/proc/self/statm", "rb") as file:
+                return int(file.read().split()[1]) / os.sysconf("SC_PHYS_PAGES")
+        except (OSError, ValueError, IndexError, AttributeError):  # pragma: no cover  # not on Linux
+            return 0.0
+
     def label(self) -> str:
         """A name for this process that people recognise: its machine and process number."""
         return f"{platform.node() or 'localhost'}-{os.getpid()}"

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 from hubkit.cluster.core import Core
-from hubkit.cluster.effects import Publish, Refuse, Send, Start, Stop
+from hubkit.cluster.effects import Effect, Freeze, Offer, Publish, Refuse, Send, Start, Stop
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Run, Want
@@ -42,13 +42,17 @@ class Member:
         self.refusals: list[Refuse] = []
         self.events: list[Event] = []
         self.sent: list[tuple[NodeId, Sync]] = []
+        self.orders: list[Effect] = []  # about copies that stand by
+        self.reluctant = False  # no state is taken, offered or accepted
         fields: dict[str, Any] = {"actors": ("A",), "strategies": strategies(), "seeds": bool(crowd.members)}
         fields |= options
         self.core = Core(node, hub="h", liveness=self.liveness, now=crowd.now, **fields)
 
     def perform(self) -> bool:
         """Do what the core wants; whether there was anything."""
-        effects = self.core.take()
+        if self.core.busy:
+            self.core.proceed(self.crowd.now)
+        effects = self.core.take(send=not self.core.busy)
         for effect in effects:
             if isinstance(effect, Send):
                 self.sent.append((effect.peer, effect.sync))
@@ -64,10 +68,24 @@ class Member:
                     self.core.stopped(effect.child, self.crowd.now)
             elif isinstance(effect, Refuse):
                 self.refusals.append(effect)
-            else:
-                assert isinstance(effect, Publish)
+            elif isinstance(effect, Publish):
                 self.events.append(effect.event)
-        return bool(effects)
+            else:
+                self.hand_over(effect)
+        return bool(effects) or self.core.busy
+
+    def hand_over(self, effect: Effect) -> None:
+        """What concerns copies that stand by: states are taken and accepted at once, unless ``reluctant``."""
+        self.orders.append(effect)
+        if self.reluctant:
+            return
+        if isinstance(effect, Freeze):
+            self.core.froze(effect.child, effect.ticket, None, self.crowd.now)
+        elif isinstance(effect, Offer):
+            other = next((m for m in self.crowd.members.values() if m.id == effect.peer), None)
+            instance = None if other is None else other.core._rules.instances.get(effect.child)
+            if other is not None and instance is not None and not other.reluctant:
+                other.core.accepted(effect.child, instance.born, effect.ticket, self.crowd.now)
 
     def run_of(self, child: str) -> Run | None:
         """What this node says about a child."""

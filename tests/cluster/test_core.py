@@ -9,7 +9,8 @@ import pytest
 from tests.cluster.crowd import Crowd, strategies
 
 from hubkit import events
-from hubkit.cluster.core import LEAP, Core
+from hubkit.cluster.core import Core
+from hubkit.cluster.credence import LEAP
 from hubkit.cluster.effects import Refuse, Send, Start, Stop
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import ClusterView

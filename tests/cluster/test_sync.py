@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubkit.cluster.affinity import Placement
 from hubkit.cluster.rows import Key, NodeRow, Row, Run, Ticket, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import Kind, Sync, from_wire, to_wire
@@ -18,7 +19,15 @@ nodes = st.sampled_from(["a#1", "b#2", "c c#33", "d#e#4"])
 texts = st.text(min_size=1, max_size=8)
 moments = st.tuples(st.integers(0, 2**60), st.integers(0, 9))
 revs = st.none() | st.builds(lambda m, n: Stamp(m[0], m[1], n), moments, nodes)
-wants = st.builds(Want, texts, st.binary(max_size=8), st.none() | texts, st.lists(texts, max_size=2).map(tuple), revs)
+labels = st.dictionaries(texts, texts, max_size=2)
+placements = st.none() | st.one_of(
+    st.builds(Placement, labels),
+    st.builds(Placement, labels, together=texts),
+    st.builds(Placement, labels, apart=texts, slot=st.integers(0, 9)),
+)
+wants = st.builds(
+    Want, texts, st.binary(max_size=8), st.none() | texts, st.lists(texts, max_size=2).map(tuple), revs, placements
+)
 runs = st.builds(
     Run,
     st.integers(0, 99),
@@ -43,7 +52,8 @@ def entries(draw: st.DrawFn) -> tuple[Key, Row]:
     if kind == "run":
         return ("run", draw(texts), node), Row(Stamp(*moment, writer), None if removed else draw(runs), seen)
     row = NodeRow(name_of(node), draw(st.none() | texts), draw(st.sampled_from(["joining", "ready", "leaving"])),
-                  tuple(draw(st.lists(texts, max_size=2))), draw(st.floats(allow_nan=False)))  # fmt: skip
+                  tuple(draw(st.lists(texts, max_size=2))), draw(st.floats(allow_nan=False)),
+                  draw(st.floats(0.5, 9)), tuple(sorted(draw(labels).items())))  # fmt: skip
     return ("node", node), Row(Stamp(*moment, writer), None if removed else row, seen)
 
 
@@ -91,8 +101,8 @@ def test_removals_come_back_as_they_went() -> None:
         assert from_wire(to_wire(sync)) == sync
 
 
-NODE = [5, 0, 0, 0, "a", None, 1, 0.0, "A"]
-WANT = [5, 0, 0, "c", "A", b"", None, None]
+NODE = [5, 0, 0, 0, "a", None, 1, 0.0, 2.0, ["disk", "ssd", "zone", "eu"], "A"]
+WANT = [5, 0, 0, "c", "A", b"", None, None, [["zone", "eu"], None, "k", 3], "a"]
 RUN = [5, 0, 0, "c", 0, 1, 1, None, None, 2, 3, "", None]
 FINE: list[Any] = [1, False, 0, ["a#1", "b#1"], [0, 9, 9], [], [], [NODE], [WANT], [RUN]]
 
@@ -160,7 +170,18 @@ def test_the_fine_message_is_fine() -> None:
         spoiled(7, 0, 6, to=-1),
         spoiled(7, 0, 7, to=0),
         spoiled(7, 0, 7, to=float("nan")),
-        spoiled(7, 0, 8, to=5),
+        spoiled(7, 0, 8, to=5),  # the weight
+        spoiled(7, 0, 8, to=0.0),
+        spoiled(7, 0, 8, to=-1.0),
+        spoiled(7, 0, 8, to=float("nan")),
+        spoiled(7, 0, 8, to=float("inf")),
+        spoiled(7, 0, 9, to=None),  # the labels
+        spoiled(7, 0, 9, to=["zone"]),
+        spoiled(7, 0, 9, to=["zone", 1]),
+        spoiled(7, 0, 9, to=["zone", ""]),
+        spoiled(7, 0, 9, to=["zone", "eu", "disk", "ssd"]),  # not in the order in which all write them
+        spoiled(7, 0, 9, to=["zone", "eu", "zone", "us"]),
+        spoiled(7, 0, 10, to=5),
         spoiled(8, to={}),  # wants
         spoiled(8, 0, to=5),
         spoiled(8, 0, 1, to=-1),
@@ -170,7 +191,16 @@ def test_the_fine_message_is_fine() -> None:
         spoiled(8, 0, 6, to=0),
         spoiled(8, 0, 7, to=[1, 2]),
         spoiled(8, 0, 7, to=[1, 2, 9]),
-        spoiled(8, 0, 8, to=0),
+        spoiled(8, 0, 8, to=0),  # what it asks of its nodes
+        spoiled(8, 0, 8, to=[]),
+        spoiled(8, 0, 8, to=[[], None, None, 0, 0]),
+        spoiled(8, 0, 8, to=[[], "k", "k", 0]),
+        spoiled(8, 0, 8, to=[[], None, None, 1]),
+        spoiled(8, 0, 8, to=[[], None, "k", -1]),
+        spoiled(8, 0, 8, to=[[], 5, None, 0]),
+        spoiled(8, 0, 8, to=[["zone", 1], None, None, 0]),
+        spoiled(8, 0, 8, to=[None, None, None, 0]),
+        spoiled(8, 0, 9, to=0),
         spoiled(8, 0, to=[5, 0, 0]),
         spoiled(8, to=[WANT, WANT]),
         spoiled(9, to=None),  # runs

@@ -9,6 +9,7 @@ from tests.hub.actors import Counter
 
 import hubkit
 from hubkit import errors, events
+from hubkit.strategies import Guided, NodeView
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,11 @@ from hubkit import errors, events
         ({"hooks": [1]}, "hooks"),
         ({"hooks": [(int, print)]}, "event type"),
         ({"distribution": object()}, "distribution"),
+        *(({"weight": weight}, "weight must be a number") for weight in (0, -1, float("nan"), float("inf"), True, "2")),
+        ({"labels": ["zone"]}, "labels must be a mapping"),
+        ({"labels": {"zone": 1}}, "the value of 'zone' in labels"),
+        ({"labels": {1: "eu"}}, "each name in labels"),
+        ({"children": [hubkit.child("c", Counter)], "distribution": Guided()}, "which Guided"),
     ],
 )
 def test_wrong_arguments_of_a_hub(arguments: dict[str, Any], expected: str) -> None:
@@ -62,6 +68,9 @@ def test_wrong_arguments_of_a_hub(arguments: dict[str, Any], expected: str) -> N
         ({"beat": 0}, "beat"),
         ({"down_after": 0.5}, "two beats"),
         ({"down_after": float("nan")}, "down_after"),
+        *(({"weight": weight}, "weight must be a number") for weight in (0, -1, float("nan"), False, None, "2")),
+        ({"labels": "zone"}, "labels must be a mapping"),
+        ({"labels": {"zone": None}}, "the value of 'zone' in labels"),
     ],
 )
 def test_wrong_arguments_of_a_node(arguments: dict[str, Any], expected: str) -> None:
@@ -119,8 +128,24 @@ async def test_wrong_arguments_of_calls() -> None:
             await hub.start_children([], child_metadata="abc")  # type: ignore[arg-type]  # wrong on purpose
         with pytest.raises(errors.ConfigurationError, match="iterable of child ids"):
             await hub.stop_children(5)  # type: ignore[arg-type]  # wrong on purpose
-        with pytest.raises(errors.ConfigurationError, match="add must be an iterable"):
-            hub.plan(add="mars")
+        for wrong, text in (
+            ("here", "placement must be a hubkit.Placement"),
+            ({"d": hubkit.Placement()}, "placement names 'd', which is not among the specs"),
+            ({"c": {"zone": "eu"}}, "placement of child 'c' must be a hubkit.Placement"),
+        ):
+            with pytest.raises(errors.ConfigurationError, match=text):
+                await hub.start_children([hubkit.child("c", Counter)], placement=wrong)  # type: ignore[arg-type]  # wrong on purpose
+            with pytest.raises(errors.ConfigurationError, match=text):
+                hub.start_children_soon([hubkit.child("c", Counter)], placement=wrong)  # type: ignore[arg-type]  # wrong on purpose
+        for add in ("mars", NodeView("mars"), 5):
+            with pytest.raises(errors.ConfigurationError, match="add must be an iterable"):
+                hub.plan(add=add)  # type: ignore[arg-type]  # wrong on purpose
+        for name in ("", 5, NodeView("")):
+            with pytest.raises(errors.ConfigurationError, match="a node name"):
+                hub.plan(add=[name])  # type: ignore[list-item]  # wrong on purpose
+        for remove in ("mars", 5):
+            with pytest.raises(errors.ConfigurationError, match="remove must be an iterable"):
+                hub.plan(remove=remove)  # type: ignore[arg-type]  # wrong on purpose
         with pytest.raises(errors.ConfigurationError, match="a child id"):
             hub.lookup([])  # type: ignore[arg-type]  # wrong on purpose
         with pytest.raises(errors.ConfigurationError, match="a tag"):

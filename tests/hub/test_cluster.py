@@ -325,12 +325,14 @@ async def test_membership_is_told() -> None:
     assert kinds.index("NodeJoining") < kinds.index("NodeJoined") < kinds.index("NodeLeaving") < kinds.index("NodeLeft")
 
 
-@pytest.mark.parametrize("boast", [[-1, [f"h{i}" for i in range(5000)]], [-2, "h" * 1000]])
+@pytest.mark.parametrize(
+    "boast", [[-1, [[f"h{i}", True, *"abcde"] for i in range(5000)]], [-2, ["h" * 1000, True, *"abcde"]]]
+)
 async def test_a_node_that_boasts_of_hubs_without_end_is_parted_with(boast: list[Any]) -> None:
     """What it has said is kept as long as its link lasts, so it must be bounded."""
     async with cluster(2) as (a, b):
         before = a.node._links()[b.node._id].since
         assert b.node.send(a.node._id, boast)
         await until(lambda: (link := a.node._links().get(b.node._id)) is not None and link.since > before)
-        assert not any(len(hub) > 255 for hub in a.node._hubs_of.get(b.node._id, ()))
+        assert not any(len(hub) > 255 for hub in a.node._directory._hubs.get(b.node._id, ()))
         await until(lambda: a.nodes() == ("b",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import hubkit
 from hubkit import errors, events
 from hubkit.cluster.rows import Want
 from hubkit.specs import UnknownStart
+from hubkit.strategies import NodeView
 
 
 async def test_a_child_is_started_called_found_and_stopped() -> None:
@@ -460,10 +462,41 @@ async def test_explain_plan_and_statistics() -> None:
         assert all(move.target is None for move in hub.plan(remove=[hub.node.name]))
         with pytest.raises(errors.ConfigurationError, match="'ghost'"):
             hub.plan(remove=["ghost"])
+        assert hub.plan(add=[hub.node.name]) == []  # it is there already
+        more = hub.plan(add=[NodeView("new", weight=9.0)])
+        assert len(moves) < len(more) < 20
+        assert hub.plan(add=[NodeView("new", actors=("app:Other",))]) == []
         statistics = hub.statistics()
         assert (statistics.children, statistics.local_children, statistics.starts) == (20, 20, 20)
         assert statistics.members == (hub.node.name,)
         assert "shop" in repr(hub)
+
+
+async def test_tags_are_found_without_a_look_at_all_children() -> None:
+    async with hubkit.Hub("shop") as hub:
+        await hub.start_children([hubkit.child(f"c{i}", Counter) for i in range(6)], tag="even")
+        await hub.start_children([hubkit.child(f"d{i}", Counter) for i in range(3)], tag="odd")
+        await hub.start_child(hubkit.child("e", Counter))
+        assert list(hub.tagged("even")) == [f"c{i}" for i in range(6)]
+        assert [info.tag for info in hub.tagged("odd").values()] == ["odd"] * 3
+        await hub.stop_children([f"d{i}" for i in range(3)])
+        await hub.start_child(hubkit.child("d0", Counter), tag="even")
+        assert hub.tagged("odd") == {}
+        assert set(hub._driver.core._ledger.tags) == {"even"}
+        want = hub._driver.core.wants["d0"]
+        hub._driver.write_wants({"d0": replace(want, tag=None)})
+        assert len(hub.tagged("even")) == 6
+
+
+async def test_weights_and_labels_of_the_node_and_of_the_hub() -> None:
+    async with (
+        hubkit.Node(name="n", weight=2, labels={"zone": "eu", "disk": "ssd"}) as node,
+        hubkit.Hub("one", node=node) as one,
+        hubkit.Hub("two", node=node, weight=3, labels={"zone": "us"}) as two,
+    ):
+        (first,), (second,) = one._driver.core.nodes.values(), two._driver.core.nodes.values()
+        assert (first.weight, first.labels) == (2.0, (("disk", "ssd"), ("zone", "eu")))
+        assert (second.weight, second.labels) == (3.0, (("disk", "ssd"), ("zone", "us")))
 
 
 async def test_what_cannot_be_handled_is_a_dead_letter() -> None:

@@ -159,6 +159,8 @@ class Member:
     ) -> dict[str, Any]:
         """``start_children``, with the seconds that it took."""
         began = clock()
+        if "placement" in options:
+            options["placement"] = {id: hubkit.Placement(**asked) for id, asked in options["placement"].items()}
         result = await self.hub(hub).start_children([spec_of(id, actor, args, spec or {}) for id in ids], **options)
         return {
             "status": result.status,
@@ -395,7 +397,11 @@ async def _live(member: Member) -> None:
     """Open the hubs, and stay until told to leave."""
     options = member.options
     declared = [spec_of(**{"args": (), "options": {}, **child}) for child in options.children]
-    common: dict[str, Any] = {**options.hub, "children": declared, "hooks": [(Event, member.note)]}
+    named = {  # a strategy travels as the name of its class
+        name: getattr(hubkit.strategies, value)() if name == "distribution" else value
+        for name, value in options.hub.items()
+    }
+    common: dict[str, Any] = {**named, "children": declared, "hooks": [(Event, member.note)]}
     async with AsyncExitStack() as stack:
         try:
             if len(options.hubs) == 1:

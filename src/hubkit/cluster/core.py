@@ -10,13 +10,17 @@ peer, however many rows were written.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from hubkit.cluster.affinity import Labels
+from hubkit.cluster.balance import Balance
 from hubkit.cluster.converge import Rules
 from hubkit.cluster.copies import Copies, Instance
+from hubkit.cluster.credence import incredible
 from hubkit.cluster.effects import Discard, Effect, Publish, Refuse
 from hubkit.cluster.explain import Explanation, explain
+from hubkit.cluster.imagining import imagined
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.members import Members
@@ -35,10 +39,6 @@ from hubkit.pids import NodeId, Pid, boot_of, name_of
 from hubkit.specs import check_id
 
 __all__ = ["Core"]
-
-#: The most by which a term may be ahead of all that is known here. (A bound for terms themselves could be reached by one
-#: lie, and then nobody could ever take the child over.)
-LEAP = 1 << 32
 
 
 class Core:
@@ -68,10 +68,13 @@ class Core:
         patience: float | None = None,
         drift_max: float = 300.0,
         forget_after: float = 3600.0,
+        weight: float = 1.0,
+        labels: Labels = (),
     ) -> None:
         self.id = node
         self.hub = hub
         self._liveness = liveness
+        self._strategies = strategies
         self._drift_max = drift_max
         self._forget_after = forget_after
         self._refused: set[NodeId] = set()  # links to be closed, and not listened to until then
@@ -88,14 +91,15 @@ class Core:
         self._rules = Rules(
             node, self._ledger, self._members, self._placement, liveness, self._replication, self._copies
         )
+        self._balance = Balance(node, strategies.distribution, self._ledger, self._members, self._placement)
         self._reconciler = Reconciler(
             node, hub, self._store, self._ledger, self._members, self._placement, self._replication, self._rules,
-            liveness.beat_interval / 2 if patience is None else patience,
+            liveness.beat_interval / 2 if patience is None else patience, self._balance,
         )  # fmt: skip
         self._membership = Membership(
             node, hub, self._store, self._ledger, self._members, self._placement, self._replication, liveness,
             strategies.partition_tolerance, seeds=seeds, now=now, address=address, actors=tuple(actors),
-            forget_after=forget_after,
+            forget_after=forget_after, weight=weight, labels=labels,
         )  # fmt: skip
         self._reconcile(now)
 
@@ -119,7 +123,7 @@ class Core:
         if self.left or peer not in self._replication.links or peer in self._refused:
             return
         self._liveness.spoke(peer, now)
-        reason = self._incredible(sync, now)
+        reason = incredible(sync, self._ledger.runs, self._clock.wall_ms(now), self._drift_max)
         if reason is not None:
             self._refused.add(peer)
             self._reconciler.effects.append(Refuse(peer, reason))
@@ -128,21 +132,6 @@ class Core:
         self._replication.receive(peer, sync)
         self._received.append((peer, sync))
         self._reconcile(now)
-
-    def _incredible(self, sync: Sync, now: float) -> str | None:
-        """What no honest and sane node would say, and what would harm for ever if it were believed."""
-        ahead = max((moment[0] for version in (sync.upto, sync.have) for moment in version.values()), default=0)
-        ahead -= self._clock.wall_ms(now)
-        if ahead > self._drift_max * 1000:
-            return f"a clock there is {ahead / 1000:.0f} s ahead of mine; at most {self._drift_max:g} s are allowed"
-        for key, row in sync.rows.items():
-            if isinstance(row.value, Run) and row.value.term > LEAP:
-                last = max((run.term for run in self._ledger.runs.get(key[1], {}).values()), default=0)
-                if row.value.term > last + LEAP:
-                    return (
-                        f"it gives child {key[1]!r:.80} the term {row.value.term}, after {last}: terms grow one by one"
-                    )
-        return None
 
     def tick(self, now: float) -> None:
         """Once a beat: look at time, pass on what others may have missed, forget what all know."""
@@ -155,6 +144,10 @@ class Core:
         """Liveness may have changed, or a `deadline` has passed: look again."""
         self._ledger.dirty |= self._reconciler.unsure
         self._reconcile(now)
+
+    def proceed(self, now: float) -> None:
+        """Look at the next of those children for which there was no time."""
+        self._reconcile(now, further=True)
 
     def seeds_exhausted(self, now: float) -> None:
         """All seeds have been tried, and nobody was there: wait for them for one more beat only."""
@@ -170,10 +163,12 @@ class Core:
         is not wanted writes nothing.
         """
         stamps = {}
-        for child, want in changes.items():
+        pinned = self._balance.for_new({child: want for child, want in changes.items() if want is not None})
+        for child in changes:
+            want = pinned.get(child)
             if want is not None:
                 stamps[child] = stamp = self._clock.next(now)
-                revised = Want(want.start, want.body, want.tag, want.pins, stamp)
+                revised = Want(want.start, want.body, want.tag, want.pins, stamp, want.placement)
                 self._store.write(("want", check_id(child)), revised, stamp)
             elif self._store.get(("want", child)) is not None:
                 stamps[child] = self._store.put(("want", child), None, now)
@@ -186,7 +181,7 @@ class Core:
         if not isinstance(want, Want):
             msg = f"no child {child!r} in hub {self.hub!r}"
             raise ConfigurationError(msg)
-        pinned = Want(want.start, want.body, want.tag, tuple(names), want.rev)
+        pinned = Want(want.start, want.body, want.tag, tuple(names), want.rev, want.placement)
         stamp = self._store.put(("want", child), pinned, now)
         self._reconcile(now)
         return stamp
@@ -324,6 +319,11 @@ class Core:
         self._membership.actors = tuple(names)
         self._reconcile(now)
 
+    def set_load(self, load: float, now: float) -> None:
+        """This node is so busy now."""
+        self._membership.load = load
+        self._reconcile(now)
+
     def set_address(self, address: str | None, now: float) -> None:
         """The address under which others can reach this node has changed."""
         self._membership.address = address
@@ -348,6 +348,11 @@ class Core:
         if send:
             effects.extend(self._replication.compose())
         return effects
+
+    @property
+    def busy(self) -> bool:
+        """Whether more children are to be looked at than one turn has time for: `proceed`, when others had theirs."""
+        return self._reconciler.busy
 
     @property
     def deadline(self) -> float | None:
@@ -415,7 +420,7 @@ class Core:
     @property
     def is_settled(self) -> bool:
         """Whether every child in sight runs, or is parked, exactly where it belongs, by its current spec."""
-        return self.live and not self._reconciler.unsettled
+        return self.live and not self._reconciler.unsettled and not self.busy
 
     @property
     def allowed(self) -> bool:
@@ -431,6 +436,19 @@ class Core:
         """The nodes where this child belongs, the one that runs it first; none if it is not wanted, or nobody can."""
         want = self._ledger.wants.get(child)
         return () if want is None else self._placement.owners(child, want)
+
+    def tagged(self, tag: str) -> list[str]:
+        """The children of this tag, sorted."""
+        return sorted(self._ledger.tags.get(tag, ()))
+
+    def imagined(self, rows: Iterable[NodeRow]) -> dict[str, tuple[str, ...]]:
+        """The names of the owners of each child if these were the ready nodes."""
+        return imagined(rows, self._strategies, self._ledger, self._members)
+
+    def obstacle(self, child: str, want: Want, row: NodeRow | None = None) -> str | None:
+        """Why no node in sight, ready or not, could run this child (or why this one could not); `None`: one could."""
+        rows = [row for node, row in self._ledger.nodes.items() if node in self._members.alive]
+        return self._placement.obstacle(child, want, rows if row is None else [row], f"node of hub {self.hub!r}")
 
     def pids(self, child: str) -> tuple[Pid, ...]:
         """Where this child runs, on nodes in sight."""
@@ -484,13 +502,13 @@ class Core:
 
     # -- bringing in line ----------------------------------------------------------------------------------------------
 
-    def _reconcile(self, now: float) -> None:
+    def _reconcile(self, now: float, *, further: bool = False) -> None:
         if self._together:
             return
         membership, reconciler, effects = self._membership, self._reconciler, self._reconciler.effects
         moved = membership.observe(reconciler.unsure, effects, now)
         self._rules.allowed = membership.allowed
-        reconciler.run(membership.live, now)
+        reconciler.run(membership.live, now, further=further)
         if moved is not None and membership.live:
             wants = self._ledger.wants
             gone = sorted(child for child, old in moved.items() if child in wants and self._heir_name(child) != old)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hubkit.cluster.affinity import show_labels
 from hubkit.cluster.converge import Do, Rules, Step
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.members import Members
 from hubkit.cluster.placement import Placement
+from hubkit.cluster.rows import Want
 from hubkit.cluster.store import Store
 from hubkit.pids import NodeId, name_of
 
@@ -25,7 +27,8 @@ class Explanation:
 
     ``where``: names of the nodes where it runs, is being started, or is parked. ``since``: wall-clock seconds of the last
     change there. ``rule``: a short stable word. ``text``: a sentence. ``view``: names of the nodes that are ready, as seen
-    here. ``in_flight``: what is waited for, a phrase each.
+    here. ``in_flight``: what is waited for, a phrase each. ``because``: what has a say in its place beyond the distribution, a
+    phrase each: where it was put, the labels it needs, the key it shares.
     """
 
     child: str
@@ -35,11 +38,12 @@ class Explanation:
     text: str
     view: tuple[str, ...]
     in_flight: tuple[str, ...]
+    because: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """All of it for people, on a line or a few."""
         place = ", ".join(self.where) or "no node"
-        return "\n  ".join([f"{self.child} is on {place}: {self.text}", *self.in_flight])
+        return "\n  ".join([f"{self.child} is on {place}: {self.text}", *self.because, *self.in_flight])
 
 
 _TEXTS = {
@@ -87,6 +91,9 @@ def explain(
     heir = None if want is None else placement.heir(child, want)
     if rule == "elsewhere":
         rule, text = ("unplaced", _TEXTS["unplaced"]) if heir is None else (rule, f"it belongs on {name_of(heir)}")
+    if want is not None and heir is None and rule in ("unplaced", "home"):
+        rows = [ledger.nodes[node] for node in members.ready]
+        text = placement.obstacle(child, want, rows, "ready node") or _TEXTS["unplaced"]
     since = max((store.rows["run", child, node].stamp.time_ms for node in holders), default=None)
     in_flight = [*_here(child, step, rules, now), *_there(ledger, child, step)]
     if heir is not None:
@@ -100,7 +107,21 @@ def explain(
         text=text,
         view=placement.names(),
         in_flight=tuple(in_flight),
+        because=() if want is None else tuple(_because(want)),
     )
+
+
+def _because(want: Want) -> Iterator[str]:
+    """What has a say in its place beyond the distribution."""
+    if want.pins:
+        yield f"put on {', '.join(want.pins)}"
+    asked = want.placement
+    if asked is not None and asked.labels:
+        yield f"needs the labels {show_labels(asked.labels)}"
+    if asked is not None and asked.together is not None:
+        yield f"together with others of the key {asked.together!r}"
+    if asked is not None and asked.apart is not None:
+        yield f"in slot {asked.slot}, apart from others of the key {asked.apart!r}"
 
 
 def _here(child: str, step: Step, rules: Rules, now: float) -> Iterator[str]:

@@ -7,6 +7,8 @@ look at everything.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hubkit.cluster.rows import NodeRow, Run, Want
 from hubkit.cluster.store import Store
 from hubkit.pids import NodeId, Pid, boot_of, name_of
@@ -21,12 +23,13 @@ class Ledger:
     every child that runs on a node in sight. ``newcomers``: nodes that run rows speak of for the first time.
     """
 
-    __slots__ = ("_store", "changed", "dirty", "newcomers", "nodes", "registry", "runs", "stakes", "wants")
+    __slots__ = ("_store", "changed", "dirty", "newcomers", "nodes", "registry", "runs", "stakes", "tags", "wants")
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.nodes: dict[NodeId, NodeRow] = {}
         self.wants: dict[str, Want] = {}
+        self.tags: dict[str, dict[str, None]] = {}  # tag -> children
         self.runs: dict[str, dict[NodeId, Run]] = {}
         self.stakes: dict[
             NodeId, dict[str, None]
@@ -51,17 +54,33 @@ class Ledger:
                 child = key[1]
                 wants.append(child)
                 self.dirty.add(child)
-                if value is None:
-                    self.wants.pop(child, None)
-                else:
-                    self.wants[child] = value  # type: ignore[assignment]  # the key tells the value's type
-            else:
+                self._absorb_want(child, value)  # type: ignore[arg-type]  # the key tells the value's type
+            elif self._absorb_node(key[1], value):  # type: ignore[arg-type]  # the key tells the value's type
                 nodes.append(key[1])
-                if value is None:
-                    self.nodes.pop(key[1], None)
-                else:
-                    self.nodes[key[1]] = value  # type: ignore[assignment]  # the key tells the value's type
         return nodes, wants
+
+    def _absorb_want(self, child: str, want: Want | None) -> None:
+        old = self.wants.get(child)
+        if old is not None and old.tag is not None and (want is None or want.tag != old.tag):
+            tagged = self.tags[old.tag]
+            tagged.pop(child)
+            if not tagged:
+                del self.tags[old.tag]
+        if want is None:
+            self.wants.pop(child, None)
+            return
+        self.wants[child] = want
+        if want.tag is not None:
+            self.tags.setdefault(want.tag, {})[child] = None
+
+    def _absorb_node(self, node: NodeId, row: NodeRow | None) -> bool:
+        """Whether more has changed than how busy it is: that concerns none of its children."""
+        old = self.nodes.get(node)
+        if row is None:
+            self.nodes.pop(node, None)
+            return True
+        self.nodes[node] = row
+        return old is None or row.load == old.load or replace(row, load=old.load) != old
 
     def _absorb_run(self, child: str, node: NodeId, run: Run | None) -> None:
         self.dirty.add(child)

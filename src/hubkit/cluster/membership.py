@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from hubkit.cluster.affinity import Labels
 from hubkit.cluster.effects import Effect, Publish
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.liveness import Liveness
@@ -38,12 +39,12 @@ class Membership:
 
     __slots__ = ("_born", "_exhausted", "_farewell", "_forget_after", "_hub", "_ledger", "_liveness", "_me", "_members",
                  "_met_since", "_placement", "_replication", "_seeds", "_store", "_tolerance", "_written_off", "actors",
-                 "address", "allowed", "leaving", "left", "live")  # fmt: skip
+                 "address", "allowed", "labels", "leaving", "left", "live", "load", "weight")  # fmt: skip
 
     def __init__(
         self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
         replication: Replication, liveness: Liveness, tolerance: PartitionTolerance, *, seeds: bool, now: float,
-        address: str | None, actors: tuple[str, ...], forget_after: float,
+        address: str | None, actors: tuple[str, ...], forget_after: float, weight: float = 1.0, labels: Labels = (),
     ) -> None:  # fmt: skip
         self._me = me
         self._hub = hub
@@ -63,6 +64,9 @@ class Membership:
         self._written_off: set[NodeId] = set()  # nodes that were members, and were removed by others
         self.address: str | None = address
         self.actors: tuple[str, ...] = actors
+        self.weight: float = weight
+        self.labels: Labels = labels
+        self.load: float = 0.0
         self.live: bool = False
         self.left: bool = False
         self.leaving: bool = False
@@ -135,7 +139,7 @@ class Membership:
             self._ledger.dirty |= self._ledger.wants.keys() | self._ledger.runs.keys()
         if self._farewell is None:
             state: NodeState = "leaving" if self.leaving else "ready" if live and allowed else "joining"
-            row = NodeRow(name_of(self._me), self.address, state, self.actors)
+            row = NodeRow(name_of(self._me), self.address, state, self.actors, self.load, self.weight, self.labels)
             if nodes.get(self._me) != row:
                 self._store.put(("node", self._me), row, now)
 

@@ -3,19 +3,71 @@
 Law of this room: ownership is a function of the want and of the ready nodes, and of nothing else. What is remembered here
 is never truth, only work saved: a change of members asks anew about the children whom it may concern.
 
-Only nodes that are ready, and that know how to start a child, are offered to the distribution.
+Only nodes that are ready, that know how to start a child, and that have the labels it needs, are offered to the distribution.
+(How busy a node says it is comes and goes, and moves nothing: it is no part of who is ready.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
-from hubkit.cluster.policy import ChildView, Distribution, NodeView, Redundancy
+from hubkit.cluster.affinity import has_labels, show_labels, turned
+from hubkit.cluster.policy import ChildView, Distribution, NodeView, Placer, Redundancy
 from hubkit.cluster.rows import NodeRow, Want, knows
 from hubkit.pids import NodeId
 
-__all__ = ["Placement"]
+__all__ = ["Offer", "Placement", "view_of"]
+
+#: What children must have in common to be offered the same nodes: the wire name, and the labels that they need, if any.
+_Kind: TypeAlias = str | tuple[str, tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The nodes that children of one kind can run on, sorted by name."""
+
+    nodes: tuple[NodeView, ...]
+    names: frozenset[str]
+    placer: Placer
+
+    @property
+    def first(self) -> str | None:
+        """The first of them."""
+        return self.nodes[0].name if self.nodes else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """A distribution that cannot be prepared."""
+
+    distribution: Distribution
+    nodes: tuple[NodeView, ...]
+
+    def place(self, child: ChildView, copies: int) -> Sequence[str]:
+        return self.distribution.place(child, self.nodes, copies)
+
+    def movers(
+        self, children: Sequence[ChildView], owners: Sequence[Sequence[str]], joined: Sequence[str]
+    ) -> Iterable[int]:
+        return range(len(children))  # pragma: no cover  # all are placed anew before it is asked
+
+
+def view_of(row: NodeRow) -> NodeView:
+    """A node as a distribution sees it."""
+    return NodeView(row.name, row.load, row.actors, row.weight, dict(row.labels))
+
+
+def _kind(child: ChildView) -> _Kind:
+    placement = child.placement
+    return child.start if placement is None else (child.start, tuple(placement.labels.items()))
+
+
+def _asked(child: ChildView) -> ChildView:
+    """The child in whose place the distribution is asked: all that share a key are one."""
+    placement = child.placement
+    return child if placement is None or placement.together is None else replace(child, id=placement.together)
 
 
 class Placement:
@@ -24,26 +76,28 @@ class Placement:
     __slots__ = (
         "_children",
         "_distribution",
-        "_eligible",
         "_ids",
         "_lacking",
-        "_may_move",
         "_nodes",
+        "_offers",
         "_owned",
         "_owners",
+        "_prepare",
         "_redundancy",
+        "_rows",
         "copies",
     )  # fmt: skip
 
     def __init__(self, distribution: Distribution, redundancy: Redundancy) -> None:
         self._distribution = distribution
         self._redundancy = redundancy
-        self._may_move: Any = getattr(distribution, "may_move", None)
+        self._prepare: Any = getattr(distribution, "prepare", None)
         #: how many copies of each child there are to be
         self.copies: int = redundancy.copies(0)
         self._ids: dict[str, NodeId] = {}  # the ready nodes, by name
+        self._rows: dict[str, NodeRow] = {}  # theirs
         self._nodes: dict[str, NodeView] = {}  # the same, sorted by name
-        self._eligible: dict[str, tuple[NodeView, ...]] = {}  # wire name -> those that can start it
+        self._offers: dict[_Kind, Offer] = {}
         self._children: dict[str, ChildView] = {}
         self._owners: dict[str, tuple[str, ...]] = {}
         self._owned: dict[str, dict[str, None]] = {}  # node name -> children it owns
@@ -52,6 +106,10 @@ class Placement:
     def names(self) -> tuple[str, ...]:
         """Names of the ready nodes, sorted."""
         return tuple(self._nodes)
+
+    def count(self, name: str) -> int:
+        """How many children this node owns, of those that have been asked about."""
+        return len(self._owned.get(name, ()))
 
     def owners(self, child: str, want: Want) -> tuple[NodeId, ...]:
         """The nodes that should run this child, the one that does (the heir) first; none if no ready node can."""
@@ -76,57 +134,104 @@ class Placement:
     def update(self, ready: Mapping[NodeId, NodeRow]) -> dict[str, str | None]:
         """These are the ready nodes now. The children whose owners may have changed, and the names of their old heirs."""
         ids = {row.name: node for node, row in sorted(ready.items())}
-        views = {name: NodeView(name, ready[ids[name]].load, ready[ids[name]].actors) for name in sorted(ids)}
-        left = [
-            n for n, v in self._nodes.items() if n not in ids or self._ids[n] != ids[n] or v.actors != views[n].actors
-        ]
-        joined = [
-            n for n in ids if n not in self._ids or self._ids[n] != ids[n] or self._nodes[n].actors != views[n].actors
-        ]
-        before, self._ids, self._nodes = self._nodes, ids, views
-        self._eligible.clear()
+        rows = {name: ready[ids[name]] for name in sorted(ids)}
+        before = self._rows
+        left = [name for name in before if not self._same(name, ids, rows)]
+        joined = [name for name in rows if not self._same(name, ids, rows)]
+        self._ids, self._rows = ids, rows
         if not left and not joined:
             return {}
+        self._nodes = {name: view_of(row) for name, row in rows.items()}
+        self._offers.clear()
         copies = self._redundancy.copies(len(ids))
-        if copies != self.copies or self._may_move is None:
+        if copies != self.copies or self._prepare is None:
             self.copies = copies
             concerned = sorted(self._owners)
         else:
-            concerned = self._concerned(left, joined, before)
+            concerned = self._concerned(left, joined)
         return {child: self._drop(child) for child in concerned}
 
-    def _concerned(self, left: list[str], joined: list[str], before: Mapping[str, NodeView]) -> list[str]:
-        children = {child for name in left for child in self._owned.get(name, ())}
-        children.update(self._lacking)
-        offers: dict[str, tuple[list[str], list[str]]] = {}  # wire name -> who joined and who left, for such children
-        if joined:
-            for child, names in self._owners.items():
-                if child in children:
-                    continue
-                view = self._children[child]
-                offer = offers.get(view.start)
-                if offer is None:
-                    start = view.start
-                    offer = offers[start] = (
-                        [name for name in joined if knows(self._nodes[name].actors, start)],
-                        [name for name in left if knows(before[name].actors, start)],
-                    )
-                if offer[0] and self._may_move(view, names, *offer):
-                    children.add(child)
-        return sorted(children)
+    def _same(self, name: str, ids: Mapping[str, NodeId], rows: Mapping[str, NodeRow]) -> bool:
+        """Whether this node was ready before, is so now, and is the same as far as placement goes."""
+        old, new = self._rows.get(name), rows.get(name)
+        if old is None or new is None or self._ids[name] != ids[name]:
+            return False
+        return old is new or (old.actors, old.weight, old.labels) == (new.actors, new.weight, new.labels)
 
-    def _place(self, child: str, want: Want) -> tuple[str, ...]:
+    def _concerned(self, left: list[str], joined: list[str]) -> list[str]:
+        found = {child for name in left for child in self._owned.get(name, ())}
+        found.update(self._lacking)
+        if joined:
+            groups: dict[_Kind, tuple[list[str], list[ChildView], list[Sequence[str]]]] = {}
+            for child, names in self._owners.items():
+                if child not in found:
+                    view = self._children[child]
+                    kind = view.start if view.placement is None else _kind(view)
+                    group = groups.get(kind)
+                    if group is None:
+                        group = groups[kind] = ([], [], [])
+                    group[0].append(child)
+                    group[1].append(view)
+                    group[2].append(names)
+            for children, views, owners in groups.values():
+                found.update(self._movers(children, views, owners, joined))
+        return sorted(found)
+
+    def _movers(
+        self, children: list[str], views: list[ChildView], owners: list[Sequence[str]], joined: list[str]
+    ) -> Iterable[str]:
+        offer = self.offer(views[0])
+        able = [name for name in joined if name in offer.names]
+        if not able:
+            return
+        if views[0].placement is not None:
+            views = [_asked(view) for view in views]
+            for child, view in zip(children, views, strict=True):
+                if view.placement is not None and view.placement.apart is not None:
+                    yield child  # each newcomer takes its place in the ranking
+        for position in offer.placer.movers(views, owners, able):
+            yield children[position]
+
+    def offer(self, child: ChildView) -> Offer:
+        """The ready nodes that can run a child."""
+        kind = child.start if child.placement is None else _kind(child)
+        offer = self._offers.get(kind)
+        if offer is None:
+            needs: Mapping[str, str] = {} if child.placement is None else child.placement.labels
+            nodes = tuple(
+                view
+                for view in self._nodes.values()
+                if knows(view.actors, child.start) and has_labels(view.labels, needs)
+            )
+            placer = _Plain(self._distribution, nodes) if self._prepare is None else self._prepare(nodes)
+            offer = self._offers[kind] = Offer(nodes, frozenset(view.name for view in nodes), placer)
+        return offer
+
+    def view(self, child: str, want: Want) -> ChildView:
+        """A child as a distribution sees it."""
         view = self._children.get(child)
         if view is None:
-            view = self._children[child] = ChildView(child, want.start, want.tag, want.pins)
-        nodes = self._eligible.get(want.start)
-        if nodes is None:
-            nodes = self._eligible[want.start] = tuple(v for v in self._nodes.values() if knows(v.actors, want.start))
-        names = tuple(self._distribution.place(view, nodes, self.copies)) if nodes else ()
+            view = ChildView(child, want.start, want.tag, want.pins, want.placement)
+            self._children[child] = view
+        return view
+
+    def _place(self, child: str, want: Want) -> tuple[str, ...]:
+        view, copies = self.view(child, want), self.copies
+        offer = self.offer(view)
+        names: tuple[str, ...] = ()
+        if offer.nodes:
+            placement = view.placement
+            if placement is None or placement.apart is None:
+                names = tuple(offer.placer.place(_asked(view), copies))
+            else:
+                key = replace(view, id=placement.apart, pins=())
+                names = turned(
+                    lambda: offer.placer.place(key, len(offer.nodes)), view.pins, offer.names, placement.slot, copies
+                )
         self._owners[child] = names
         for name in names:
             self._owned.setdefault(name, {})[child] = None
-        if len(names) < self.copies:
+        if len(names) < copies:
             self._lacking[child] = None
         return names
 
@@ -136,3 +241,17 @@ class Placement:
             self._owned[name].pop(child, None)
         self._lacking.pop(child, None)
         return names[0] if names else None
+
+    def obstacle(self, child: str, want: Want, rows: Iterable[NodeRow], who: str) -> str | None:
+        """Why none of these nodes can run a child, in words in which each is a ``who``; `None`: one can."""
+        able = [row for row in rows if knows(row.actors, want.start)]
+        if not able:
+            return f"no {who} knows its actor {want.start!r}"
+        if want.placement is not None:
+            able = [row for row in able if has_labels(dict(row.labels), want.placement.labels)]
+            if not able:
+                return f"no {who} that knows its actor has the labels {show_labels(want.placement.labels)}"
+        views = tuple(sorted(map(view_of, able), key=lambda view: view.name))
+        if self._distribution.place(ChildView(child, want.start, want.tag, want.pins, want.placement), views, 1):
+            return None
+        return f"none of the nodes that it was put on ({', '.join(want.pins) or 'none'}) is a {who} that can start it"

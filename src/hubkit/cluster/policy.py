@@ -8,19 +8,24 @@ The cluster knows strategies only as these Protocols; those that come with hubki
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from hubkit.cluster.affinity import Placement, check_labels, check_weight
+from hubkit.cluster.rows import EVERY
+
 __all__ = [
+    "BalancingDistribution",
     "ChildView",
     "ClusterView",
     "Distribution",
     "Migration",
     "NodeView",
     "PartitionTolerance",
+    "Placer",
+    "PreparedDistribution",
     "Redundancy",
-    "SelectiveDistribution",
     "Strategies",
     "Synchronization",
 ]
@@ -28,21 +33,37 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node that is ready to run a child. ``actors``: the wire names it can start."""
+    """A node that is ready to run a child. With its name alone it is one that may be added (`Hub.plan`).
+
+    ``load``: how busy it says it is: 0 is idle, 1 as much as it can. It is a hint, known to different nodes at different times.
+    ``actors``: the wire names it can start (``"*"``: all). ``weight``: its share, relative to others. ``labels``: what it
+    says about itself.
+    """
 
     name: str
-    load: float
-    actors: tuple[str, ...]
+    load: float = 0.0
+    actors: tuple[str, ...] = (EVERY,)
+    weight: float = 1.0
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        check_weight(self.weight, f"the weight of node {self.name!r}")
+        check_labels(self.labels, f"the labels of node {self.name!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class ChildView:
-    """A child to be placed. ``start``: the wire name of its actor; ``pins``: node names where it was put by hand."""
+    """A child to be placed.
+
+    ``start``: the wire name of its actor. ``pins``: node names where it was put, by hand or by a balancer. ``placement``: what
+    it asks of its nodes (those that a distribution is shown have the labels; the child's ``id`` is then the common key).
+    """
 
     id: str
     start: str
     tag: str | None
     pins: tuple[str, ...]
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +78,8 @@ class ClusterView:
 class Distribution(Protocol):
     """Where children run.
 
-    A distribution may have a second method, ``may_move(child, owners, joined, left) -> bool``; see
-    `SelectiveDistribution`.
+    A distribution may have a second method: ``prepare(nodes)``, see `PreparedDistribution`; or ``assign(...)``, see
+    `BalancingDistribution`.
     """
 
     def place(self, child: ChildView, nodes: Sequence[NodeView], copies: int) -> Sequence[str]:
@@ -66,15 +87,59 @@ class Distribution(Protocol):
         ...  # pragma: no cover
 
 
-class SelectiveDistribution(Distribution, Protocol):
-    """A distribution that can tell quickly which children a change of members concerns.
+class Placer(Protocol):
+    """A distribution that has been made ready for certain nodes."""
 
-    Having ``may_move`` is a promise: a child stays where it is while none of its owners left and no node joined. Without
-    the method every child is placed anew at every change.
+    def place(self, child: ChildView, copies: int) -> Sequence[str]:
+        """Exactly what `Distribution.place` answers for these nodes."""
+        ...  # pragma: no cover
+
+    def movers(
+        self, children: Sequence[ChildView], owners: Sequence[Sequence[str]], joined: Sequence[str]
+    ) -> Iterable[int]:
+        """Which of the children may belong elsewhere since the nodes ``joined`` came: their positions. All is safe.
+
+        ``owners``: of each child, as many as were asked for; all of them are still there, and unchanged.
+        """
+        ...  # pragma: no cover
+
+
+class PreparedDistribution(Distribution, Protocol):
+    """A distribution that is quick for many children.
+
+    Having ``prepare`` is a promise: a child stays where it is while none of its owners left or changed, and no node joined.
+    Without the method every child is placed anew at every change.
     """
 
-    def may_move(self, child: ChildView, owners: Sequence[str], joined: Sequence[str], left: Sequence[str]) -> bool:
-        """Whether `place` might now answer something else than ``owners``. `True` is always safe."""
+    def prepare(self, nodes: Sequence[NodeView]) -> Placer:
+        """Make ready for these nodes (sorted by name)."""
+        ...  # pragma: no cover
+
+
+class BalancingDistribution(Distribution, Protocol):
+    """A distribution that gives each child its place once, and writes it down as the child's pins.
+
+    ``place`` must answer with the pinned nodes that are there, and fill up with the first nodes by name. The first of the
+    nodes that can run a child sees to it that it has pins; so does whoever starts it.
+    """
+
+    @property
+    def half_life(self) -> float:
+        """Seconds after which an old measurement of load counts half."""
+        ...  # pragma: no cover
+
+    @property
+    def step(self) -> float:
+        """The least change of load that a node tells the others."""
+        ...  # pragma: no cover
+
+    def assign(
+        self, children: int, nodes: Sequence[NodeView], counts: Mapping[str, int], copies: int
+    ) -> Sequence[Sequence[str]]:
+        """For each of so many children, names of at most ``copies`` of the ``nodes``, best first.
+
+        ``counts``: how many children each node has, by name; a node that is not in it has none.
+        """
         ...  # pragma: no cover
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
+from hubkit.cluster.affinity import Labels, Placement
 from hubkit.cluster.stamps import Moment, Stamp
 from hubkit.pids import NodeId
 
@@ -64,7 +65,7 @@ class NodeRow:
     """A member of the hub. ``state`` is a claim by the node itself: nothing is granted to one that may not act yet.
 
     ``actors``: the wire names that the node can start; `EVERY` among them stands for whatever others can, where all
-    nodes are one program.
+    nodes are one program. ``load``: how busy it is; only where the distribution asks for it. ``labels``: sorted.
     """
 
     name: str
@@ -72,6 +73,8 @@ class NodeRow:
     state: NodeState
     actors: tuple[str, ...]
     load: float = 0.0
+    weight: float = 1.0
+    labels: Labels = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,9 @@ class Want:
     """A child that is to run.
 
     ``start``: the wire name of its actor. ``body``: everything else about it, in bytes that only the shell can read.
-    ``pins``: names of nodes where it was put by hand, best first. ``rev``: the stamp at which ``start`` and ``body`` were
-    written; `Core.write_wants` sets it, and putting the child elsewhere by hand does not change it.
+    ``pins``: names of nodes where it was put, by hand or by a balancer, best first. ``rev``: the stamp at which ``start`` and
+    ``body`` were written; `Core.write_wants` sets it, and putting the child elsewhere does not change it. ``placement``:
+    what it asks of its nodes.
     """
 
     start: str
@@ -88,6 +92,7 @@ class Want:
     tag: str | None = None
     pins: tuple[str, ...] = ()
     rev: Stamp | None = None
+    placement: Placement | None = None
 
 
 class Ticket(NamedTuple):

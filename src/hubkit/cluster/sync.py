@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
+from hubkit.cluster.affinity import WEIGHT_MAX, WEIGHT_MIN, Placement, check_labels
 from hubkit.cluster.rows import Key, NodeRow, Row, Run, Ticket, Want
 from hubkit.cluster.stamps import TICKS, Moment, Stamp, Version
 from hubkit.errors import ProtocolViolation
@@ -58,11 +59,13 @@ _LIMIT: Final = 1 << 64
 # Layout: [kind, more, digest, table, upto, since, have, nodes, wants, runs]
 #   table     [node id, ...]; everywhere else a node is its index in it
 #   version   [node, ms, tick, node, ms, tick, ...]
-#   node      [ms, tick, writer, node, name, address, state, load, actor, ...]
-#   want      [ms, tick, writer, child, start, body, tag, rev, pin, ...]
+#   node      [ms, tick, writer, node, name, address, state, load, weight, labels, actor, ...]
+#   want      [ms, tick, writer, child, start, body, tag, rev, placement, pin, ...]
 #   run       [ms, tick, writer, child, node, term, role, to, rev, phase, serial, error, ticket]
 #   rev       None, or [ms, tick, writer]
 #   ticket    None, or [term, count, giver]
+#   labels    [name, value, name, value, ...], in the order of the names
+#   placement None, or [labels, together, apart, slot]
 # A tombstone ends after what names its row; one of another node's row has two more numbers, of `Row.seen`.
 
 
@@ -111,6 +114,7 @@ def to_wire(sync: Sync) -> list[Any]:
                         value.body,
                         value.tag,
                         None if rev is None else [rev[0], rev[1], table[rev[2]]],
+                        None if value.placement is None else _placement_out(value.placement),
                         *value.pins,
                     )
                 wants.append(row)
@@ -118,7 +122,8 @@ def to_wire(sync: Sync) -> list[Any]:
                 row = [time_ms, tick, table[writer], table[key[1]]]
                 if value is not None:
                     assert isinstance(value, NodeRow)
-                    row += (value.name, value.address, _STATE_CODE[value.state], value.load, *value.actors)
+                    row += (value.name, value.address, _STATE_CODE[value.state], value.load, value.weight)
+                    row += ([part for pair in value.labels for part in pair], *value.actors)
                 elif seen is not None:
                     row += seen
                 nodes.append(row)
@@ -133,6 +138,11 @@ def _version_out(version: Version, table: _Table) -> list[int]:
     return flat
 
 
+def _placement_out(placement: Placement) -> list[Any]:
+    labels = [part for pair in placement.labels.items() for part in pair]
+    return [labels, placement.together, placement.apart, placement.slot]
+
+
 # -- in ----------------------------------------------------------------------------------------------------------------
 _NONE = type(None)
 _RUN_SHAPES = {
@@ -143,9 +153,14 @@ _RUN_SHAPES = {
 }
 _RUN_TOMBSTONE = (int, int, int, str, int)
 _RUN_BURIED = (int, int, int, str, int, int, int)
-_WANT_SHAPES = {(int, int, int, str, str, bytes, tag, rev) for tag in (_NONE, str) for rev in (_NONE, list)}
+_WANT_SHAPES = {
+    (int, int, int, str, str, bytes, tag, rev, placement)
+    for tag in (_NONE, str)
+    for rev in (_NONE, list)
+    for placement in (_NONE, list)
+}
 _WANT_TOMBSTONE = (int, int, int, str)
-_NODE_SHAPES = {(int, int, int, int, str, address, int, float) for address in (_NONE, str)}
+_NODE_SHAPES = {(int, int, int, int, str, address, int, float, float, list) for address in (_NONE, str)}
 _NODE_TOMBSTONE = (int, int, int, int)
 _NODE_BURIED = (int, int, int, int, int, int)
 
@@ -261,18 +276,35 @@ def _wrong(row: object, what: str) -> ValueError:
     return ValueError(f"not a {what} row: {row!r:.80}")
 
 
+def _read_labels(flat: list[Any]) -> dict[str, str]:
+    """Labels; what is to be written down again must be in the order in which all write it down."""
+    if len(flat) % 2 or not all(type(part) is str for part in flat) or flat[::2] != sorted(set(flat[::2])):
+        msg = f"not labels: {flat!r:.80}"
+        raise ValueError(msg)
+    return check_labels(dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def _read_placement(parts: list[Any]) -> Placement:
+    labels, together, apart, slot = parts
+    return Placement(_read_labels(_list(labels)), together, apart, slot)
+
+
 def _read_nodes(found: list[Any], table: _NodeTable, rows: _Rows) -> None:
     for row in found:
         shape = tuple(map(type, _list(row)))
         node = table[row[3]]
         value: NodeRow | None = None
         buried: Moment | None = None
-        if shape[:8] in _NODE_SHAPES:
-            time_ms, tick, writer, _, name, address, state, load, *actors = row
+        if shape[:10] in _NODE_SHAPES:
+            time_ms, tick, writer, _, name, address, state, load, weight, labels, *actors = row
             own = writer == row[3] and name == node.rpartition("#")[0]
             if not own or state < 0 or not all(type(actor) is str for actor in actors) or load != load:
                 raise _wrong(row, "node")
-            value = NodeRow(name, address, _STATES[state], tuple(actors), load)
+            if not WEIGHT_MIN <= weight <= WEIGHT_MAX:
+                raise _wrong(row, "node")
+            value = NodeRow(
+                name, address, _STATES[state], tuple(actors), load, weight, tuple(_read_labels(labels).items())
+            )
         elif shape == _NODE_TOMBSTONE and row[2] == row[3]:
             time_ms, tick, writer, _ = row
         elif shape == _NODE_BURIED and row[2] != row[3]:
@@ -287,11 +319,12 @@ def _read_wants(found: list[Any], table: _NodeTable, rows: _Rows) -> None:
     for row in found:
         shape = tuple(map(type, _list(row)))
         value: Want | None = None
-        if shape[:8] in _WANT_SHAPES:
-            time_ms, tick, writer, child, start, body, tag, rev, *pins = row
+        if shape[:9] in _WANT_SHAPES:
+            time_ms, tick, writer, child, start, body, tag, rev, placement, *pins = row
             if not all(type(pin) is str for pin in pins):
                 raise _wrong(row, "want")
-            value = Want(start, body, tag, tuple(pins), _read_stamp(rev, table))
+            asked = None if placement is None else _read_placement(placement)
+            value = Want(start, body, tag, tuple(pins), _read_stamp(rev, table), asked)
         elif shape == _WANT_TOMBSTONE:
             time_ms, tick, writer, child = row
         else:

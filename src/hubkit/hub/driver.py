@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import trio
 
 from hubkit.actors.mailbox import Item
+from hubkit.cluster.agreement import agreement, differences
 from hubkit.cluster.core import Core
 from hubkit.cluster.effects import (
     Demote,
@@ -37,14 +38,16 @@ from hubkit.cluster.rows import Ticket, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import from_wire, to_wire
 from hubkit.environment import Environment
-from hubkit.errors import HubClosed, NoSuchActor
+from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor
 from hubkit.events import ChildMoved, ChildRegistered, ConflictResolved, DeadLetter, Event
 from hubkit.hub.bulk import Bulk
 from hubkit.hub.bulletin import Bulletin
 from hubkit.hub.handovers import Handovers
+from hubkit.hub.burden import Burden
 from hubkit.hub.household import Household, failure_text
 from hubkit.hub.operators import listing, summary
-from hubkit.pids import NodeId, Pid
+from hubkit.hub.watch import Watch
+from hubkit.pids import NodeId, Pid, name_of
 
 __all__ = ["Driver", "Wires"]
 
@@ -79,35 +82,6 @@ class Wires(Protocol):
         """See to it that this hub is touched then."""
 
 
-class Watch:
-    """The view of one who waits: which of its children have changed since it looked last.
-
-    Registered once for all its children (`Driver.watching`), so that waiting for ten thousand of them costs what changes.
-    """
-
-    __slots__ = ("_event", "_touched", "ids", "seen")
-
-    def __init__(self, ids: frozenset[str]) -> None:
-        self.ids: frozenset[str] = ids
-        #: where children of it ran in the meantime, however shortly
-        self.seen: dict[str, Pid] = {}
-        self._touched: set[str] = set()
-        self._event = trio.Event()
-
-    def touch(self, child: str | None = None) -> None:
-        """Note a change, and wake whoever waits."""
-        if child is not None:
-            self._touched.add(child)
-        self._event.set()
-
-    async def next(self) -> list[str]:
-        """Wait for a change; the children it concerns, sorted (none: acknowledgements or membership)."""
-        await self._event.wait()
-        self._event = trio.Event()
-        touched, self._touched = sorted(self._touched), set()
-        return touched
-
-
 class Driver:
     """One hub on one node: a core, its household, and those who wait."""
 
@@ -122,6 +96,8 @@ class Driver:
         address: str | None,
         actors: Callable[[], tuple[str, ...]],
         seeds: bool,
+        weight: float = 1.0,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self.hub_id: str = hub_id
         self.node: NodeId = node
@@ -138,7 +114,13 @@ class Driver:
             actors=self._advertised,
             strategies=strategies,
             seeds=seeds,
+            weight=weight,
+            labels=tuple((labels or {}).items()),
         )
+        self.agreement: tuple[str, ...] = agreement(strategies)
+        self.refusal: ConfigurationError | None = None
+        self._burden = Burden.of(strategies.distribution, wires.environment, wires.liveness.beat_interval)
+        self._differing: set[NodeId] = set()
         self.household: Household | None = None
         self.handovers: Handovers | None = None
         self._active: dict[str, Pid] = {}  # who handles messages for a child, where that is not said by its only pid
@@ -166,12 +148,28 @@ class Driver:
         """Monotonic seconds."""
         return self._wires.environment.now()
 
+    @property
+    def live(self) -> bool:
+        """Whether this node acts in the hub."""
+        return self.core.live
+
     # -- what comes in ------------------------------------------------------------------------------------------------
 
     def link_up(self, peer: NodeId) -> None:
         """A link to a node is ready."""
         self.core.link_up(peer, self.now())
         self.wake()
+
+    def differ(self, peer: NodeId, agreement: tuple[str, ...], *, refused: bool) -> None:
+        """The hub has other strategies on a linked node. Who joins gives up; who is there already stays apart."""
+        what = "; ".join(differences(self.agreement, agreement))
+        text = f"hub {self.hub_id!r} has other strategies on node {name_of(peer)!r}: {what}. All nodes of a hub need the same"
+        if refused:
+            self.refusal = self.refusal or ConfigurationError(text)
+            self.rouse()
+        elif peer not in self._differing:
+            self._differing.add(peer)
+            log.warning("node %s stays apart: %s", name_of(self.node), text)
 
     def link_down(self, peer: NodeId) -> None:
         """The link to a node is gone."""
@@ -191,6 +189,8 @@ class Driver:
         if names != self._advertised:
             self._advertised = names
             self.core.set_actors(names, now)
+        if self._burden is not None and self._burden.sample(now):
+            self.core.set_load(self._burden.shown, now)
         self.core.tick(now)
         self.wake()
 
@@ -324,6 +324,9 @@ class Driver:
             with self.core.together(now):
                 for report in reports:
                     report(now)
+        if self.core.busy:
+            self.core.proceed(self.now())
+        self._due = self._due or self.core.busy
         effects = self.core.take(send=False)
         for effect in effects:
             self._perform(effect)
@@ -340,11 +343,11 @@ class Driver:
         self._bulk.look(self.core.unsettled, self.now())
 
     def _may_send(self, starting: bool) -> bool:
-        """Whether messages go out now. They wait a few turns for children that begin to start, but not for long.
+        """Whether messages go out now. They wait a few turns for children that begin to start (or are still to be looked at).
 
         Most children run a moment later; the others then learn of the start and of its success in one message.
         """
-        if starting or self._launching:
+        if starting or self._launching or self.core.busy:
             self._held_turns = HELD_TURNS
         now = self.now()
         if self._held_since is None:

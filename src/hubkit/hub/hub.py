@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import trio
 
 from hubkit.actors.ref import Ref
+from hubkit.cluster.affinity import Placement, check_labels, check_weight
 from hubkit.cluster.policy import (
     Distribution,
     Migration,
@@ -23,26 +24,28 @@ from hubkit.cluster.policy import (
     Strategies,
     Synchronization,
 )
-from hubkit.cluster.rows import knows
-from hubkit.errors import ConfigurationError, HubClosed, NodeDown, NoSuchActor, StartFailed
+from hubkit.cluster.rows import Want
+from hubkit.errors import ConfigurationError, HubClosed
 from hubkit.events import ChildFailed, Event, HubStopping
+from hubkit.hub.arguments import Nodes, Placements, check_declared, close_wishes
 from hubkit.hub.bulletin import Bulletin, EventStream, Hook
 from hubkit.hub.driver import Driver
 from hubkit.hub.future import Future
 from hubkit.hub.handovers import Handovers
 from hubkit.hub.household import Household, Prepare, failure_text
 from hubkit.hub.leaving import drain, stop_now
+from hubkit.hub.moving import move
 from hubkit.hub.reads import Reads
 from hubkit.hub.results import StartResult, StopResult
 from hubkit.hub.views import actor_table, check_strategies
-from hubkit.hub.wants import Wish, WishReader, check_ids, check_metadata, check_specs, close_wish
-from hubkit.hub.wishes import check_member, check_not_waiting, check_open, start_wants, stop_wants, until_live
+from hubkit.hub.wants import Wish, WishReader, check_ids, check_specs, close_wish
+from hubkit.hub.wishes import check_not_waiting, check_open, start_wants, stop_wants, until_live
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS
 from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.node import Node
 from hubkit.node.options import Discovery
-from hubkit.pids import ChildKey, name_of
+from hubkit.pids import ChildKey
 from hubkit.specs import ChildSpec, check_count, check_id, check_seconds
 from hubkit.strategies import ColdSwap, ConsistentHashing, Divergence, PubSub, Singularity
 from hubkit.supervision.restarts import Limits
@@ -75,11 +78,14 @@ class Hub(Reads, Block):
     ``max_restarts, max_seconds``: the restart limit *of each child*; one that passes it is parked (`ChildFailed`).
     ``drain_timeout``: seconds that a normal exit may take to hand the children over.
     ``cancel_grace``: seconds that each child has to stop when the block is left by an exception or cancellation.
+    ``weight``: this node's share of the children, relative to the others' (by default the node's, which is 1). ``labels``: what
+    this node says about itself, like ``{"zone": "eu"}``, in addition to the labels of the node; see `hubkit.Placement`.
     ``prepare``: called as ``prepare(spec, metadata)`` on the node that is about to start a child; returns the pair that
     is to be used. It may be async.
 
-    Entering raises `ConfigurationError`, `HandshakeRefused` (a node to join refuses this one for good), or `OSError` (the
-    port is taken). The block's own exceptions leave it as they are.
+    Entering raises `ConfigurationError` (also where the hub runs already, with other strategies), `HandshakeRefused` (a
+    node to join refuses this one for good), or `OSError` (the port is taken). The block's own exceptions leave it as they
+    are.
     """
 
     def __init__(
@@ -107,6 +113,8 @@ class Hub(Reads, Block):
         secret: str | bytes | Sequence[str | bytes] | None = None,
         tls: TLS | None = None,
         transport: Transport | None = None,
+        weight: float | None = None,
+        labels: Mapping[str, str] | None = None,
     ) -> None:
         self._id = check_id(hub_id, "hub_id")
         if node is not None and not isinstance(node, Node):
@@ -123,7 +131,8 @@ class Hub(Reads, Block):
             msg = "listen, advertise, join, name, secret, tls and transport belong to the Node, since node= is given"
             raise ConfigurationError(msg)
         self._node = self._own_node or node
-        self._declared = check_specs(children)
+        self._weight = None if weight is None else check_weight(weight)
+        self._labels = check_labels(labels)
         self._actors = actor_table(actors)
         self._limits = Limits(max_restarts, max_seconds)
         self._drain_timeout = check_seconds(drain_timeout, "drain_timeout", infinite=True)
@@ -135,14 +144,9 @@ class Hub(Reads, Block):
         self._strategies = check_strategies(
             Strategies(distribution, redundancy, migration, synchronization, partition_tolerance)
         )
+        self._declared = check_declared(check_specs(children), self._strategies)
         self._bulletin = Bulletin(hub_id)
-        if not isinstance(hooks, Iterable):
-            msg = f"hooks must be a list of (EventType, handler) or (EventType, handler, priority), not {hooks!r:.80}"
-            raise ConfigurationError(msg)
-        for hook in hooks:
-            if not isinstance(hook, tuple) or len(hook) not in (2, 3):
-                msg = f"each of hooks must be (EventType, handler) or (EventType, handler, priority), not {hook!r:.80}"
-                raise ConfigurationError(msg)
+        for hook in _check_hooks(hooks):
             self._bulletin.on(*hook)
         self._driver_: Driver | None = None
         self._household_: Household | None = None
@@ -199,6 +203,8 @@ class Hub(Reads, Block):
             address=node.url,
             actors=self._actors,
             seeds=node._has_seeds,
+            weight=node._weight if self._weight is None else self._weight,
+            labels=dict(sorted({**node._labels, **self._labels}.items())),
         )
         driver.household = self._household_ = Household(
             hub_id=self._id,
@@ -248,18 +254,20 @@ class Hub(Reads, Block):
         metadata: Any = None,
         tag: str | None = None,
         nodes: Sequence[str] | None = None,
+        placement: Placement | None = None,
         check_existing: bool = True,
     ) -> Ref[Any]:
         """Start one child somewhere in the hub, and return a `Ref` that follows it.
 
         Returns when it runs and ``min(3, members)`` nodes hold the wish. With ``check_existing=False`` a child that is
-        there already is adopted as it is. Cancelled, it leaves the child wanted.
+        there already is adopted as it is. Cancelled, it leaves the child wanted. ``nodes``: where it runs, with `Guided`.
+        ``placement``: what it asks of its nodes.
 
         Raises `StartFailed` (the reason is its ``__cause__``; the child is withdrawn), `AlreadyStarted`, `NoQuorum`,
         `NotSerializable`, `ConfigurationError`, `HubClosed`.
         """
         result = await self.start_children(
-            [spec], metadata=metadata, tag=tag, nodes=nodes, check_existing=check_existing
+            [spec], metadata=metadata, tag=tag, nodes=nodes, placement=placement, check_existing=check_existing
         )
         for error in result.errors.values():
             raise error
@@ -272,7 +280,8 @@ class Hub(Reads, Block):
         metadata: Any = None,
         child_metadata: Mapping[str, Any] | None = None,
         tag: str | None = None,
-        nodes: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
+        nodes: Nodes = None,
+        placement: Placements = None,
         check_existing: bool = True,
         on_failure: Literal["continue", "rollback"] = "continue",
     ) -> StartResult:
@@ -280,11 +289,13 @@ class Hub(Reads, Block):
 
         ``metadata`` is common to all, ``child_metadata`` maps ids to the metadata of single ones (it wins). ``on_failure``:
         ``"continue"`` keeps what has started, ``"rollback"`` stops it again if any child failed. Failed ones are withdrawn.
+        ``nodes``: with `Guided`, the nodes of all, or a mapping of ids to the nodes of each. ``placement``: what all ask of
+        their nodes, or a mapping of ids to what some of them ask.
 
         Never raises for one child; raises `NoQuorum`, `NotSerializable`, `ConfigurationError`, `HubClosed`.
         """
         driver = self._driver
-        wants = self._close(specs, metadata, child_metadata, tag, nodes)
+        wants = self._close(specs, metadata, child_metadata, tag, nodes, placement)
         if on_failure not in ("continue", "rollback"):
             msg = f"on_failure must be 'continue' or 'rollback', not {on_failure!r}"
             raise ConfigurationError(msg)
@@ -297,13 +308,19 @@ class Hub(Reads, Block):
         child_metadata: Mapping[str, Any] | None,
         tag: str | None,
         nodes: object,
-    ) -> dict[str, Any]:
-        found = check_specs(specs)
-        if nodes is not None:
-            msg = "nodes= names the nodes of each child for the Guided distribution, and this hub has another one"
-            raise ConfigurationError(msg)
-        own = check_metadata(child_metadata, found)
-        return {spec.id: close_wish(Wish(spec, own.get(spec.id, metadata), tag), self._payloads) for spec in found}
+        placement: object,
+    ) -> dict[str, Want]:
+        return close_wishes(
+            specs,
+            metadata=metadata,
+            child_metadata=child_metadata,
+            tag=tag,
+            nodes=nodes,
+            placement=placement,
+            strategies=self._strategies,
+            members=[row.name for row in self._driver.core.nodes.values()],
+            payloads=self._payloads,
+        )
 
     async def stop_child(self, id: str) -> StopResult:
         """Stop a child wherever it runs, and forget it. Raises `NoSuchActor` for an unknown id, at once."""
@@ -328,13 +345,14 @@ class Hub(Reads, Block):
         metadata: Any = None,
         child_metadata: Mapping[str, Any] | None = None,
         tag: str | None = None,
-        nodes: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
+        nodes: Nodes = None,
+        placement: Placements = None,
         check_existing: bool = True,
         on_failure: Literal["continue", "rollback"] = "continue",
     ) -> Future[StartResult]:
         """Begin to start many children, and return at once. Wrong arguments raise here; the rest is in the `Future`."""
         driver = self._driver
-        wants = self._close(specs, metadata, child_metadata, tag, nodes)
+        wants = self._close(specs, metadata, child_metadata, tag, nodes, placement)
         if on_failure not in ("continue", "rollback"):
             msg = f"on_failure must be 'continue' or 'rollback', not {on_failure!r}"
             raise ConfigurationError(msg)
@@ -372,37 +390,12 @@ class Hub(Reads, Block):
     async def move(self, id: str, node: str) -> None:
         """Move a child to a ready node, and wait until it runs there. It stays there as long as that node is ready.
 
-        Raises `NoSuchActor` (no such child), `ConfigurationError` (no such ready node, or it does not know the actor),
+        Raises `NoSuchActor` (no such child), `ConfigurationError` (no such ready node, or it lacks the actor or a label),
         `StartFailed` (it did not start there and is parked), `NodeDown` (that node went meanwhile).
         """
         driver = self._driver
         check_not_waiting(driver, self.node._system, [check_id(id)])
-        want = driver.core.wants.get(id)
-        if want is None:
-            msg = f"hub {self._id!r} has no child {id!r}"
-            raise NoSuchActor(msg)
-        ready = {name_of(n): n for n in driver.core.ready}
-        if not isinstance(node, str) or node not in ready:
-            msg = f"node must be one of {', '.join(sorted(ready))} (the ready nodes of hub {self._id!r}), not {node!r}"
-            raise ConfigurationError(msg)
-        if not knows(driver.core.nodes[ready[node]].actors, want.start):
-            msg = f"node {node!r} does not know the actor {want.start!r} of child {id!r}"
-            raise ConfigurationError(msg)
-        with driver.watching([id]) as watch:
-            driver.do(lambda now: driver.core.pin(id, (node,), now))
-            while not any(pid.node == node for pid in driver.pids.get(id, ())):
-                run = driver.core.runs.get(id, {}).get(ready[node])
-                if run is not None and run.role == "active" and run.phase == "failed":
-                    msg = f"child {id!r} did not start on {node!r}: {run.error}"
-                    raise StartFailed(msg)
-                await watch.next()
-                check_member(driver)
-                if ready[node] not in driver.core.alive:
-                    msg = f"node {node!r} went while child {id!r} moved to it; the child runs elsewhere until that node is back"
-                    raise NodeDown(msg)
-                if id not in driver.core.wants:
-                    msg = f"child {id!r} was stopped while it moved"
-                    raise NoSuchActor(msg)
+        await move(driver, id, node, self._strategies)
 
     def forget(self, name: str) -> None:
         """Declare a silent node dead for good: nobody waits for it any more. `ConfigurationError` if it lives."""
@@ -462,3 +455,15 @@ class Hub(Reads, Block):
         if self._driver_ is not None:
             self._driver_.close()
         self._bulletin.close()
+
+
+def _check_hooks(hooks: object) -> list[Any]:
+    if not isinstance(hooks, Iterable):
+        msg = f"hooks must be a list of (EventType, handler) or (EventType, handler, priority), not {hooks!r:.80}"
+        raise ConfigurationError(msg)
+    found = list(hooks)
+    for hook in found:
+        if not isinstance(hook, tuple) or len(hook) not in (2, 3):
+            msg = f"each of hooks must be (EventType, handler) or (EventType, handler, priority), not {hook!r:.80}"
+            raise ConfigurationError(msg)
+    return found

@@ -6,7 +6,7 @@ start or stop returns, that includes what was started or stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar, overload
 
 import trio
@@ -14,12 +14,13 @@ import trio
 from hubkit.actors.actor import Actor
 from hubkit.actors.ref import Ref
 from hubkit.cluster.explain import Explanation
-from hubkit.cluster.policy import Strategies
+from hubkit.cluster.policy import NodeView, Strategies
 from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor
 from hubkit.hub.driver import Driver
 from hubkit.hub.household import Household
+from hubkit.hub.planning import plan
 from hubkit.hub.results import ChildInfo, HubStatistics, Move
-from hubkit.hub.views import explanation, plan, statistics
+from hubkit.hub.views import explanation, statistics
 from hubkit.hub.wishes import check_member, check_open
 from hubkit.node.node import Node
 from hubkit.pids import ChildKey, Pid, name_of
@@ -134,18 +135,17 @@ class Reads:
         if scope not in ("global", "local"):
             msg = f"scope must be 'global' or 'local', not {scope!r}"
             raise ConfigurationError(msg)
-        return self._select(
-            lambda id: scope == "global" or any(pid.node == self.node.name for pid in self._driver.pids.get(id, ()))
-        )
+        ids = sorted(self._driver.core.wants)
+        if scope == "local":
+            ids = [id for id in ids if any(pid.node == self.node.name for pid in self._driver.pids.get(id, ()))]
+        return self._show(ids)
 
     def tagged(self, tag: str) -> Mapping[str, ChildInfo]:
         """All children of this tag, by id."""
-        wants = self._driver.core.wants
-        check_id(tag, "a tag")
-        return self._select(lambda id: wants[id].tag == tag)
+        return self._show(self._driver.core.tagged(check_id(tag, "a tag")))
 
-    def _select(self, choose: Callable[[str], bool]) -> dict[str, ChildInfo]:
-        found = ((id, self.lookup(id)) for id in sorted(self._driver.core.wants) if choose(id))
+    def _show(self, ids: Iterable[str]) -> dict[str, ChildInfo]:
+        found = ((id, self.lookup(id)) for id in ids)
         return {id: info for id, info in found if info is not None}
 
     # -- looking inside -----------------------------------------------------------------------------------------------------
@@ -154,21 +154,17 @@ class Reads:
         """Why a child is where it is, as this node sees it. Raises `NoSuchActor` for an unknown id."""
         return explanation(self._driver, check_id(id))
 
-    def plan(self, add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[Move]:
-        """What would move if the nodes ``add`` came and ``remove`` went; nothing is done."""
-        driver = self._driver
-        return plan(driver, _names(add, "add"), _names(remove, "remove"), self._strategies.distribution)
+    def plan(self, add: Iterable[str | NodeView] = (), remove: Iterable[str] = ()) -> list[Move]:
+        """What would move if the nodes ``add`` came and ``remove`` went, by child id; nothing is done.
+
+        A name in ``add`` is a node of weight 1, without labels, that knows every actor; `hubkit.strategies.NodeView` says
+        otherwise, and, with the name of a node that is there, what would move if that one changed. A child that would run
+        nowhere has the target `None`. Raises `ConfigurationError` for names that cannot be.
+        """
+        return plan(self._driver, add, remove)
 
     def statistics(self) -> HubStatistics:
         """A snapshot of counts and links."""
         driver = self._driver
         assert self._household_ is not None
         return statistics(driver, self._household_, self.node)
-
-
-def _names(value: object, what: str) -> tuple[str, ...]:
-    """Return ``value`` as a tuple of node names."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        msg = f"{what} must be an iterable of node names, not {value!r:.80}"
-        raise ConfigurationError(msg)
-    return tuple(check_id(name, "a node name") for name in value)

@@ -7,16 +7,15 @@ from types import MappingProxyType
 from typing import Any
 
 from hubkit.cluster.explain import Explanation
-from hubkit.cluster.policy import ChildView, Distribution, NodeView, Strategies
-from hubkit.cluster.rows import knows
+from hubkit.cluster.policy import Strategies
 from hubkit.errors import ConfigurationError, NoSuchActor
 from hubkit.hub.driver import Driver
 from hubkit.hub.household import Household
-from hubkit.hub.results import HubStatistics, Move
+from hubkit.hub.results import HubStatistics
 from hubkit.names import actor_names, is_local_name
 from hubkit.pids import name_of
 
-__all__ = ["actor_table", "check_strategies", "explanation", "plan", "statistics"]
+__all__ = ["actor_table", "check_strategies", "explanation", "statistics"]
 
 
 def actor_table(actors: Iterable[Any] | None) -> Callable[[], tuple[str, ...]]:
@@ -59,31 +58,6 @@ def explanation(driver: Driver, child: str) -> Explanation:
         msg = f"hub {driver.hub_id!r} has no child {child!r}"
         raise NoSuchActor(msg)
     return driver.core.why(child, driver.now())
-
-
-def plan(driver: Driver, add: tuple[str, ...], remove: tuple[str, ...], distribution: Distribution) -> list[Move]:
-    """What would change its place, by child id. Nodes that are added are taken to know every actor."""
-    core = driver.core
-    rows = [core.nodes[node] for node in core.ready]
-    known = {row.name for row in rows}
-    for name in remove:
-        if name not in known:
-            msg = f"remove names {name!r}, which is no ready node of the hub ({', '.join(sorted(known))})"
-            raise ConfigurationError(msg)
-    every = tuple(sorted({want.start for want in core.wants.values()}))
-    views = [NodeView(row.name, row.load, row.actors) for row in rows if row.name not in remove]
-    views += [NodeView(name, 0.0, every) for name in add if name not in known]
-    views.sort(key=lambda view: view.name)
-    moves = []
-    for child, want in sorted(core.wants.items()):
-        able = [view for view in views if knows(view.actors, want.start)]
-        place = distribution.place(ChildView(child, want.start, want.tag, want.pins), able, 1) if able else ()
-        target = place[0] if place else None
-        pids = core.pids(child)
-        source = pids[0].node if pids else None
-        if source != target:
-            moves.append(Move(child, source, target))
-    return moves
 
 
 def statistics(driver: Driver, household: Household, node: Any) -> HubStatistics:

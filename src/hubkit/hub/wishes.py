@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from hubkit.actors.cell import current_chain
 from hubkit.actors.system import System
-from hubkit.cluster.rows import Run, Want, knows
+from hubkit.cluster.rows import Run, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.errors import (
     AlreadyStarted,
@@ -71,6 +71,8 @@ async def until_live(driver: Driver, check: Callable[[], None] | None = None) ->
     check_member(driver)
     with driver.watching(other=True) as watch:
         while not driver.core.live:
+            if driver.refusal is not None:
+                raise driver.refusal
             if check is not None:
                 check()
             await watch.next()
@@ -125,11 +127,12 @@ class _Start:
         core = self.driver.core
         if core.id not in core.nodes:  # this node has said its last word, and knows nobody any more: others go on
             return False
-        if any(knows(core.nodes[node].actors, want.start) for node in core.alive if node in core.nodes):
+        obstacle = core.obstacle(child, want)
+        if obstacle is None:
             return False
+        hint = " (a node knows the actors that its process has imported, narrowed by Hub(actors=...))"
         self.errors[child] = StartFailed(
-            f"child {child!r}: no node of hub {self.driver.hub_id!r} knows its actor {want.start!r} "
-            "(a node knows the actors that its process has imported, narrowed by Hub(actors=...))"
+            f"child {child!r}: {obstacle}{hint if obstacle.endswith(repr(want.start)) else ''}"
         )
         return True
 

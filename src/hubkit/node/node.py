@@ -15,9 +15,10 @@ import trio
 
 from hubkit.actors.mailbox import Item
 from hubkit.actors.system import System, system_var
+from hubkit.cluster.affinity import check_labels, check_weight
 from hubkit.cluster.liveness import Liveness
 from hubkit.environment import Environment
-from hubkit.errors import ConfigurationError, HandshakeRefused, HubClosed, ProtocolViolation
+from hubkit.errors import ConfigurationError, HandshakeRefused, HubClosed
 from hubkit.events import Event
 from hubkit.net.address import parse
 from hubkit.net.handshake import Identity
@@ -26,6 +27,7 @@ from hubkit.net.payload import Payloads
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS, WebSocketTransport
 from hubkit.node.blocks import Block, bare_nursery
+from hubkit.node.directory import Directory
 from hubkit.node.exchange import Exchange, decode_ref, encode_ref
 from hubkit.node.operator import answer
 from hubkit.node.options import Discovery, check_endpoint, check_join, check_name, check_secret, check_tls
@@ -40,13 +42,8 @@ log: logging.Logger = logging.getLogger("hubkit.node")
 #: what a node says it can do; peers use only what both can
 CAPABILITIES = ("hub.1", "actors.1")
 
-# Kinds of node messages; those from 1 on are the exchange's. A node tells its peers which hubs it has: two cores are linked
-# while their nodes are linked *and* both have the hub, so that nobody waits for an answer from a node without it.
-SYNC, HUBS, OPEN, CLOSE, STATE = 0, -1, -2, -3, -8
-
-#: What a peer may say that it has; the names are kept as long as its link lasts.
-HUBS_MAX = 4096
-HUB_ID_MAX = 255
+#: The kinds of a hub's own messages; see `hubkit.node.directory` and `hubkit.node.exchange` for the others.
+SYNC, STATE = 0, -8
 
 _FINAL = ("secret", "version", "name")
 
@@ -61,6 +58,8 @@ class Node(Block):
     ``name``: the node's name, unique in the mesh and the same after a restart; by default the advertised ``host:port``.
     ``secret``: what all nodes of the mesh know: `str`, `bytes`, or several (the first is used, all are accepted).
     ``tls``: see `TLS`. ``transport``: replaces the network, for simulations.
+    ``weight``: this node's share of the children of each hub, relative to the other nodes'. ``labels``: what it says about
+    itself, like ``{"zone": "eu"}``, for children that ask for it (`hubkit.Placement`). Hubs may have their own.
     ``beat``: seconds between heartbeats. ``down_after``: seconds of silence after which a node is taken for dead.
 
     A secret, or a server context that requires client certificates, is needed to listen on anything but loopback.
@@ -79,6 +78,8 @@ class Node(Block):
         transport: Transport | None = None,
         beat: float = 1.0,
         down_after: float = 4.0,
+        weight: float = 1.0,
+        labels: Mapping[str, str] | None = None,
         environment: Environment | None = None,
     ) -> None:
         self._secrets = check_secret(secret)
@@ -92,6 +93,8 @@ class Node(Block):
             )
             raise ConfigurationError(msg)
         self._given_name = check_name(name)
+        self._weight = check_weight(weight)
+        self._labels = check_labels(labels)
         self._beat = check_seconds(beat, "beat", zero=False)
         self._down_after = check_seconds(down_after, "down_after", zero=False)
         if down_after < 2 * beat:
@@ -103,13 +106,12 @@ class Node(Block):
         self._exchange: Exchange
         self._mesh: Mesh | None = None
         self._drivers: dict[str, Attached] = {}
-        self._hubs_of: dict[NodeId, set[str]] = {}  # linked node -> the hubs that it has; absent: it has not said yet
+        self._directory = Directory(lambda: self._id, self._drivers, self.linked, self.send)
         self._id: NodeId = ""
         self._distrusted: set[NodeId] = set()
         self._url: str | None = None
         self._state = "new"
         self._refusal: HandshakeRefused | None = None
-        self._exhausted = False
         self._nursery: trio.Nursery | None = None
         self._rest: trio.CancelScope | None = None
         self._payloads = Payloads(encode_ref=encode_ref, decode_ref=lambda value: decode_ref(self._exchange, value))
@@ -239,40 +241,11 @@ class Node(Block):
 
     def _attach(self, driver: Attached) -> None:
         self._drivers[driver.hub_id] = driver
-        for peer in self.linked():
-            self.send(peer, [OPEN, driver.hub_id])
-            if driver.hub_id in self._hubs_of.get(peer, ()):
-                driver.link_up(peer)
-        self._look_for_company(driver)
+        self._directory.attach(driver)
 
     def _detach(self, driver: Attached) -> None:
         if self._drivers.pop(driver.hub_id, None) is not None:
-            for peer in self.linked():
-                self.send(peer, [CLOSE, driver.hub_id])
-
-    def _look_for_company(self, driver: Attached) -> None:
-        """Whoever joins waits for those who are there; but not for nodes that do not have its hub."""
-        peers = self.linked()
-        alone = all(peer in self._hubs_of and driver.hub_id not in self._hubs_of[peer] for peer in peers)
-        if alone and (peers or self._exhausted):
-            driver.seeds_exhausted()
-
-    def _peer_hubs(self, peer: NodeId, opened: list[str], closed: list[str]) -> None:
-        """A linked node has told which hubs it has."""
-        known = self._hubs_of.setdefault(peer, set())
-        if len(known) + len(opened) > HUBS_MAX or any(len(hub_id) > HUB_ID_MAX for hub_id in opened):
-            msg = f"more than {HUBS_MAX:,} hubs on one node, or a hub id of more than {HUB_ID_MAX} characters"
-            raise ProtocolViolation(msg)
-        for hub_id in closed:
-            known.discard(hub_id)
-            if hub_id in self._drivers:
-                self._drivers[hub_id].link_down(peer)
-        for hub_id in opened:
-            if hub_id not in known and hub_id in self._drivers:
-                self._drivers[hub_id].link_up(peer)
-            known.add(hub_id)
-        for driver in list(self._drivers.values()):
-            self._look_for_company(driver)
+            self._directory.detach(driver)
 
     def _check_welcome(self) -> None:
         """Raise `HandshakeRefused` if those to be joined refuse this node for good, and nobody else is there."""
@@ -379,16 +352,14 @@ class _Ears:
         node = self._node
         node._refusal = None
         node._exchange.link_up(peer.node)
-        node.send(peer.node, [HUBS, sorted(node._drivers)])
+        node._directory.greet(peer.node)
 
     def link_down(self, peer: NodeId, said_goodbye: bool) -> None:
         """A link is gone."""
         node = self._node
         if said_goodbye:
             node.liveness.refuse(peer)
-        for hub_id in sorted(node._hubs_of.pop(peer, ())):
-            if hub_id in node._drivers:
-                node._drivers[hub_id].link_down(peer)
+        node._directory.lost(peer)
         node._exchange.link_down(peer)
         node._exchange.look()
         if said_goodbye:
@@ -411,12 +382,8 @@ class _Ears:
             case [-8, str(hub_id), list(about)]:
                 if hub_id in node._drivers:
                     node._drivers[hub_id].take_state(peer, about)
-            case [-1, list(hubs)] if all(isinstance(hub_id, str) for hub_id in hubs):
-                node._peer_hubs(peer, hubs, [])
-            case [-2, str(hub_id)]:
-                node._peer_hubs(peer, [hub_id], [hub_id])
-            case [-3, str(hub_id)]:
-                node._peer_hubs(peer, [], [hub_id])
+            case _ if node._directory.receive(peer, message):
+                pass
             case _:
                 node._exchange.receive(peer, message)
 
@@ -448,9 +415,9 @@ class _Ears:
     def seeds_exhausted(self) -> None:
         """All nodes to join were tried, and none is there."""
         node = self._node
-        node._exhausted = True
+        node._directory.exhausted = True
         for driver in list(node._drivers.values()):
-            node._look_for_company(driver)
+            node._directory.look_for_company(driver)
 
     def request(self, peer: Identity, message: list[Any]) -> list[Any]:
         """An operator asks."""

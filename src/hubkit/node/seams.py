@@ -24,6 +24,19 @@ class Attached(Protocol):
         """When it wants a `touch` although nothing has come in; `None`: it does not."""
         ...
 
+    @property
+    def agreement(self) -> tuple[str, ...]:
+        """Its strategies, as text: hubs of one id meet only if they are the same."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether it acts: it has joined, or found that there is nobody to join."""
+        ...
+
+    def differ(self, peer: NodeId, agreement: tuple[str, ...], *, refused: bool) -> None:
+        """The hub of this id on a linked node has other strategies; ``refused``: so this one cannot join."""
+
     def link_up(self, peer: NodeId) -> None:
         """A link is ready."""
 

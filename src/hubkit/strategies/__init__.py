@@ -6,7 +6,8 @@ every node. A strategy of your own is any object with the same methods: the Prot
 ===================  ==================================  ==========================================
 family               Protocol                            comes with hubkit
 ===================  ==================================  ==========================================
-where children run   `Distribution`                      `ConsistentHashing`
+where children run   `Distribution`                      `ConsistentHashing`, `Guided`,
+                                                         `CentralizedLoadBalancer`
 how many copies      `Redundancy`                        `Singularity`, `Replication`
 how they move        `Migration`                         `ColdSwap`, `HotSwap`
 who is told when     `Synchronization`                   `PubSub`
@@ -17,38 +18,44 @@ while parted         `PartitionTolerance`                `Divergence`
 from __future__ import annotations
 
 from hubkit.cluster.policy import (
+    BalancingDistribution,
     ChildView,
     ClusterView,
     Distribution,
     Migration,
     NodeView,
     PartitionTolerance,
+    Placer,
+    PreparedDistribution,
     Redundancy,
-    SelectiveDistribution,
     Strategies,
     Synchronization,
 )
-from hubkit.strategies.distribution import ConsistentHashing
+from hubkit.strategies.distribution import CentralizedLoadBalancer, ConsistentHashing, Guided
 from hubkit.strategies.migration import ColdSwap, HotSwap
 from hubkit.strategies.partition import Divergence
 from hubkit.strategies.redundancy import Replication, Singularity
 from hubkit.strategies.synchronization import PubSub
 
 __all__ = [
+    "BalancingDistribution",
+    "CentralizedLoadBalancer",
     "ChildView",
     "ClusterView",
     "ColdSwap",
     "ConsistentHashing",
     "Distribution",
     "Divergence",
+    "Guided",
     "HotSwap",
     "Migration",
     "NodeView",
     "PartitionTolerance",
+    "Placer",
+    "PreparedDistribution",
     "PubSub",
     "Redundancy",
     "Replication",
-    "SelectiveDistribution",
     "Singularity",
     "Strategies",
     "Synchronization",

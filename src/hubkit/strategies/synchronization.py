@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hubkit.specs import check_seconds
 
@@ -17,7 +17,7 @@ class PubSub:
     ``sync_interval``: seconds between comparisons of the maps of two nodes, even if nothing seems to have changed.
     """
 
-    sync_interval: float = 15.0
+    sync_interval: float = field(default=15.0, metadata={"local": True})  # each node may have its own
 
     def __post_init__(self) -> None:
         check_seconds(self.sync_interval, "PubSub.sync_interval", zero=False)

@@ -115,7 +115,8 @@ def no_lost_child(within: float) -> Checker:
     A child that all hubs of a company want (a company: nodes that reach each other) runs on one of its nodes, ``within``
     seconds after the later of: the last change of the topology, and the moment in which it was first seen not to run there.
     Excused is a child that is parked, or waits for its restart after a crash, and one that nobody there may run: no ready node
-    knows its actor, or the partition strategy forbids it. A verdict allows nothing where the company agrees that all is well.
+    knows its actor, has the labels that it needs and is one of those it was put on by `Guided`, or the partition strategy
+    forbids it. A verdict allows nothing where the company agrees that all is well.
     """
     return _NoLostChild(check_seconds(within, "within"))
 
@@ -166,7 +167,7 @@ def lost(company: Company, running: set[str], *, starting: bool = False) -> Iter
     for child in sorted(wants.keys() - running):
         if not all(child in driver.core.wants for driver in drivers):
             continue
-        if not company.waits_to_run(child, starting=starting) and company.can_run(wants[child].start):
+        if not company.waits_to_run(child, starting=starting) and company.can_run(child):
             yield child
 
 

@@ -91,6 +91,14 @@ class SimulatedEnvironment(Environment):
         """The number of this process."""
         return self._machine.boot()
 
+    def processor(self) -> float:
+        """No work takes time here."""
+        return 0.0
+
+    def memory(self) -> float:
+        """Nor memory."""
+        return 0.0
+
     def label(self) -> str:
         """The machine's name."""
         return self._machine.name

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from hubkit.cluster.rows import knows
 from hubkit.hub.driver import Driver
 from hubkit.hub.hub import Hub
 from hubkit.pids import NodeId, Pid, name_of
@@ -156,11 +155,14 @@ class Company:
                 return False
         return len(self.drivers) == len(self.names)
 
-    def can_run(self, start: str) -> bool:
-        """Whether any of it may run a child of this actor now."""
+    def can_run(self, child: str) -> bool:
+        """Whether any of it may run this child now: it knows the actor, has the labels, and is a node where it was put."""
         for driver in self.drivers.values():
-            row = driver.core.nodes.get(driver.core.id)
-            if row is not None and row.state == "ready" and knows(row.actors, start) and driver.core.allowed:
+            core = driver.core
+            row, want = core.nodes.get(core.id), core.wants.get(child)
+            if row is None or want is None or row.state != "ready" or not core.allowed:
+                continue
+            if core.obstacle(child, want, row) is None:
                 return True
         return False
 
