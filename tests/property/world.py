@@ -592,7 +592,9 @@ class World:
             return
         before = self.states.get(child)
         if before is not None and actor.value != (before[0], before[1] + 1):
-            self.check(child in self.renewed, f"{child} on {box.node} has lost its state: {actor.value}, before {before}")
+            self.check(
+                child in self.renewed, f"{child} on {box.node} has lost its state: {actor.value}, before {before}"
+            )
             if self.renewed[child] < actor.since:
                 del self.renewed[child]
         self.states[child] = actor.value

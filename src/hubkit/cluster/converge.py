@@ -242,7 +242,9 @@ class Rules:
         if theirs is not None and theirs.role == "passive" and theirs.ticket == ticket and theirs.rev == want.rev:
             mine = runs.get(self._me)
             return Step(Do.GRANT, "not the heir", mine.term if mine and mine.role == "active" else last + 1, (heir,))
-        return Step(Do.BEGIN, "not taken over", last + 1, reason="failover")  # it is served here until it can be handed over
+        return Step(
+            Do.BEGIN, "not taken over", last + 1, reason="failover"
+        )  # it is served here until it can be handed over
 
     def _running(
         self, child: str, want: Want, runs: Mapping[NodeId, Run], instance: Instance, heir: NodeId | None,

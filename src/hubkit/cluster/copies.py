@@ -213,7 +213,14 @@ class Copies:
         return None
 
     def hand_over(
-        self, child: str, want: Want, runs: Mapping[NodeId, Run], owners: tuple[NodeId, ...], instance: Instance, *, leaving: bool
+        self,
+        child: str,
+        want: Want,
+        runs: Mapping[NodeId, Run],
+        owners: tuple[NodeId, ...],
+        instance: Instance,
+        *,
+        leaving: bool,
     ) -> Step:
         """The token and an active instance are here, and belong to another."""
         heir = owners[0]
@@ -292,4 +299,3 @@ class Copies:
         if set(standing) != set(owners[1:]):
             return False
         return all(runs[node].rev == want.rev and runs[node].phase in ("running", "failed") for node in standing)
-

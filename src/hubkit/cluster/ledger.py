@@ -123,7 +123,9 @@ class Ledger:
         for node in nodes:
             self.dirty.update(self.stakes.get(node, ()))
 
-    def register(self, child: str, alive: frozenset[NodeId], *, copies: bool) -> tuple[tuple[Pid, ...], tuple[Pid, ...]]:
+    def register(
+        self, child: str, alive: frozenset[NodeId], *, copies: bool
+    ) -> tuple[tuple[Pid, ...], tuple[Pid, ...]]:
         """Recompute the pids of a child, the active one first; what they were and what they are.
 
         ``copies``: those that stand by are among them.

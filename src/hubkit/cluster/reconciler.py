@@ -202,9 +202,7 @@ class Reconciler:
         """The row of an instance."""
         rev = self._ledger.wants[child].rev
         if instance.passive:
-            return Run(
-                0, "passive", None, rev, instance.phase, instance.serial, instance.error, ticket=instance.ticket
-            )
+            return Run(0, "passive", None, rev, instance.phase, instance.serial, instance.error, ticket=instance.ticket)
         return Run(instance.term, "active", None, rev, instance.phase, instance.serial, instance.error)
 
     def _with_copies(self, child: str, step: Step, now: float) -> None:
