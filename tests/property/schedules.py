@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tests.property.world import STRATEGIES, World
+
 from hubkit.cluster.policy import Strategies
 from hubkit.strategies import ConsistentHashing, Divergence, HotSwap, PubSub, Replication, Singularity
-from tests.property.world import STRATEGIES, World
 
 BODIES = (b"plain", b"plain", b"plain", b"slow", b"fails", b"flaky", b"brief", b"crashes")
 WITH_COPIES = (b"plain", b"plain", b"plain", b"slow", b"refuses", b"stubborn", b"brief", b"crashes")

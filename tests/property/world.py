@@ -218,7 +218,7 @@ class Box:
             elif isinstance(effect, Start):
                 world.check(effect.child not in self.actors, f"{self.node} starts {effect.child}, which exists")
                 slow = 3.0 if b"slow" in effect.want.body else 0.2
-                self.actors[effect.child] = actor = Actor(
+                self.actors[effect.child] = born = Actor(
                     effect.term, effect.want, due=world.now + slow * world.random.random(), born=effect.term,
                     passive=effect.passive, value=world.fresh_state(), since=world.now,
                 )  # fmt: skip
@@ -226,7 +226,7 @@ class Box:
                 if effect.ticket is not None:
                     world.check(kept is not None and kept[0] == effect.ticket, f"{effect} has not been kept: {kept}")
                     assert kept is not None
-                    actor.held, actor.value = kept, kept[1]
+                    born.held, born.value = kept, kept[1]
                 if not effect.passive:
                     world.note_start(self, effect.child, effect.term, effect.want)
             elif isinstance(effect, Promote | Demote | Freeze | Thaw | Offer | Forward | Discard):

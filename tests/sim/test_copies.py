@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import trio
 from hypothesis import given
-from hypothesis import strategies as st
 from tests.sim.test_plans import examples, seeds
 
 import hubkit
@@ -224,12 +224,17 @@ def test_no_checkpoint_is_lost_while_two_nodes_stay(plan: FaultPlan, seed: int) 
 async def test_every_role_is_told_and_exactly_one_is_active(sim: Simulation) -> None:
     hubs = {name: await sim.start_hub("shop", node=name, redundancy=Replication("all")) for name in "abc"}
     changes: list[tuple[str, str]] = []
+
+    def noting(name: str) -> Callable[[RoleChanged], None]:
+        return lambda event: changes.append((name, event.role))
+
     for name, hub in hubs.items():
-        hub.on(RoleChanged, lambda event, name=name: changes.append((name, event.role)))
+        hub.on(RoleChanged, noting(name))
     await hubs["a"].start_child(hubkit.child("c", Ledger))
     await sim.settled(within=10)
     active = hubs["a"].pid("c")
-    assert active is not None and len(hubs["a"].pids("c")) == 3
+    assert active is not None
+    assert len(hubs["a"].pids("c")) == 3
     await sim.sleep(0.1)
     assert sorted(role for _, role in changes) == ["active", "passive", "passive"]
     assert (active.node, "active") in changes
@@ -238,7 +243,8 @@ async def test_every_role_is_told_and_exactly_one_is_active(sim: Simulation) -> 
     await sim.settled(within=20)
     await sim.sleep(0.1)
     now = other.pid("c")
-    assert now is not None and changes[-1] == (now.node, "active")
+    assert now is not None
+    assert changes[-1] == (now.node, "active")
     assert await other.ref("c", Ledger).call(Ledger.about) == (0, ["passive", "active"], "active", "failover")
 
 
@@ -281,7 +287,7 @@ async def test_a_copy_that_accepts_nothing_keeps_the_old_one_until_it_does(sim: 
     await _reluctant(sim, Deaf)
 
 
-async def _reluctant(sim: Simulation, start: type[Mute] | type[Deaf]) -> None:
+async def _reluctant(sim: Simulation, start: type[Mute | Deaf]) -> None:
     start.open = False
     a = await sim.start_hub("shop", node="a", migration=HotSwap())
     failures: list[MoveFailed] = []
@@ -292,7 +298,8 @@ async def _reluctant(sim: Simulation, start: type[Mute] | type[Deaf]) -> None:
     b = await sim.start_hub("shop", node="b", migration=HotSwap())
     await sim.sleep(10)
     assert len(a.children("local")) == COUNT  # served where they were
-    assert failures and all(failure.target == "b" and failure.error for failure in failures)
+    assert failures
+    assert all(failure.target == "b" and failure.error for failure in failures)
     assert await values(b, start) == {f"c{n}": 1 for n in range(COUNT)}
     start.open = True
     await sim.settled(within=40)

@@ -15,8 +15,8 @@ from hubkit.events import Event
 from hubkit.pids import NodeId, Pid
 
 __all__ = [
-    "Demote", "Discard", "Effect", "Forward", "Freeze", "Offer", "Promote", "Publish", "Refuse", "Send", "Start", "StartReason", "Stop",
-    "StopReason", "Thaw",
+    "Demote", "Discard", "Effect", "Forward", "Freeze", "Offer", "Promote", "Publish", "Refuse", "Send", "Start",
+    "StartReason", "Stop", "StopReason", "Thaw",
 ]  # fmt: skip
 
 StartReason: TypeAlias = Literal["start", "failover", "migration"]

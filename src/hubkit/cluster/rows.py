@@ -96,10 +96,10 @@ class Want:
 
 
 class Ticket(NamedTuple):
-    """Names one state of a child: the ``count``-th that its holder ``giver`` took while it held ``term``. Later is greater."""
+    """Names one state of a child: the ``number``-th that its holder ``giver`` took while it held ``term``. Later is greater."""
 
     term: int
-    count: int
+    number: int
     giver: NodeId
 
 

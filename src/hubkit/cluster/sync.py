@@ -63,7 +63,7 @@ _LIMIT: Final = 1 << 64
 #   want      [ms, tick, writer, child, start, body, tag, rev, placement, pin, ...]
 #   run       [ms, tick, writer, child, node, term, role, to, rev, phase, serial, error, ticket]
 #   rev       None, or [ms, tick, writer]
-#   ticket    None, or [term, count, giver]
+#   ticket    None, or [term, number, giver]
 #   labels    [name, value, name, value, ...], in the order of the names
 #   placement None, or [labels, together, apart, slot]
 # A tombstone ends after what names its row; one of another node's row has two more numbers, of `Row.seen`.
@@ -263,8 +263,8 @@ def _read_stamp(parts: Any, table: _NodeTable) -> Stamp | None:
 def _read_ticket(parts: Any, table: _NodeTable) -> Ticket | None:
     if parts is None:
         return None
-    term, count, giver = map(_natural, parts)
-    return Ticket(term, count, table[giver])
+    term, number, giver = map(_natural, parts)
+    return Ticket(term, number, table[giver])
 
 
 def _read_moment(parts: list[int]) -> Moment:

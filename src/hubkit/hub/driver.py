@@ -42,8 +42,8 @@ from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor
 from hubkit.events import ChildMoved, ChildRegistered, ConflictResolved, DeadLetter, Event
 from hubkit.hub.bulk import Bulk
 from hubkit.hub.bulletin import Bulletin
-from hubkit.hub.handovers import Handovers
 from hubkit.hub.burden import Burden
+from hubkit.hub.handovers import Handovers
 from hubkit.hub.household import Household, failure_text
 from hubkit.hub.operators import listing, summary
 from hubkit.hub.watch import Watch
@@ -365,7 +365,8 @@ class Driver:
                 self.syncs_sent += 1
                 self._wires.sync(peer, self.hub_id, to_wire(sync))
             case Start(child, want, term, reason, passive, ticket):
-                assert self.household is not None and self.handovers is not None
+                assert self.household is not None
+                assert self.handovers is not None
                 held = self.handovers.take_kept(child, ticket)
                 self.household.start(child, want, term, reason, passive=passive, held=held)
             case Stop(child, reason):

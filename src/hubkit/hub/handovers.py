@@ -5,7 +5,7 @@ said by the core, whose effects these are; what came of it is reported. A state 
 task, between two messages. It travels point to point, as bytes, and is kept here as bytes until it is of no use.
 
 On the wire, between the hubs of two nodes: ``[OFFER, child, ticket, state]``, ``[DECLINE, child, ticket, reason]`` and
-``[MERGE, child, hops, state]``; a ticket is ``[term, count, giver]``.
+``[MERGE, child, hops, state]``; a ticket is ``[term, number, giver]``.
 """
 
 from __future__ import annotations
@@ -457,7 +457,7 @@ class Handovers:
 
 def _ticket(parts: list[Any]) -> Ticket:
     match parts:
-        case [int(term), int(count), str(giver)] if term >= 0 and count >= 0:
-            return Ticket(term, count, giver)
+        case [int(term), int(number), str(giver)] if term >= 0 and number >= 0:
+            return Ticket(term, number, giver)
     msg = "a ticket that makes no sense"
     raise ProtocolViolation(msg)

@@ -32,7 +32,7 @@ from hubkit.node.exchange import Exchange, decode_ref, encode_ref
 from hubkit.node.operator import answer
 from hubkit.node.options import Discovery, check_endpoint, check_join, check_name, check_secret, check_tls
 from hubkit.node.seams import Attached
-from hubkit.pids import NodeId, boot_of, name_of, node_id
+from hubkit.pids import NodeId, Pid, boot_of, name_of, node_id
 from hubkit.specs import check_seconds
 
 __all__ = ["Node"]
