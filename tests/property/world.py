@@ -56,6 +56,7 @@ class Actor:
     want: Want
     state: str = "starting"  # starting | running | parked | stopping
     due: float | None = None  # when the state will change by itself
+    by: float | None = None  # when it will have stopped, if it was told to
     serial: int = 0
 
 
@@ -74,11 +75,12 @@ class Box:
         self.world = world
         self.node = node
         self.name = name_of(node)
+        self.rate = world.rate(self.name)
         self.phase = world.random.random()
         self.beats = 0
-        self.liveness = Liveness(node, world.now, beat=1.0, down_after=4.0)
+        self.liveness = Liveness(node, self.clock, beat=1.0, down_after=4.0)
         self.core = Core(
-            node, hub="h", liveness=self.liveness, now=world.now, strategies=STRATEGIES, seeds=seeds,
+            node, hub="h", liveness=self.liveness, now=self.clock, strategies=world.strategies, seeds=seeds,
             wall_offset=1e9 + world.skew(self.name), actors=actors_of(self.name), forget_after=world.forget_after,
         )  # fmt: skip
         self.born = world.now
@@ -93,49 +95,58 @@ class Box:
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
+    @property
+    def clock(self) -> float:
+        """What its own monotonic clock says."""
+        return self.world.now * self.rate
+
     def step(self) -> None:
-        now = self.world.now
+        now, clock = self.world.now, self.clock
         if self.asleep > now:
             return
         if self.slept:
-            self.liveness.woke(now - self.slept, now)
+            self.liveness.woke(now - self.slept, clock)
             self.slept = 0.0
-            self.core.touch(now)
+            self.core.touch(clock)
+            if self.core.quorum.strict:  # what it may not do any more it must not begin
+                self.flush()
         if now >= self.born + self.phase + self.beats:
             self.beats = int(now - self.born - self.phase) + 1
-            vector = self.liveness.beat(now)
+            vector = self.liveness.beat(clock)
             for peer in sorted(self.core.links):
                 self.world.post(self.node, peer, vector)
-            self.core.tick(now)
-        if self.core.deadline is not None and self.core.deadline <= now:
-            self.core.touch(now)
+            self.core.tick(clock)
+        if self.core.deadline is not None and self.core.deadline <= clock:
+            self.core.touch(clock)
+            if self.core.quorum.strict:
+                self.flush()
         due = [
             (child, actor) for child, actor in sorted(self.actors.items()) if actor.due is not None and actor.due <= now
         ]
         if due:
-            with self.core.together(now):  # as the shell does
+            with self.core.together(clock):  # as the shell does
                 for child, actor in due:
                     self.turn(child, actor)
         self.flush()
 
     def turn(self, child: str, actor: Actor) -> None:
-        now, chance = self.world.now, self.world.random.random
+        now, clock, chance = self.world.now, self.clock, self.world.random.random
         actor.due = None
         if actor.state == "stopping":
             del self.actors[child]
-            self.core.stopped(child, now)
+            self.core.stopped(child, clock)
         elif actor.state == "starting" and b"fails" in actor.want.body:
             actor.state = "parked"
-            self.core.failed(child, actor.term, "it fails", now)
+            self.core.failed(child, actor.term, "it fails", clock)
         elif actor.state == "starting" and b"flaky" in actor.want.body and chance() < 0.5:
             actor.state, actor.due = "parked", now + 3 * chance()
-            self.core.failed(child, actor.term, "it is flaky", now)
+            self.core.failed(child, actor.term, "it is flaky", clock)
         elif actor.state == "running" and b"brief" in actor.want.body:
             del self.actors[child]
             key: Key = ("want", child)
             store = self.core._store
             want = store.get(key)
-            self.core.ended(child, actor.term, now)
+            self.core.ended(child, actor.term, clock)
             if want is not None and store.get(key) is None:
                 self.world.removed(child, self)
         else:
@@ -145,7 +156,7 @@ class Box:
                 actor.due = now + 2 * chance()
             elif b"crashes" in actor.want.body:
                 actor.due = now + 1 + 5 * chance()  # and is restarted in place, under a new number
-            self.core.started(child, actor.term, self.serials, now)
+            self.core.started(child, actor.term, self.serials, clock)
 
     def flush(self) -> None:
         """Perform what the core has decided."""
@@ -168,6 +179,9 @@ class Box:
                 assert actor is not None
                 slow = 3.0 if b"slow" in actor.want.body else 0.2
                 actor.state, actor.due = "stopping", world.now + slow * world.random.random()
+                if effect.by is not None:
+                    actor.by = world.now + (effect.by - self.clock) / self.rate
+                    actor.due = max(world.now, min(actor.due, actor.by))
             elif isinstance(effect, Refuse):
                 raise InvariantViolated(f"{self.node} refused {effect.peer}: {effect.reason}")
             else:
@@ -190,13 +204,13 @@ class Box:
             known.discard(event.pid)
 
     def receive(self, *messages: tuple[NodeId, object]) -> None:
-        with self.core.together(self.world.now):
+        with self.core.together(self.clock):
             for peer, message in messages:
                 self._take_in(peer, message)
         self.flush()
 
     def _take_in(self, peer: NodeId, message: object) -> None:
-        now = self.world.now
+        now = self.clock
         if message == "up":
             self.liveness.linked(peer, now)
             self.core.link_up(peer, now)
@@ -217,7 +231,9 @@ class World:
         refusals: bool = True,
         skewed: bool = True,
         forget_after: float = 3600.0,
+        strategies: Strategies = STRATEGIES,
     ) -> None:
+        self.strategies = strategies
         self.random = random.Random(seed)
         self.calm = calm
         self.refusals = refusals
@@ -244,6 +260,10 @@ class World:
 
     def skew(self, name: str) -> float:
         return self.skews.setdefault(name, self.random.uniform(-20, 20) if self.skewed else 0.0)
+
+    def rate(self, name: str) -> float:
+        """How fast its monotonic clock goes."""
+        return 1.0
 
     def names(self) -> list[str]:
         return sorted(box.name for box in self.boxes.values())
@@ -285,7 +305,7 @@ class World:
         box = self.box(name)
         if box.node not in self.leavers and self._has_company(box):
             self.leavers.add(box.node)
-            box.core.leave(self.now)
+            box.core.leave(box.clock)
             box.flush()
 
     def depart(self, name: str) -> None:
@@ -294,7 +314,7 @@ class World:
         if not self._has_company(box):
             return
         box.actors.clear()
-        box.core.depart(self.now)
+        box.core.depart(box.clock)
         for effect in box.core.take():
             if isinstance(effect, Send):
                 self.post(box.node, effect.peer, effect.sync)
@@ -329,13 +349,13 @@ class World:
                 continue  # the shell waits
             self.revision += not same
             content = body if same else body + str(self.revision).encode()
-            box.core.write_wants({child: Want(start, content)}, self.now)
+            box.core.write_wants({child: Want(start, content)}, box.clock)
             box.flush()
 
     def remove(self, child: str, name: str) -> None:
         box = self.box(name)
         if child in box.core.wants and box.core.live:
-            box.core.write_wants({child: None}, self.now)
+            box.core.write_wants({child: None}, box.clock)
             self.removed(child, box)
             box.flush()
 
@@ -346,7 +366,7 @@ class World:
     def pin(self, child: str, pins: tuple[str, ...], name: str) -> None:
         box = self.box(name)
         if child in box.core.wants and box.core.live:
-            box.core.pin(child, pins, self.now)
+            box.core.pin(child, pins, box.clock)
             box.flush()
 
     # -- links --------------------------------------------------------------------------------------------------------
@@ -406,10 +426,10 @@ class World:
                 self.notices.append((moment, here, there, how))
             elif (here, there) not in self.links:
                 if there in box.core.links:
-                    box.core.link_down(there, self.now)
+                    box.core.link_down(there, box.clock)
                 if how == "goodbye":
                     box.liveness.refuse(there)
-                    box.core.touch(self.now)
+                    box.core.touch(box.clock)
                 box.flush()
 
     def _redial(self) -> None:
@@ -423,7 +443,7 @@ class World:
                     continue
                 if self.random.random() < 0.3:
                     box.liveness.refuse(node)
-                    box.core.touch(self.now)
+                    box.core.touch(box.clock)
                     box.flush()
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -525,8 +545,8 @@ class World:
         """An operator clears up."""
         for box in self.boxes.values():
             for node in sorted(box.core.nodes.keys() - self.boxes.keys()):
-                if not box.liveness.alive(node, self.now) and name_of(node) not in self.names():
-                    box.core.forget(name_of(node), self.now)
+                if not box.liveness.alive(node, box.clock) and name_of(node) not in self.names():
+                    box.core.forget(name_of(node), box.clock)
                     box.flush()
                     return
 
@@ -541,12 +561,7 @@ class World:
                 yield f"{node} still leaves"
             if core.nodes.keys() != cores.keys():
                 yield f"{node} knows {sorted(core.nodes)}, there are {sorted(cores)}"
-            if core._store.rows != first._store.rows:
-                yield f"the maps of {node} and {first.id} differ"
-            if core._store.digest != first._store.digest:
-                yield f"the digests of {node} and {first.id} differ"
-            if core._store.version != first._store.version:
-                yield f"the versions of {node} and {first.id} differ"
+            yield from self._differences(core, first)
             if core._store.tombstones():
                 yield f"{node} has tombstones: {[k for k, r in core._store.rows.items() if r.value is None]}"
         yield from self._misplaced(first)
@@ -555,6 +570,14 @@ class World:
                 yield f"{node} is not settled: {sorted(core._reconciler.unsettled)}"
             if core.partitioned or core.alive != cores.keys() or core.ready != cores.keys():
                 yield f"{node} sees {sorted(core.alive)}, ready {sorted(core.ready)}"
+
+    def _differences(self, core: Core, first: Core) -> Iterator[str]:
+        if core._store.rows != first._store.rows:
+            yield f"the maps of {core.id} and {first.id} differ"
+        if core._store.digest != first._store.digest:
+            yield f"the digests of {core.id} and {first.id} differ"
+        if core._store.version != first._store.version:
+            yield f"the versions of {core.id} and {first.id} differ"
 
     def _unplaceable(self, core: Core) -> set[str]:
         names = self.names()

@@ -31,6 +31,7 @@ from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.members import Members
 from hubkit.cluster.placement import Placement
+from hubkit.cluster.quorum import Quorum
 from hubkit.cluster.replication import Replication
 from hubkit.cluster.rows import Key, Run, Want
 from hubkit.pids import NodeId
@@ -93,13 +94,14 @@ class Rules:
     """
 
     __slots__ = ("_ledger", "_liveness", "_me", "_members", "_placement", "_replication", "_strays", "allowed", "announced",
-                 "instances", "leaving", "now")  # fmt: skip
+                 "instances", "leaving", "now", "quorum")  # fmt: skip
 
     def __init__(
         self, me: NodeId, ledger: Ledger, members: Members, placement: Placement, liveness: Liveness,
-        replication: Replication,
+        replication: Replication, quorum: Quorum,
     ) -> None:  # fmt: skip
         self._me = me
+        self.quorum: Quorum = quorum
         self._replication = replication
         self._ledger = ledger
         self._members = members
@@ -179,7 +181,7 @@ class Rules:
     def _forbidden(self, mine: Run | None, instance: Instance | None) -> Step:
         if instance is not None:
             return _STOPPING if instance.stopping is not None else Step(Do.STOP, "forbidden", reason="partition")
-        if mine is not None and mine.role != "released":
+        if mine is not None and (mine.role != "released" or (mine.to is not None and self.quorum.strict)):
             return Step(Do.GRANT, "forbidden", mine.term)
         return Step(Do.REST, "forbidden")
 
@@ -194,9 +196,9 @@ class Rules:
             if run.role == "active":
                 return holder, holder, None
             if run.to is not None:
-                if run.to in alive:
+                if run.to in alive and (run.to in self._members.ready or not self.quorum.strict):
                     return run.to, holder, None
-                if not self._liveness.gone(run.to, self.now):
+                if run.to not in alive and not self.quorum.gone(run.to, self.now):
                     return None, holder, run.to
                 return holder, holder, None
         claimant = _greatest(runs, alive, claiming=True)
@@ -227,11 +229,16 @@ class Rules:
             return self._running(want, runs, instance, heir, giver)
         last = max(run.term for run in runs.values())
         if heir == self._me and giver != self._me:
+            if self.quorum.strict:
+                return self._claim(child, runs, giver)
             return Step(Do.BEGIN, "granted", last + 1, (giver,), "migration")
         if mine is not None and mine.role == "claiming":
             return self._claim(child, runs) if heir == self._me else Step(Do.DROP, "not the heir")
         if heir == self._me:
             if mine is not None and mine.role == "active":
+                rivals = self._rivals(runs) if self.quorum.strict else ()
+                if rivals:  # I have not been allowed to run it for a while
+                    return Step(Do.REST, "rival claims", nodes=rivals, unsure=True)
                 return Step(Do.BEGIN, "home", last + 1, reason="start")
             return self._claim(child, runs)
         term = mine.term if mine is not None and mine.role == "active" else last + 1
@@ -269,8 +276,8 @@ class Rules:
 
     # -- 5 -------------------------------------------------------------------------------------------------------------
 
-    def _claim(self, child: str, runs: Mapping[NodeId, Run]) -> Step:
-        """Nobody living holds it, or it was I who let go of it; and I am the heir."""
+    def _claim(self, child: str, runs: Mapping[NodeId, Run], giver: NodeId | None = None) -> Step:
+        """Nobody living holds it, or it was I who let go of it, or ``giver``; and I am the heir."""
         me, alive = self._me, self._members.alive
         unaccounted = self._unaccounted(runs)
         if unaccounted:
@@ -285,23 +292,30 @@ class Rules:
         if child in self.announced:
             return Step(Do.REST, "announced", nodes=tuple(sorted(alive - {me})))
         others = {node: run for node, run in runs.items() if node != me}
-        rivals = tuple(sorted(node for node, run in others.items() if run.role != "released" and node in alive))
+        rivals = self._rivals(others)
         if rivals:
-            return Step(Do.REST, "rival claims", nodes=rivals)
+            return Step(Do.REST, "rival claims", nodes=rivals, unsure=self.quorum.strict)
         fresh = all(run.term < mine.term for run in others.values())
         term = mine.term if fresh else last + 1
         first = mine.role == "claiming" and all(run.role == "claiming" for run in others.values())
+        if giver is not None:
+            return Step(Do.BEGIN, "granted", term, (giver,), "migration")
         return Step(Do.BEGIN, "claim", term, reason="start" if first else "failover")
+
+    def _rivals(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId, ...]:
+        """Others that may run it, or be about to."""
+        competes, now = self.quorum.competes, self.now
+        return tuple(sorted(node for node, run in runs.items() if node != self._me and competes(node, run, now)))
 
     def _unaccounted(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId, ...]:
         """Holders, claimants and grantees who are out of sight, and yet cannot be taken for gone."""
         traces = {node for node, run in runs.items() if run.role != "released"}
         traces.update(run.to for run in runs.values() if run.to is not None)
-        return tuple(sorted(node for node in traces - self._members.alive if not self._liveness.gone(node, self.now)))
+        return tuple(sorted(node for node in traces - self._members.alive if not self.quorum.gone(node, self.now)))
 
     def _buriable(self, node: NodeId, run: Run) -> bool:
         """Whether a stranger's row says nothing any more: it has let go, or it is gone."""
-        return run.role == "released" or self._liveness.gone(node, self.now)
+        return run.role == "released" or (self.allowed and self.quorum.gone(node, self.now))
 
 
 def _greatest(runs: Mapping[NodeId, Run], alive: frozenset[NodeId], *, claiming: bool) -> NodeId | None:

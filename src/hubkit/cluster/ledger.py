@@ -8,6 +8,7 @@ look at everything.
 from __future__ import annotations
 
 from hubkit.cluster.rows import NodeRow, Run, Want
+from hubkit.cluster.settings import PREFIX, Settings
 from hubkit.cluster.store import Store
 from hubkit.pids import NodeId, Pid, boot_of, name_of
 
@@ -21,7 +22,7 @@ class Ledger:
     every child that runs on a node in sight. ``newcomers``: nodes that run rows speak of for the first time.
     """
 
-    __slots__ = ("_store", "changed", "dirty", "newcomers", "nodes", "registry", "runs", "stakes", "wants")
+    __slots__ = ("_store", "changed", "dirty", "newcomers", "nodes", "registry", "runs", "settings", "stakes", "wants")
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -32,6 +33,7 @@ class Ledger:
             NodeId, dict[str, None]
         ] = {}  # node -> children of which it has a row, or that are granted to it
         self.registry: dict[str, tuple[Pid, ...]] = {}
+        self.settings: Settings = Settings()
         self.newcomers: list[NodeId] = []
         self.dirty: set[str] = set()
         self.changed: set[str] = set()
@@ -49,13 +51,16 @@ class Ledger:
                 self._absorb_run(key[1], key[2], value)  # type: ignore[arg-type]  # the key tells the value's type
             elif key[0] == "want":
                 child = key[1]
+                if child.startswith(PREFIX):
+                    self.settings.absorb(child, value)  # type: ignore[arg-type]  # the key tells the value's type
+                    continue
                 wants.append(child)
                 self.dirty.add(child)
                 if value is None:
                     self.wants.pop(child, None)
                 else:
                     self.wants[child] = value  # type: ignore[assignment]  # the key tells the value's type
-            else:
+            elif value is None or value != self.nodes.get(key[1]):  # stamped anew, and nothing else: a beat
                 nodes.append(key[1])
                 if value is None:
                     self.nodes.pop(key[1], None)

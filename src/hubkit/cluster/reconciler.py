@@ -76,7 +76,7 @@ class Reconciler:
         announced = self._rules.announced
         if not announced:
             return
-        floor = self._replication.floor(self._members.alive)
+        floor = self._rules.quorum.floor(now)
         ripe = []
         for child, (moment, end) in announced.items():
             if moment > floor and now < end:
@@ -97,7 +97,7 @@ class Reconciler:
                 rev = self._ledger.wants[child].rev
                 claim = Run(step.term, "released", self._me, rev) if step.nodes else Run(step.term, "claiming", rev=rev)
                 moment = self._write(child, claim, now)
-                if len(self._members.alive) > 1:
+                if len(self._members.alive) > 1 or self._rules.quorum.strict:
                     self._rules.announced[child] = (moment, now + self._patience)
             case Do.BEGIN:
                 self._begin(child, step, now)
@@ -140,7 +140,8 @@ class Reconciler:
             self._publish(ChildMoving(child, here, name_of(step.nodes[0]), hub=self._hub))
         elif reason == "conflict" and step.nodes:
             self._publish(ConflictResolved(child, name_of(step.nodes[0]), here, step.term, hub=self._hub))
-        self.effects.append(Stop(child, reason))  # type: ignore[arg-type]  # of a STOP step
+        by = self._rules.quorum.stop_by(reason)
+        self.effects.append(Stop(child, reason, by))  # type: ignore[arg-type]  # of a STOP step
 
     # -- what the shell reports ----------------------------------------------------------------------------------------
 
@@ -148,6 +149,15 @@ class Reconciler:
         """The instance here has changed: say so."""
         if run != self._ledger.runs[child][self._me]:
             self._write(child, run, now)
+
+    def instance(self, child: str) -> Instance | None:
+        """What exists of this child here."""
+        return self._rules.instances.get(child)
+
+    def vanish(self, child: str) -> None:
+        """Nothing is left of the instance here."""
+        del self._rules.instances[child]
+        self._ledger.dirty.add(child)
 
     def arrived(self, child: str) -> None:
         """The instance here runs for the first time."""

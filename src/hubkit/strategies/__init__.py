@@ -10,7 +10,7 @@ where children run   `Distribution`                      `ConsistentHashing`
 how many copies      `Redundancy`                        `Singularity`
 how they move        `Migration`                         `ColdSwap`
 who is told when     `Synchronization`                   `PubSub`
-while parted         `PartitionTolerance`                `Divergence`
+while parted         `PartitionTolerance`, `Leased`      `Divergence`, `StaticQuorum`, `MajorityQuorum`, `DynamicQuorum`
 ===================  ==================================  ==========================================
 """
 
@@ -20,9 +20,11 @@ from hubkit.cluster.policy import (
     ChildView,
     ClusterView,
     Distribution,
+    Leased,
     Migration,
     NodeView,
     PartitionTolerance,
+    QuorumView,
     Redundancy,
     SelectiveDistribution,
     Strategies,
@@ -30,7 +32,7 @@ from hubkit.cluster.policy import (
 )
 from hubkit.strategies.distribution import ConsistentHashing
 from hubkit.strategies.migration import ColdSwap
-from hubkit.strategies.partition import Divergence
+from hubkit.strategies.partition import Divergence, DynamicQuorum, MajorityQuorum, StaticQuorum
 from hubkit.strategies.redundancy import Singularity
 from hubkit.strategies.synchronization import PubSub
 
@@ -41,13 +43,18 @@ __all__ = [
     "ConsistentHashing",
     "Distribution",
     "Divergence",
+    "DynamicQuorum",
+    "Leased",
+    "MajorityQuorum",
     "Migration",
     "NodeView",
     "PartitionTolerance",
     "PubSub",
+    "QuorumView",
     "Redundancy",
     "SelectiveDistribution",
     "Singularity",
+    "StaticQuorum",
     "Strategies",
     "Synchronization",
 ]
