@@ -49,15 +49,13 @@ class PartedWorld(World):
         self.kind = kind
         self.tolerance = KINDS[kind]
         super().__init__(seed, strategies=replace(STRATEGIES, partition_tolerance=self.tolerance), **options)
-        self.doubles = 0
+        self.down_after = 2.0  # others are soon taken for gone: that must not matter
         self.handovers = 0
         self._last: dict[str, str] = {}
 
     def rate(self, name: str) -> float:
         drift = self.tolerance.drift
-        return self.rates.setdefault(
-            name, 1 + self.random.choice((-drift, drift, self.random.uniform(-drift, drift)))
-        )
+        return self.rates.setdefault(name, 1 + self.random.choice((-drift, drift, self.random.uniform(-drift, drift))))
 
     def step(self) -> None:
         super().step()
@@ -114,7 +112,6 @@ class PartedWorld(World):
             if not core.allowed:
                 yield f"{core.id} is not allowed: {core.quorum.missing(self.now)}"
         yield from (what for what in super().complaints() if VOTERS not in what)
-
 
     def _differences(self, core: Core, first: Core) -> Iterator[str]:
         """Beats are stamped all the time, and are on their way: only what the rows say is compared."""

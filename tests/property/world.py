@@ -78,7 +78,7 @@ class Box:
         self.rate = world.rate(self.name)
         self.phase = world.random.random()
         self.beats = 0
-        self.liveness = Liveness(node, self.clock, beat=1.0, down_after=4.0)
+        self.liveness = Liveness(node, self.clock, beat=1.0, down_after=world.down_after)
         self.core = Core(
             node, hub="h", liveness=self.liveness, now=self.clock, strategies=world.strategies, seeds=seeds,
             wall_offset=1e9 + world.skew(self.name), actors=actors_of(self.name), forget_after=world.forget_after,
@@ -234,6 +234,7 @@ class World:
         strategies: Strategies = STRATEGIES,
     ) -> None:
         self.strategies = strategies
+        self.down_after = 4.0
         self.random = random.Random(seed)
         self.calm = calm
         self.refusals = refusals

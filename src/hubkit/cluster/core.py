@@ -87,13 +87,17 @@ class Core:
         self._placement = Placement(strategies.distribution, strategies.redundancy)
         self._replication = Replication(node, self._store, strategies.synchronization)
         self.quorum: Quorum = Quorum(
-            node, strategies.partition_tolerance, self._store, self._ledger, self._members, self._replication, liveness, now
+            node, strategies.partition_tolerance, self._store, self._ledger, self._members, self._replication, liveness,
+            now,
+        )  # fmt: skip
+        self._rules = Rules(
+            node, self._ledger, self._members, self._placement, liveness, self._replication, self.quorum
         )
-        self._rules = Rules(node, self._ledger, self._members, self._placement, liveness, self._replication, self.quorum)
         patience = math.inf if self.quorum.strict else liveness.beat_interval / 2 if patience is None else patience
         self._reconciler = Reconciler(
-            node, hub, self._store, self._ledger, self._members, self._placement, self._replication, self._rules, patience
-        )
+            node, hub, self._store, self._ledger, self._members, self._placement, self._replication, self._rules,
+            patience,
+        )  # fmt: skip
         self._electorate = Electorate(node, self._store, self._ledger, self._members, self.quorum, self._reconciler)
         self._membership = Membership(
             node, hub, self._store, self._ledger, self._members, self._placement, self._replication, liveness,

@@ -46,7 +46,18 @@ class _Others(Mapping[str, Want]):
 class Electorate:
     """What one node does about the size and the voters. ``wants``: the children that users know of."""
 
-    __slots__ = ("_acknowledged", "_first", "_least", "_ledger", "_me", "_members", "_quorum", "_reconciler", "_store", "wants")
+    __slots__ = (
+        "_acknowledged",
+        "_first",
+        "_least",
+        "_ledger",
+        "_me",
+        "_members",
+        "_quorum",
+        "_reconciler",
+        "_store",
+        "wants",
+    )
 
     def __init__(
         self, me: NodeId, store: Store, ledger: Ledger, members: Members, quorum: Quorum, reconciler: Reconciler

@@ -108,6 +108,11 @@ class Lease:
         self._noticed = False
 
     @property
+    def stop_bound(self) -> float:
+        """``S``."""
+        return self._terms.stop
+
+    @property
     def stop_by(self) -> float:
         """When the last child must have stopped that ran when the lease ended."""
         return self.ended + self._terms.stop

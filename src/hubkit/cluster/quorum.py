@@ -9,6 +9,7 @@ Under a lease (`hubkit.cluster.lease`) nothing shortens a wait: no refused port,
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from hubkit.cluster.lease import Lease
@@ -113,6 +114,11 @@ class Quorum:
         return self.lease.stop_by if self.lease is not None and reason == "partition" else None
 
     @property
+    def stop_bound(self) -> float:
+        """Seconds in which every child must be able to stop."""
+        return math.inf if self.lease is None else self.lease.stop_bound
+
+    @property
     def lapses(self) -> int:
         """How often this node has lost the right to run children: what ran before must not go on after."""
         return 0 if self.lease is None else self.lease.lapses
@@ -136,5 +142,3 @@ class Quorum:
 
 def _names(nodes: Any) -> tuple[str, ...]:
     return tuple(sorted({name_of(node) for node in nodes}))
-
-

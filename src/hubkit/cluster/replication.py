@@ -69,7 +69,19 @@ class Replication:
     sender knew. ``votes``: my acknowledgements count for a quorum.
     """
 
-    __slots__ = ("_idle", "_me", "_proclaimed", "_ripe", "_round", "_store", "_strategy", "acked", "complete", "links", "votes")
+    __slots__ = (
+        "_idle",
+        "_me",
+        "_proclaimed",
+        "_ripe",
+        "_round",
+        "_store",
+        "_strategy",
+        "acked",
+        "complete",
+        "links",
+        "votes",
+    )
 
     def __init__(self, me: NodeId, store: Store, strategy: Synchronization) -> None:
         self._me = me

@@ -65,7 +65,8 @@ _VOTES: Final = 4
 #   want      [ms, tick, writer, child, start, body, tag, rev, pin, ...]
 #   run       [ms, tick, writer, child, node, term, role, to, rev, phase, serial, error]
 #   rev       None, or [ms, tick, writer]
-# The kind is 0 to 2, and 4 more if the sync votes. A tombstone ends after what names its row; one of another node's row has two more numbers, of `Row.seen`.
+# The kind is 0 to 2, and 4 more if the sync votes.
+# A tombstone ends after what names its row; one of another node's row has two more numbers, of `Row.seen`.
 
 
 class _Table(dict[NodeId, int]):

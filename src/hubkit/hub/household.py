@@ -27,6 +27,7 @@ from hubkit.cluster.rows import Want
 from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError
 from hubkit.events import ChildFailed, ChildRestarted, ChildStarted, ChildStarting, ChildStopped, Event
+from hubkit.hub.quorum import Gate
 from hubkit.hub.wants import Wish, WishReader, check_spec
 from hubkit.names import error_name, error_text
 from hubkit.pids import Pid
@@ -110,6 +111,8 @@ class Keeper:
     crash: BaseException | None = None
     shutdown: float = 5.0
     restarts: int = 0
+    gate: Gate | None = None
+    by: float | None = None
 
 
 class Household:
@@ -127,11 +130,14 @@ class Household:
         environment: Environment,
         limits: Limits,
         prepare: Prepare | None,
+        gate: Callable[[], Gate | None] = lambda: None,
+        most: float = math.inf,
     ) -> None:
         self._hub_id, self._hub, self._system = hub_id, hub, system
         self.reader: WishReader = reader
         self._reports, self._publish, self._environment = reports, publish, environment
         self._limits, self._prepare = limits, prepare
+        self._gate, self._most = gate, most
         self.keepers: dict[str, Keeper] = {}
         self._queue: deque[Keeper] = deque()
         self._handled = 0
@@ -143,7 +149,7 @@ class Household:
     def start(self, child: str, want: Want, term: int, reason: str) -> None:
         """Take a child in; `launch` begins to run it."""
         assert child not in self.keepers, f"{child} is kept already"
-        keeper = self.keepers[child] = Keeper(child, want, term, reason)
+        keeper = self.keepers[child] = Keeper(child, want, term, reason, gate=self._gate())
         self._queue.append(keeper)
 
     def launch(self, nursery: trio.Nursery) -> bool:
@@ -155,12 +161,18 @@ class Household:
             nursery.start_soon(self._keep, self._queue.popleft())
         return bool(self._queue)
 
-    def stop(self, child: str, reason: str, grace: float = math.inf) -> None:
-        """Begin to stop a child: at once while it starts or is parked, else as its spec's ``shutdown`` allows."""
+    def stop(self, child: str, reason: str, grace: float = math.inf, by: float | None = None) -> None:
+        """Begin to stop a child: at once while it starts or is parked, else as its spec's ``shutdown`` allows.
+
+        ``by``: the time by this node's clock at which it must have stopped, whatever else is allowed.
+        """
         keeper = self.keepers.get(child)
         if keeper is None:
             return
-        allowed = min(keeper.shutdown, grace)
+        allowed = min(keeper.shutdown, grace, self._most)
+        if by is not None:
+            keeper.by = by
+            allowed = min(allowed, by - self._environment.now())
         first, keeper.stopping = keeper.stopping is None, keeper.stopping or reason
         keeper.unpark.set()
         if first and keeper.running and self.witness is not None:
@@ -174,6 +186,12 @@ class Household:
             cell.scope.deadline = min(cell.scope.deadline, trio.current_time() + allowed)
             if first:
                 cell.request_stop(reason)
+
+    def enforce(self) -> None:
+        """End by force what should have stopped: a scope's deadline stands still while a machine is suspended."""
+        for keeper in self.keepers.values():
+            if keeper.by is not None and keeper.cell is not None and self._environment.now() >= keeper.by:
+                keeper.cell.cancel()
 
     def running(self) -> int:
         """How many children really run here, whatever the map says."""
@@ -227,6 +245,8 @@ class Household:
         wish, exit, keeper.running = None, None, False
         try:
             with keeper.scope:
+                if keeper.gate is not None and not keeper.gate():
+                    await trio.sleep_forever()  # until it is told to stop
                 wish = await self._wish(keeper)
                 spec, keeper.shutdown = wish.spec, wish.spec.shutdown
                 keeper.cell = cell = self._system.spawn(
@@ -243,6 +263,7 @@ class Household:
                     term=keeper.term,
                     start_reason=reason,
                 )
+                cell.gate = keeper.gate
                 exit = await cell.run(task_status=_Started(lambda: self._on_started(keeper, cell, reason)))
         except Exception as error:
             keeper.crash = error

@@ -31,6 +31,7 @@ from hubkit.hub.driver import Driver
 from hubkit.hub.future import Future
 from hubkit.hub.household import Household, Prepare, failure_text
 from hubkit.hub.leaving import drain, stop_now
+from hubkit.hub.quorum import check_allowed, check_lease, check_shutdown, confirm, resize
 from hubkit.hub.reads import Reads
 from hubkit.hub.results import StartResult, StopResult
 from hubkit.hub.views import actor_table, check_strategies
@@ -42,7 +43,7 @@ from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.node import Node
 from hubkit.node.options import Discovery
 from hubkit.pids import ChildKey, name_of
-from hubkit.specs import ChildSpec, check_count, check_id, check_seconds
+from hubkit.specs import ChildSpec, check_id, check_seconds
 from hubkit.strategies import ColdSwap, ConsistentHashing, Divergence, PubSub, Singularity
 from hubkit.supervision.restarts import Limits
 
@@ -134,6 +135,7 @@ class Hub(Reads, Block):
         self._strategies = check_strategies(
             Strategies(distribution, redundancy, migration, synchronization, partition_tolerance)
         )
+        check_shutdown(self._declared, partition_tolerance)
         self._bulletin = Bulletin(hub_id)
         if not isinstance(hooks, Iterable):
             msg = f"hooks must be a list of (EventType, handler) or (EventType, handler, priority), not {hooks!r:.80}"
@@ -171,6 +173,7 @@ class Hub(Reads, Block):
                 nursery.start_soon(driver.run, nursery)
                 node._attach(driver)
                 await until_live(driver, node._check_welcome)
+                await confirm(driver, self._strategies.partition_tolerance)
                 self._declare()
                 yield
                 await self.drain()
@@ -188,6 +191,7 @@ class Hub(Reads, Block):
 
     def _assemble(self, node: Node, nursery: trio.Nursery) -> Driver:
         node._check_free(self._id)
+        check_lease(self._strategies.partition_tolerance, node._beat)
         self._nursery = nursery
         self._driver_ = driver = Driver(
             self._id,
@@ -209,6 +213,8 @@ class Hub(Reads, Block):
             environment=node.environment,
             limits=self._limits,
             prepare=self._prepare,
+            gate=driver.gate,
+            most=driver.core.quorum.stop_bound,
         )
         return driver
 
@@ -282,6 +288,7 @@ class Hub(Reads, Block):
         nodes: object,
     ) -> dict[str, Any]:
         found = check_specs(specs)
+        check_shutdown(found, self._strategies.partition_tolerance)
         if nodes is not None:
             msg = "nodes= names the nodes of each child for the Guided distribution, and this hub has another one"
             raise ConfigurationError(msg)
@@ -360,6 +367,7 @@ class Hub(Reads, Block):
         """
         driver = self._driver
         check_not_waiting(driver, self.node._system, [check_id(id)])
+        check_allowed(driver)
         want = driver.core.wants.get(id)
         if want is None:
             msg = f"hub {self._id!r} has no child {id!r}"
@@ -380,6 +388,7 @@ class Hub(Reads, Block):
                     raise StartFailed(msg)
                 await watch.next()
                 check_member(driver)
+                check_allowed(driver)
                 if ready[node] not in driver.core.alive:
                     msg = f"node {node!r} went while child {id!r} moved to it; the child runs elsewhere until that node is back"
                     raise NodeDown(msg)
@@ -393,10 +402,8 @@ class Hub(Reads, Block):
         driver.do(lambda now: driver.core.forget(check_id(name, "a node name"), now))
 
     def resize(self, size: int) -> None:
-        """Set the quorum's size. Raises `ConfigurationError`: the partition strategy of this hub has no quorum."""
-        check_count(size, "size", least=1)
-        msg = f"{self._strategies.partition_tolerance!r} has no quorum whose size could be set"
-        raise ConfigurationError(msg)
+        """Set the quorum's size for the whole hub, also without a quorum; `ConfigurationError` if it makes no sense."""
+        resize(self._driver, self._strategies.partition_tolerance, size)
 
     # -- events -----------------------------------------------------------------------------------------------------------
 

@@ -231,7 +231,9 @@ class MajorityQuorum:
             msg = "the voters of this MajorityQuorum are named: its majority is one of them, and has no size to be set"
             raise ConfigurationError(msg)
         if check_count(size, "size", least=1) < names and self.track_max_size:
-            msg = f"size must be at least the number of nodes in sight ({names}), which it grows to by itself; not {size}"
+            msg = (
+                f"size must be at least the number of nodes in sight ({names}), which it grows to by itself; not {size}"
+            )
             raise ConfigurationError(msg)
         return size
 
