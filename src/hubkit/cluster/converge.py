@@ -21,7 +21,7 @@ dead stay until a greater term stands. It is what a child hands to databases to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
@@ -190,7 +190,8 @@ class Rules:
     def _token(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId | None, NodeId | None, NodeId | None]:
         """Where the token is, whose row says so, and which missing grantee has to be accounted for first."""
         alive = self._members.alive
-        holder = _greatest(runs, alive, claiming=False)
+        claims = self.quorum.claims
+        holder = _greatest(runs, alive, lambda node, run: not claims(node, run))
         if holder is not None:
             run = runs[holder]
             if run.role == "active":
@@ -201,7 +202,7 @@ class Rules:
                 if run.to not in alive and not self.quorum.gone(run.to, self.now):
                     return None, holder, run.to
                 return holder, holder, None
-        claimant = _greatest(runs, alive, claiming=True)
+        claimant = _greatest(runs, alive, claims)
         return claimant, claimant, None
 
     def _yield(
@@ -211,9 +212,14 @@ class Rules:
             return None
         if mine.role == "claiming":
             return None if at is None else Step(Do.DROP, "outbid", nodes=(at,))
+        if self.quorum.claims(self._me, mine):
+            if at is None:
+                return None
+            known = self._known(("run", child, at))
+            return Step(Do.DROP if known else Do.REST, "superseded", nodes=(at,), unsure=not known)
         alive, token = self._members.alive, (mine.term, self._me)
         for node, run in runs.items():
-            if run.role != "claiming" and (run.term, node) > token and node in alive:
+            if not self.quorum.claims(node, run) and (run.term, node) > token and node in alive:
                 if instance is None:
                     known = self._known(("run", child, node))
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
@@ -318,10 +324,12 @@ class Rules:
         return run.role == "released" or (self.allowed and self.quorum.gone(node, self.now))
 
 
-def _greatest(runs: Mapping[NodeId, Run], alive: frozenset[NodeId], *, claiming: bool) -> NodeId | None:
-    """The living node of the greatest token among those that claim, or among those that hold or release."""
+def _greatest(
+    runs: Mapping[NodeId, Run], alive: frozenset[NodeId], concerns: Callable[[NodeId, Run], bool]
+) -> NodeId | None:
+    """The living node of the greatest token among these: those that claim, or those that hold or release."""
     best: tuple[int, NodeId] | None = None
     for node, run in runs.items():
-        if (run.role == "claiming") is claiming and node in alive and (best is None or (run.term, node) > best):
+        if node in alive and concerns(node, run) and (best is None or (run.term, node) > best):
             best = (run.term, node)
     return None if best is None else best[1]

@@ -97,11 +97,15 @@ class Quorum:
         """Whether this node may be taken for gone; under a lease, whether it is certain to run nothing."""
         return self._liveness.gone(node, now) if self.lease is None else self.lease.gone(node, now)
 
+    def claims(self, node: NodeId, run: Run) -> bool:
+        """Whether this row is a claim only. Under a lease so is a grant to oneself: it is announced, and may be in vain."""
+        return run.role == "claiming" or (self.lease is not None and run.to == node)
+
     def competes(self, node: NodeId, run: Run, now: float) -> bool:
         """Whether this row of another keeps me from starting the child: it runs there, or is claimed, as far as is known."""
         if self.lease is None:
             return run.role != "released" and node in self._members.alive
-        return (run.role in ("claiming", "active") or run.to == node) and not self.lease.gone(node, now)
+        return (run.role == "active" or self.claims(node, run)) and not self.lease.gone(node, now)
 
     def floor(self, now: float) -> Moment:
         """How far those who must know of a claim have what I wrote."""
