@@ -42,16 +42,6 @@ def _no_floor(self: Lease, mine: Any, now: float, view: QuorumView) -> Any:
     return mine
 
 
-def _renewed(self: Lease, now: float, view: QuorumView) -> bool:
-    """A lease that knows no lapse: a late acknowledgement renews it."""
-    newest = self._newest(now, self._fresh, now, view)
-    self.until = -1.0 if newest is None else newest + self._terms.lease
-    if self.held and now >= self.until:
-        self.ended, self.lapses = self.until, self.lapses + 1
-    self.held = now < self.until
-    return self.held
-
-
 def _short(original: Callable[..., None]) -> Callable[..., None]:
     def changed(self: Lease, *arguments: Any) -> None:
         original(self, *arguments)
@@ -77,7 +67,6 @@ INGREDIENTS: dict[str, tuple[str, list[tuple[object, str, object]]]] = {
     "a claim waits for a quorum": ("static", [(Lease, "floor", _no_floor)]),
     "a claim waits for rivals out of sight": ("static", [(Quorum, "competes", _by_sight), (Quorum, "gone", _proven)]),
     "who was restarted does not vote": ("fixed", [(Lease, "votes", _yes)]),
-    "the lease is looked at first": ("static", [(Lease, "look", _nothing), (Lease, "allowed", _renewed)]),
     "a stop has a bound that counts from the lease": ("static", [(Quorum, "stop_by", _nothing)]),
     "silence lasts for more than a lease": ("static", [(Lease, "__init__", _short(Lease.__init__))]),
     "acknowledgements count, not sight": ("static", [(Lease, "allowed", _sighted)]),

@@ -29,7 +29,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--start", type=int, default=0)
-    parser.add_argument("--length", type=int, default=0, help="steps of each; as it is best for the schedule by default")
+    parser.add_argument(
+        "--length", type=int, default=0, help="steps of each; as it is best for the schedule by default"
+    )
     parser.add_argument("--schedule", choices=[*SCHEDULES, *QUORUM, "quorum", "all"], default="all")
     parser.add_argument("--verbose", action="store_true", help="print the traceback of each failure")
     options = parser.parse_args()

@@ -497,7 +497,14 @@ class World:
         runs = core.runs.get(child, {})
         for node in terms.keys() - runs.keys():
             del terms[node]
-        terms.update({node: (run.term, run.rev) for node, run in runs.items() if run.role != "claiming"})
+        strict = core.quorum.strict
+        terms.update(
+            {
+                node: (run.term - (strict and run.to == node), run.rev)  # a grant to oneself is a claim, too
+                for node, run in runs.items()
+                if run.role != "claiming"
+            }
+        )
         top, rev = max(terms.values(), default=(0, None))
         before, since = box.tops.get(child, (0, None))
         if want is None:

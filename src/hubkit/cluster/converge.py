@@ -190,19 +190,19 @@ class Rules:
     def _token(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId | None, NodeId | None, NodeId | None]:
         """Where the token is, whose row says so, and which missing grantee has to be accounted for first."""
         alive = self._members.alive
-        claims = self.quorum.claims
-        holder = _greatest(runs, alive, lambda node, run: not claims(node, run))
+        held, claims = self.quorum.held_term, self.quorum.claims
+        holder = _greatest(runs, alive, held)
         if holder is not None:
             run = runs[holder]
             if run.role == "active":
                 return holder, holder, None
-            if run.to is not None:
+            if run.to is not None and not claims(holder, run):
                 if run.to in alive and (run.to in self._members.ready or not self.quorum.strict):
                     return run.to, holder, None
                 if run.to not in alive and not self.quorum.gone(run.to, self.now):
                     return None, holder, run.to
                 return holder, holder, None
-        claimant = _greatest(runs, alive, claims)
+        claimant = _greatest(runs, alive, lambda node, run: run.term if claims(node, run) else -1)
         return claimant, claimant, None
 
     def _yield(
@@ -212,18 +212,16 @@ class Rules:
             return None
         if mine.role == "claiming":
             return None if at is None else Step(Do.DROP, "outbid", nodes=(at,))
-        if self.quorum.claims(self._me, mine):
-            if at is None:
-                return None
-            known = self._known(("run", child, at))
-            return Step(Do.DROP if known else Do.REST, "superseded", nodes=(at,), unsure=not known)
-        alive, token = self._members.alive, (mine.term, self._me)
+        alive, held = self._members.alive, self.quorum.held_term
+        token = (held(self._me, mine), self._me)
         for node, run in runs.items():
-            if not self.quorum.claims(node, run) and (run.term, node) > token and node in alive:
+            if (held(node, run), node) > token and node in alive:
                 if instance is None:
                     known = self._known(("run", child, node))
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
                 return Step(Do.STOP, "superseded", run.term, () if at is None else (at,), "conflict")
+        if at is not None and self.quorum.claims(self._me, mine):
+            return Step(Do.GRANT, "outbid", mine.term - 1)  # granted to myself in vain: what that replaced stands again
         return None
 
     # -- 3, 4 ----------------------------------------------------------------------------------------------------------
@@ -325,11 +323,11 @@ class Rules:
 
 
 def _greatest(
-    runs: Mapping[NodeId, Run], alive: frozenset[NodeId], concerns: Callable[[NodeId, Run], bool]
+    runs: Mapping[NodeId, Run], alive: frozenset[NodeId], term_of: Callable[[NodeId, Run], int]
 ) -> NodeId | None:
-    """The living node of the greatest token among these: those that claim, or those that hold or release."""
-    best: tuple[int, NodeId] | None = None
+    """The living node of the greatest token, where each has this term; less than nothing: none."""
+    best: tuple[int, NodeId] = (-1, "")
     for node, run in runs.items():
-        if node in alive and concerns(node, run) and (best is None or (run.term, node) > best):
-            best = (run.term, node)
-    return None if best is None else best[1]
+        if node in alive and (term_of(node, run), node) > best:
+            best = (term_of(node, run), node)
+    return best[1] if best[0] >= 0 else None

@@ -101,6 +101,12 @@ class Quorum:
         """Whether this row is a claim only. Under a lease so is a grant to oneself: it is announced, and may be in vain."""
         return run.role == "claiming" or (self.lease is not None and run.to == node)
 
+    def held_term(self, node: NodeId, run: Run) -> int:
+        """The term that this row says was reached; -1: it only claims. A grant to oneself stands for what it has replaced."""
+        if run.role == "claiming":
+            return -1
+        return run.term - 1 if self.lease is not None and run.to == node else run.term
+
     def competes(self, node: NodeId, run: Run, now: float) -> bool:
         """Whether this row of another keeps me from starting the child: it runs there, or is claimed, as far as is known."""
         if self.lease is None:
