@@ -74,7 +74,8 @@ def test_who_is_cut_off_stops_by_the_bound_and_releases_and_the_others_wait_for_
     found.core("a").stopped(child, found.now)
     found.settle()
     run = found["a"].run_of(child)
-    assert run is not None and run[:3] == (1, "released", None)
+    assert run is not None
+    assert run[:3] == (1, "released", None)
     found.tick(3)  # the others know nothing of that, and cannot
     assert found.where(child) == {}
     heir = next(name for name in "bc" if found.core(name).owners(child)[0] == found[name].id)
@@ -223,7 +224,8 @@ def test_voters_are_admitted_one_by_one_and_are_no_children() -> None:
     assert sizes == sorted(sizes)
     wants = first.wants
     found.want("a", "x")
-    assert list(wants) == ["x"] and len(wants) == 1 and VOTERS not in wants and wants.get("x") is not None
+    assert (list(wants), len(wants), VOTERS in wants) == (["x"], 1, False)
+    assert wants["x"].start == "A"
     assert all(not start.child.startswith("@") for member in found.members.values() for start in member.starts)
     assert VOTERS not in first.changed
     found.core("e").leave(found.now)  # one who leaves ceases to vote

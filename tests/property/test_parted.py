@@ -42,7 +42,7 @@ class PartedMachine(FaultyMachine):
 
     @initialize(seed=st.integers(0, 2**16), first=st.integers(3, 5), kind=st.sampled_from(sorted(KINDS)))
     def begin(self, seed: int, first: int, kind: str = "static") -> None:
-        self.world: PartedWorld = PartedWorld(seed, kind)  # type: ignore[mutable-override]  # no other is ever there
+        self.world: PartedWorld = PartedWorld(seed, kind)
         for name in "abcde"[:first]:
             self.world.join(name)
         for _ in range(80):
