@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 import trio
-from tests.processes.journal import JOURNAL, Journal
+from tests.processes.journal import JOURNAL, Journal, clock
 
 import hubkit
 
@@ -187,6 +187,28 @@ class SlowToStart(Child):
     async def on_start(self) -> None:
         await trio.sleep(self.seconds)
         await super().on_start()
+
+
+class Ticking(Child):
+    """Is never idle: writes down each message that it begins to handle, and sends itself the next."""
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self.context.send_after(0.01, "tick")
+        self.context.nursery.start_soon(self._note_the_end)
+
+    async def _note_the_end(self) -> None:
+        """One that is ended by force has no ``on_stop``."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            if here.pop(self.instance, None) is not None:
+                journal().stop(*self._label(), "by force")
+
+    async def on_info(self, message: Any) -> None:
+        moment, context = clock(), self.context
+        journal().tick(moment, context.node, str(context.child_id), context.term)
+        context.send_after(0.01, "tick")
 
 
 class SlowToStop(Child):

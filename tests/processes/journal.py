@@ -112,6 +112,18 @@ class Journal:
         """A process has been killed, and all that ran in it. ``at``: when the signal was sent (others may know soon)."""
         self._write("killed", process, "", "", "", "", "killed", at=at)
 
+    def tick(self, at: float, node: str, child: str, term: int) -> None:
+        """A child has begun to handle a message, at that moment. (These lines stand in a file of their own.)"""
+        file = os.open(f"{self.path}.ticks", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(file, f"{at:.6f}\t{node}\t{child}\t{term}\n".encode())
+        os.close(file)
+
+    def ticks(self) -> list[tuple[float, str, str, int]]:
+        """What was handled: moment, node, child and term, in order of the moments."""
+        lines = Path(f"{self.path}.ticks").read_text(encoding="utf-8").splitlines()
+        found = (line.split("\t") for line in lines)
+        return sorted((float(moment), node, child, int(term)) for moment, node, child, term in found)
+
     def lives(self, children: Iterable[str] | None = None) -> list[Life]:
         """What it tells (of these children), so far."""
         lives = lives_of(self.path.read_text(encoding="utf-8").splitlines())

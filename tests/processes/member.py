@@ -63,7 +63,10 @@ def same(one: Any, other: Any) -> bool:
 
 @dataclass
 class Options:
-    """How a member is started. ``node`` and ``hub`` are passed to `hubkit.Node` and `hubkit.Hub` as they are."""
+    """How a member is started. ``node`` and ``hub`` are passed to `hubkit.Node` and `hubkit.Hub` as they are.
+
+    (But ``partition_tolerance`` is the name of a strategy, and its arguments.)
+    """
 
     control: str
     hubs: list[str]
@@ -402,6 +405,9 @@ async def _live(member: Member) -> None:
         for name, value in options.hub.items()
     }
     common: dict[str, Any] = {**named, "children": declared, "hooks": [(Event, member.note)]}
+    if "partition_tolerance" in common:
+        kind, values = common["partition_tolerance"]
+        common["partition_tolerance"] = getattr(hubkit.strategies, kind)(**values)
     async with AsyncExitStack() as stack:
         try:
             if len(options.hubs) == 1:

@@ -1,4 +1,7 @@
-"""Long runs: many seeds of every schedule. ``python -m tests.property.sweep --seeds 1000``."""
+"""Long runs: many seeds of every schedule. ``python -m tests.property.sweep --seeds 1000``.
+
+The schedules that begin with ``quorum-`` are those of `tests.property.parted`; ``--schedule quorum`` plays them all.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,18 @@ import sys
 import time
 import traceback
 
+from tests.property.parted import KINDS, run_parted
 from tests.property.schedules import SCHEDULES, run
+from tests.property.world import World
+
+QUORUM = [f"quorum-{kind}" for kind in KINDS]
+
+
+def play(seed: int, schedule: str, length: int) -> World:
+    """Play one seed of any schedule."""
+    if schedule in QUORUM:
+        return run_parted(seed, schedule.removeprefix("quorum-"), length)
+    return run(seed, schedule, length)
 
 
 def main() -> int:
@@ -15,18 +29,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--start", type=int, default=0)
-    parser.add_argument("--length", type=int, default=250)
-    parser.add_argument("--schedule", choices=[*SCHEDULES, "all"], default="all")
+    parser.add_argument(
+        "--length", type=int, default=0, help="steps of each; as it is best for the schedule by default"
+    )
+    parser.add_argument("--schedule", choices=[*SCHEDULES, *QUORUM, "quorum", "all"], default="all")
     parser.add_argument("--verbose", action="store_true", help="print the traceback of each failure")
     options = parser.parse_args()
     failed = 0
-    for schedule in SCHEDULES if options.schedule == "all" else [options.schedule]:
+    several = {"all": [*SCHEDULES, *QUORUM], "quorum": QUORUM}
+    for schedule in several.get(options.schedule, [options.schedule]):
         began, steps, faults = time.perf_counter(), 0, []
         for seed in range(options.start, options.start + options.seeds):
             try:
-                steps += run(seed, schedule, options.length).steps
+                length = options.length or (900 if schedule in QUORUM else 250)
+                steps += play(seed, schedule, length).steps
             except Exception as error:
                 faults.append((seed, f"{type(error).__name__}: {error}"))
+                print(f"   {schedule} seed {seed}: {faults[-1][1]}", flush=True)  # noqa: T201
                 if options.verbose:
                     traceback.print_exc()
         elapsed = time.perf_counter() - began
@@ -34,8 +53,6 @@ def main() -> int:
             f"{schedule}: {options.seeds} seeds, {len(faults)} failed, {steps / elapsed:.0f} steps a second",
             flush=True,
         )
-        for seed, what in faults[:10]:
-            print(f"   seed {seed}: {what}", flush=True)  # noqa: T201
         failed += len(faults)
     return 1 if failed else 0
 

@@ -73,6 +73,7 @@ class Actor:
     want: Want
     state: str = "starting"  # starting | running | parked | stopping
     due: float | None = None  # when the state will change by itself
+    by: float | None = None  # when it will have stopped, if it was told to
     serial: int = 0
     born: int = 0
     since: float = 0.0
@@ -98,11 +99,12 @@ class Box:
         self.world = world
         self.node = node
         self.name = name_of(node)
+        self.rate = world.rate(self.name)
         self.phase = world.random.random()
         self.beats = 0
-        self.liveness = Liveness(node, world.now, beat=1.0, down_after=4.0)
+        self.liveness = Liveness(node, self.clock, beat=1.0, down_after=world.down_after)
         self.core = Core(
-            node, hub="h", liveness=self.liveness, now=world.now, strategies=world.strategies, seeds=seeds,
+            node, hub="h", liveness=self.liveness, now=self.clock, strategies=world.strategies, seeds=seeds,
             wall_offset=1e9 + world.skew(self.name), actors=actors_of(self.name), forget_after=world.forget_after,
         )  # fmt: skip
         self.born = world.now
@@ -118,27 +120,36 @@ class Box:
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
+    @property
+    def clock(self) -> float:
+        """What its own monotonic clock says."""
+        return self.world.now * self.rate
+
     def step(self) -> None:
-        now = self.world.now
+        now, clock = self.world.now, self.clock
         if self.asleep > now:
             return
         if self.slept:
-            self.liveness.woke(now - self.slept, now)
+            self.liveness.woke(now - self.slept, clock)
             self.slept = 0.0
-            self.core.touch(now)
+            self.core.touch(clock)
+            if self.core.quorum.strict:  # what it may not do any more it must not begin
+                self.flush()
         if now >= self.born + self.phase + self.beats:
             self.beats = int(now - self.born - self.phase) + 1
-            vector = self.liveness.beat(now)
+            vector = self.liveness.beat(clock)
             for peer in sorted(self.core.links):
                 self.world.post(self.node, peer, vector)
-            self.core.tick(now)
-        if self.core.deadline is not None and self.core.deadline <= now:
-            self.core.touch(now)
+            self.core.tick(clock)
+        if self.core.deadline is not None and self.core.deadline <= clock:
+            self.core.touch(clock)
+            if self.core.quorum.strict:
+                self.flush()
         due = [
             (child, actor) for child, actor in sorted(self.actors.items()) if actor.due is not None and actor.due <= now
         ]
         if due:
-            with self.core.together(now):  # as the shell does
+            with self.core.together(clock):  # as the shell does
                 for child, actor in due:
                     self.turn(child, actor)
         if self.world.has_copies:
@@ -146,25 +157,25 @@ class Box:
         self.flush()
 
     def turn(self, child: str, actor: Actor) -> None:
-        now, chance = self.world.now, self.world.random.random
+        now, clock, chance = self.world.now, self.clock, self.world.random.random
         actor.due = None
         if actor.state == "stopping":
             del self.actors[child]
             if actor.held is not None:
                 self.kept[child] = actor.held
-            self.core.stopped(child, now)
+            self.core.stopped(child, clock)
         elif actor.state == "starting" and b"fails" in actor.want.body:
             actor.state = "parked"
-            self.core.failed(child, actor.born, "it fails", now)
+            self.core.failed(child, actor.born, "it fails", clock)
         elif actor.state == "starting" and b"flaky" in actor.want.body and chance() < 0.5:
             actor.state, actor.due = "parked", now + 3 * chance()
-            self.core.failed(child, actor.born, "it is flaky", now)
+            self.core.failed(child, actor.born, "it is flaky", clock)
         elif actor.state == "running" and b"brief" in actor.want.body and not actor.passive:
             del self.actors[child]
             key: Key = ("want", child)
             store = self.core._store
             want = store.get(key)
-            self.core.ended(child, actor.born, now)
+            self.core.ended(child, actor.born, clock)
             if want is not None and store.get(key) is None:
                 self.world.removed(child, self)
         else:
@@ -175,29 +186,29 @@ class Box:
             elif b"crashes" in actor.want.body:
                 actor.due = now + 1 + 5 * chance()  # and is restarted in place, under a new number
                 actor.value = actor.held[1] if actor.held is not None else self.world.fresh_state()
-            self.core.started(child, actor.born, self.serials, now)
+            self.core.started(child, actor.born, self.serials, clock)
 
     def work(self) -> None:
         """The actors handle messages, take checkpoints, and have their states taken."""
-        now, chance = self.world.now, self.world.random.random
+        now, clock, chance = self.world.now, self.clock, self.world.random.random
         for child, actor in sorted(self.actors.items()):
             if actor.freezes is not None and actor.freezes[0] <= now:
                 ticket, actor.freezes = actor.freezes[1], None
                 error = "it has no state" if b"stubborn" in actor.want.body and chance() < 0.3 else None
                 if error is None:
                     actor.held = (ticket, actor.value)
-                self.core.froze(child, ticket, error, now)
+                self.core.froze(child, ticket, error, clock)
             if actor.passive or actor.frozen is not None or actor.state != "running":
                 continue
             if chance() < 0.2:
                 actor.value = (actor.value[0], actor.value[1] + 1)
                 self.world.handled(self, child, actor)
-            if chance() < 0.05 and (given := self.core.checkpoint(child, actor.born, now)) is not None:
+            if chance() < 0.05 and (given := self.core.checkpoint(child, actor.born, clock)) is not None:
                 actor.held = (given, actor.value)
 
     def take_state(self, peer: NodeId, child: str, ticket: Ticket, value: State) -> None:
         """A state has been offered to a copy here."""
-        actor, now = self.actors.get(child), self.world.now
+        actor = self.actors.get(child)
         why = ""
         if actor is None or not actor.passive or actor.state != "running":
             why = "no copy stands by here"
@@ -207,7 +218,7 @@ class Box:
             self.world.post(self.node, peer, ("declined", child, ticket, why))
         else:
             actor.held, actor.value = (ticket, value), value
-            self.core.accepted(child, actor.born, ticket, now)
+            self.core.accepted(child, actor.born, ticket, self.clock)
 
     def flush(self) -> None:
         """Perform what the core has decided."""
@@ -240,6 +251,9 @@ class Box:
                 slow = 3.0 if b"slow" in actor.want.body else 0.2
                 actor.state, actor.due = "stopping", world.now + slow * world.random.random()
                 actor.freezes = None
+                if effect.by is not None:
+                    actor.by = world.now + (effect.by - self.clock) / self.rate
+                    actor.due = max(world.now, min(actor.due, actor.by))
             elif isinstance(effect, Refuse):
                 raise InvariantViolated(f"{self.node} refused {effect.peer}: {effect.reason}")
             else:
@@ -292,13 +306,13 @@ class Box:
             known.discard(event.pid)
 
     def receive(self, *messages: tuple[NodeId, object]) -> None:
-        with self.core.together(self.world.now):
+        with self.core.together(self.clock):
             for peer, message in messages:
                 self._take_in(peer, message)
         self.flush()
 
     def _take_in(self, peer: NodeId, message: object) -> None:
-        now = self.world.now
+        now = self.clock
         if message == "up":
             self.liveness.linked(peer, now)
             self.core.link_up(peer, now)
@@ -326,6 +340,8 @@ class World:
         forget_after: float = 3600.0,
         strategies: Strategies = STRATEGIES,
     ) -> None:
+        self.strategies = strategies
+        self.down_after = 4.0
         self.random = random.Random(seed)
         self.strategies = strategies
         self.has_copies = strategies.migration.warm or strategies.redundancy.copies(2) > 1
@@ -357,6 +373,10 @@ class World:
 
     def skew(self, name: str) -> float:
         return self.skews.setdefault(name, self.random.uniform(-20, 20) if self.skewed else 0.0)
+
+    def rate(self, name: str) -> float:
+        """How fast its monotonic clock goes."""
+        return 1.0
 
     def names(self) -> list[str]:
         return sorted(box.name for box in self.boxes.values())
@@ -398,7 +418,7 @@ class World:
         box = self.box(name)
         if box.node not in self.leavers and self._has_company(box):
             self.leavers.add(box.node)
-            box.core.leave(self.now)
+            box.core.leave(box.clock)
             box.flush()
 
     def depart(self, name: str) -> None:
@@ -407,7 +427,7 @@ class World:
         if not self._has_company(box):
             return
         box.actors.clear()
-        box.core.depart(self.now)
+        box.core.depart(box.clock)
         for effect in box.core.take():
             if isinstance(effect, Send):
                 self.post(box.node, effect.peer, effect.sync)
@@ -443,13 +463,13 @@ class World:
             self.revision += not same
             self.renewed |= {} if same else {child: self.now}
             content = body if same else body + str(self.revision).encode()
-            box.core.write_wants({child: Want(start, content)}, self.now)
+            box.core.write_wants({child: Want(start, content)}, box.clock)
             box.flush()
 
     def remove(self, child: str, name: str) -> None:
         box = self.box(name)
         if child in box.core.wants and box.core.live:
-            box.core.write_wants({child: None}, self.now)
+            box.core.write_wants({child: None}, box.clock)
             self.removed(child, box)
             box.flush()
 
@@ -461,7 +481,7 @@ class World:
     def pin(self, child: str, pins: tuple[str, ...], name: str) -> None:
         box = self.box(name)
         if child in box.core.wants and box.core.live:
-            box.core.pin(child, pins, self.now)
+            box.core.pin(child, pins, box.clock)
             box.flush()
 
     # -- links --------------------------------------------------------------------------------------------------------
@@ -521,10 +541,10 @@ class World:
                 self.notices.append((moment, here, there, how))
             elif (here, there) not in self.links:
                 if there in box.core.links:
-                    box.core.link_down(there, self.now)
+                    box.core.link_down(there, box.clock)
                 if how == "goodbye":
                     box.liveness.refuse(there)
-                    box.core.touch(self.now)
+                    box.core.touch(box.clock)
                 box.flush()
 
     def _redial(self) -> None:
@@ -538,7 +558,7 @@ class World:
                     continue
                 if self.random.random() < 0.3:
                     box.liveness.refuse(node)
-                    box.core.touch(self.now)
+                    box.core.touch(box.clock)
                     box.flush()
 
     # -- time ---------------------------------------------------------------------------------------------------------
@@ -611,7 +631,14 @@ class World:
         runs = core.runs.get(child, {})
         for node in terms.keys() - runs.keys():
             del terms[node]
-        terms.update({node: (run.term, run.rev) for node, run in runs.items() if run.role != "claiming"})
+        strict = core.quorum.strict
+        terms.update(
+            {
+                node: (run.term - (strict and run.to == node), run.rev)  # a grant to oneself is a claim, too
+                for node, run in runs.items()
+                if run.role != "claiming"
+            }
+        )
         top, rev = max(terms.values(), default=(0, None))
         before, since = box.tops.get(child, (0, None))
         if want is None:
@@ -662,8 +689,8 @@ class World:
         """An operator clears up."""
         for box in self.boxes.values():
             for node in sorted(box.core.nodes.keys() - self.boxes.keys()):
-                if not box.liveness.alive(node, self.now) and name_of(node) not in self.names():
-                    box.core.forget(name_of(node), self.now)
+                if not box.liveness.alive(node, box.clock) and name_of(node) not in self.names():
+                    box.core.forget(name_of(node), box.clock)
                     box.flush()
                     return
 
@@ -678,12 +705,7 @@ class World:
                 yield f"{node} still leaves"
             if core.nodes.keys() != cores.keys():
                 yield f"{node} knows {sorted(core.nodes)}, there are {sorted(cores)}"
-            if core._store.rows != first._store.rows:
-                yield f"the maps of {node} and {first.id} differ"
-            if core._store.digest != first._store.digest:
-                yield f"the digests of {node} and {first.id} differ"
-            if core._store.version != first._store.version:
-                yield f"the versions of {node} and {first.id} differ"
+            yield from self._differences(core, first)
             if core._store.tombstones():
                 yield f"{node} has tombstones: {[k for k, r in core._store.rows.items() if r.value is None]}"
         yield from self._misplaced(first)
@@ -692,6 +714,14 @@ class World:
                 yield f"{node} is not settled: {sorted(core._reconciler.unsettled)}"
             if core.partitioned or core.alive != cores.keys() or core.ready != cores.keys():
                 yield f"{node} sees {sorted(core.alive)}, ready {sorted(core.ready)}"
+
+    def _differences(self, core: Core, first: Core) -> Iterator[str]:
+        if core._store.rows != first._store.rows:
+            yield f"the maps of {core.id} and {first.id} differ"
+        if core._store.digest != first._store.digest:
+            yield f"the digests of {core.id} and {first.id} differ"
+        if core._store.version != first._store.version:
+            yield f"the versions of {core.id} and {first.id} differ"
 
     def _unplaceable(self, core: Core) -> set[str]:
         names = self.names()

@@ -76,7 +76,7 @@ class Cell(Standing):
     """One incarnation: its mailbox, its task, its end. `System.spawn` makes it, `run` runs it."""
 
     __slots__ = (
-        "args", "chain", "child_id", "context", "current", "function_scope", "handled", "hub", "hub_name", "instance",
+        "args", "chain", "child_id", "context", "current", "function_scope", "gate", "handled", "hub", "hub_name", "instance",
         "kwargs", "metadata", "methods", "monitors", "nursery", "own_chain", "pid", "reads_mailbox", "restarts",
         "restore", "role", "scope", "shutdown", "start", "start_reason", "started", "stop_reason",
         "system", "table", "task", "term", "timers", "watchers",
@@ -134,6 +134,8 @@ class Cell(Standing):
         self.reads_mailbox: bool = False
         self.started: bool = False
         self.stop_reason: str | None = None
+        #: Asked before each message; what may not begin waits for the end.
+        self.gate: Callable[[], bool] | None = None
         self.current: Item | None = None
         self.handled: int = 0
         self.timers: set[Timer] | None = None
@@ -330,12 +332,16 @@ class Cell(Standing):
         """Handle one message after the other until asked to stop. Long, because a call of a helper costs as much."""
         task = trio.lowlevel.current_task()
         current_time, wait, unpark = trio.current_time, trio.lowlevel.wait_task_rescheduled, self.unpark
-        burst = 0
         if self.stands_by:
             await self.stand_by()
+        burst, gate = 0, self.gate
         resumed = current_time()
         while self.stop_reason is None:
             queue = self.queue
+            if gate is not None and queue and not gate():
+                self.current, self.parked = None, task
+                await wait(unpark)
+                continue
             if not queue or burst >= _BURST:
                 self.handled += burst
                 burst = 0

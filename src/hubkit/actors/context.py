@@ -150,7 +150,7 @@ class Context:
             raise ConfigurationError(msg)
         cell.reads_mailbox = True
         await trio.lowlevel.checkpoint()
-        while not cell.queue:
+        while not cell.queue or not (cell.gate is None or cell.gate()):
             if cell.stop_reason is not None:
                 break
             await cell.park()

@@ -22,13 +22,14 @@ dead stay until a greater term stands. It is what a child hands to databases to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hubkit.cluster.copies import Copies, Do, Instance, Step
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.members import Members
 from hubkit.cluster.placement import Placement
+from hubkit.cluster.quorum import Quorum
 from hubkit.cluster.replication import Replication
 from hubkit.cluster.rows import Key, Run, Want
 from hubkit.pids import NodeId
@@ -53,13 +54,14 @@ class Rules:
     """
 
     __slots__ = ("_ledger", "_liveness", "_me", "_members", "_placement", "_replication", "_strays", "allowed", "announced",
-                 "copies", "instances", "leaving", "now")  # fmt: skip
+                 "copies", "instances", "leaving", "now", "quorum")  # fmt: skip
 
     def __init__(
         self, me: NodeId, ledger: Ledger, members: Members, placement: Placement, liveness: Liveness,
-        replication: Replication, copies: Copies,
+        replication: Replication, copies: Copies, quorum: Quorum,
     ) -> None:  # fmt: skip
         self._me = me
+        self.quorum: Quorum = quorum
         self._replication = replication
         self._ledger = ledger
         self._members = members
@@ -90,7 +92,7 @@ class Rules:
             return _STOPPING
         if instance is not None and mine is None and not instance.passive:
             return Step(Do.STOP, "row lost", reason="conflict")
-        if self.copies.warm:
+        if self.copies.warm and want.start:
             return self._with_copies(child, want, runs, mine, instance)
         heir = self._placement.heir(child, want)
         if mine is None and heir != me and instance is None and not any(run.to == me for run in runs.values()):
@@ -104,7 +106,7 @@ class Rules:
         owners = self._placement.owners(child, want)
         heir = owners[0] if owners else None
         _, giver, missing = self._token(runs)
-        is_held = giver is not None and runs[giver].role != "claiming"
+        is_held = giver is not None and not self.quorum.claims(giver, runs[giver])
         if missing is None and (giver is None or not is_held or self._is_idle(child, giver, instance)):
             heir = self.copies.claimant(owners, runs, instance)
         step = self._decide(child, want, runs, heir, mine, instance)
@@ -165,11 +167,14 @@ class Rules:
         )
 
     def _forbidden(self, mine: Run | None, instance: Instance | None) -> Step:
-        if instance is not None:
+        if instance is not None and instance.passive and instance.stopping is None:
+            if mine is None or mine.role == "passive":  # it handles nothing, and has a state that may be needed
+                return Step(Do.REST, "forbidden")
+        elif instance is not None:
             return _STOPPING if instance.stopping is not None else Step(Do.STOP, "forbidden", reason="partition")
         if mine is not None and mine.role == "passive":
             return Step(Do.DROP, "forbidden")
-        if mine is not None and mine.role != "released":
+        if mine is not None and (mine.role != "released" or (mine.to is not None and self.quorum.strict)):
             return Step(Do.GRANT, "forbidden", mine.term)
         return Step(Do.REST, "forbidden")
 
@@ -178,18 +183,19 @@ class Rules:
     def _token(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId | None, NodeId | None, NodeId | None]:
         """Where the token is, whose row says so, and which missing grantee has to be accounted for first."""
         alive = self._members.alive
-        holder = _greatest(runs, alive, claiming=False)
+        held, claims = self.quorum.held_term, self.quorum.claims
+        holder = _greatest(runs, alive, held)
         if holder is not None:
             run = runs[holder]
             if run.role == "active":
                 return holder, holder, None
-            if run.to is not None:
-                if run.to in alive:
+            if run.to is not None and not claims(holder, run):
+                if run.to in alive and (run.to in self._members.ready or not self.quorum.strict):
                     return run.to, holder, None
-                if not self._liveness.gone(run.to, self.now):
+                if run.to not in alive and not self.quorum.gone(run.to, self.now):
                     return None, holder, run.to
                 return holder, holder, None
-        claimant = _greatest(runs, alive, claiming=True)
+        claimant = _greatest(runs, alive, lambda node, run: run.term if claims(node, run) else -1)
         return claimant, claimant, None
 
     def _yield(
@@ -199,15 +205,18 @@ class Rules:
             return None
         if mine.role == "claiming":
             return None if at is None else Step(Do.DROP, "outbid", nodes=(at,))
-        alive, token = self._members.alive, (mine.term, self._me)
+        alive, held = self._members.alive, self.quorum.held_term
+        token = (held(self._me, mine), self._me)
         for node, run in runs.items():
-            if run.holds and (run.term, node) > token and node in alive:
+            if (held(node, run), node) > token and node in alive:
                 if instance is None or instance.passive:
                     known = self._known(("run", child, node))
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
                 if self.copies.all_active:
                     return Step(Do.DEMOTE, "superseded", mine.term)
                 return Step(Do.STOP, "superseded", run.term, () if at is None else (at,), "conflict")
+        if at is not None and self.quorum.claims(self._me, mine):
+            return Step(Do.GRANT, "outbid", mine.term - 1)  # granted to myself in vain: what that replaced stands again
         return None
 
     # -- 3, 4 ----------------------------------------------------------------------------------------------------------
@@ -224,11 +233,20 @@ class Rules:
         if giver != self._me and heir is not None and (heir == self._me or instance is not None or ticket is not None):
             if not self.copies.has_state(instance, ticket):
                 return Step(Do.GRANT, "state lost", last + 1, (giver,))  # it has it still, and gives it again
+            if self.quorum.strict:
+                return (
+                    self._claim(child, runs, giver)
+                    if heir == self._me
+                    else Step(Do.GRANT, "not the heir", last + 1, (giver,))
+                )
             return Step(Do.BEGIN, "granted", last + 1, (giver,), "migration")
         if mine is not None and mine.role == "claiming":
             return self._claim(child, runs) if heir == self._me else Step(Do.DROP, "not the heir")
         if heir == self._me:
             if mine is not None and mine.role == "active":
+                rivals = self._rivals(runs) if self.quorum.strict else ()
+                if rivals:  # I have not been allowed to run it for a while
+                    return Step(Do.REST, "rival claims", nodes=rivals, unsure=True)
                 return Step(Do.BEGIN, "home", last + 1, reason="start")
             return self._claim(child, runs)
         if heir is not None and child in self.copies.kept:
@@ -252,7 +270,7 @@ class Rules:
     ) -> Step:  # fmt: skip
         """The token is here, and so is an instance."""
         mine, alive = runs[self._me], self._members.alive
-        if heir is not None and heir != self._me and self.copies.warm:
+        if heir is not None and heir != self._me and self.copies.warm and want.start:
             if (instance.want.start, instance.want.body) == (want.start, want.body) and mine.rev == want.rev:
                 owners = self._placement.owners(child, want)
                 return self.copies.hand_over(child, want, runs, owners, instance, leaving=self.leaving)
@@ -295,8 +313,8 @@ class Rules:
 
     # -- 5 -------------------------------------------------------------------------------------------------------------
 
-    def _claim(self, child: str, runs: Mapping[NodeId, Run]) -> Step:
-        """Nobody living holds it, or it was I who let go of it; and I am the heir."""
+    def _claim(self, child: str, runs: Mapping[NodeId, Run], giver: NodeId | None = None) -> Step:
+        """Nobody living holds it, or it was I who let go of it, or ``giver``; and I am the heir."""
         me, alive = self._me, self._members.alive
         unaccounted = self._unaccounted(runs)
         if unaccounted:
@@ -311,31 +329,38 @@ class Rules:
         if child in self.announced:
             return Step(Do.REST, "announced", nodes=tuple(sorted(alive - {me})))
         others = {node: run for node, run in runs.items() if node != me and run.role != "passive"}
-        rivals = tuple(sorted(node for node, run in others.items() if run.role != "released" and node in alive))
+        rivals = self._rivals(others)
         if rivals:
-            return Step(Do.REST, "rival claims", nodes=rivals)
+            return Step(Do.REST, "rival claims", nodes=rivals, unsure=self.quorum.strict)
         fresh = all(run.term < mine.term for run in others.values())
         term = mine.term if fresh else last + 1
         first = mine.role == "claiming" and all(run.role == "claiming" for run in others.values())
+        if giver is not None:
+            return Step(Do.BEGIN, "granted", term, (giver,), "migration")
         return Step(Do.BEGIN, "claim", term, reason="start" if first else "failover")
+
+    def _rivals(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId, ...]:
+        """Others that may run it, or be about to."""
+        competes, now = self.quorum.competes, self.now
+        return tuple(sorted(node for node, run in runs.items() if node != self._me and competes(node, run, now)))
 
     def _unaccounted(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId, ...]:
         """Holders, claimants and grantees who are out of sight, and yet cannot be taken for gone."""
         traces = {node for node, run in runs.items() if run.role in ("active", "claiming")}
         traces.update(run.to for run in runs.values() if run.to is not None)
-        return tuple(sorted(node for node in traces - self._members.alive if not self._liveness.gone(node, self.now)))
+        return tuple(sorted(node for node in traces - self._members.alive if not self.quorum.gone(node, self.now)))
 
     def _buriable(self, node: NodeId, run: Run) -> bool:
         """Whether a stranger's row says nothing any more: it has let go, or it is gone."""
-        return run.role == "released" or self._liveness.gone(node, self.now)
+        return run.role == "released" or (self.allowed and self.quorum.gone(node, self.now))
 
 
-def _greatest(runs: Mapping[NodeId, Run], alive: frozenset[NodeId], *, claiming: bool) -> NodeId | None:
-    """The living node of the greatest token among those that claim, or among those that hold or release."""
-    best: tuple[int, NodeId] | None = None
+def _greatest(
+    runs: Mapping[NodeId, Run], alive: frozenset[NodeId], term_of: Callable[[NodeId, Run], int]
+) -> NodeId | None:
+    """The living node of the greatest token, where each has this term; less than nothing: none."""
+    best: tuple[int, NodeId] = (-1, "")
     for node, run in runs.items():
-        if run.role == "passive":
-            continue
-        if (run.role == "claiming") is claiming and node in alive and (best is None or (run.term, node) > best):
-            best = (run.term, node)
-    return None if best is None else best[1]
+        if node in alive and (term_of(node, run), node) > best:
+            best = (term_of(node, run), node)
+    return best[1] if best[0] >= 0 else None

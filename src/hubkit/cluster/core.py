@@ -10,6 +10,7 @@ peer, however many rows were written.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -18,7 +19,8 @@ from hubkit.cluster.balance import Balance
 from hubkit.cluster.converge import Rules
 from hubkit.cluster.copies import Copies, Instance
 from hubkit.cluster.credence import incredible
-from hubkit.cluster.effects import Discard, Effect, Publish, Refuse
+from hubkit.cluster.effects import Effect, Publish, Refuse
+from hubkit.cluster.electorate import Electorate
 from hubkit.cluster.explain import Explanation, explain
 from hubkit.cluster.imagining import imagined
 from hubkit.cluster.ledger import Ledger
@@ -27,6 +29,7 @@ from hubkit.cluster.members import Members
 from hubkit.cluster.membership import Membership
 from hubkit.cluster.placement import Placement
 from hubkit.cluster.policy import Strategies
+from hubkit.cluster.quorum import Quorum
 from hubkit.cluster.reconciler import Reconciler
 from hubkit.cluster.replication import Replication
 from hubkit.cluster.rows import NodeRow, Run, RunKey, Ticket, Want
@@ -34,7 +37,7 @@ from hubkit.cluster.stamps import NEVER, HybridClock, Stamp
 from hubkit.cluster.store import Store
 from hubkit.cluster.sync import Sync
 from hubkit.errors import ConfigurationError
-from hubkit.events import PlacementChanged, SettledChanged
+from hubkit.events import PlacementChanged, QuorumLost, QuorumRegained, SettledChanged
 from hubkit.pids import NodeId, Pid, boot_of, name_of
 from hubkit.specs import check_id
 
@@ -50,7 +53,7 @@ class Core:
     of silence after which a member is forgotten.
 
     The shell reads, and never writes, the views ``wants``, ``runs``, ``nodes``, ``alive``, ``ready`` and ``links``; it may
-    clear ``changed``, the children about which something has changed.
+    clear ``changed``, the children about which something has changed. Of the ``quorum`` it asks what `Quorum` answers.
     """
 
     def __init__(
@@ -87,20 +90,27 @@ class Core:
         self._members = Members(node, hub, liveness)
         self._placement = Placement(strategies.distribution, strategies.redundancy)
         self._replication = Replication(node, self._store, strategies.synchronization)
+        self.quorum: Quorum = Quorum(
+            node, strategies.partition_tolerance, self._store, self._ledger, self._members, self._replication, liveness,
+            now,
+        )  # fmt: skip
         self._copies = Copies(node, self._members, self._placement, strategies)
         self._rules = Rules(
-            node, self._ledger, self._members, self._placement, liveness, self._replication, self._copies
+            node, self._ledger, self._members, self._placement, liveness, self._replication, self._copies, self.quorum
         )
         self._balance = Balance(node, strategies.distribution, self._ledger, self._members, self._placement)
+        patience = math.inf if self.quorum.strict else liveness.beat_interval / 2 if patience is None else patience
         self._reconciler = Reconciler(
             node, hub, self._store, self._ledger, self._members, self._placement, self._replication, self._rules,
-            liveness.beat_interval / 2 if patience is None else patience, self._balance,
+            patience, self._balance,
         )  # fmt: skip
+        self._electorate = Electorate(node, self._store, self._ledger, self._members, self.quorum, self._reconciler)
         self._membership = Membership(
             node, hub, self._store, self._ledger, self._members, self._placement, self._replication, liveness,
-            strategies.partition_tolerance, seeds=seeds, now=now, address=address, actors=tuple(actors),
+            self.quorum, seeds=seeds, now=now, address=address, actors=tuple(actors),
             forget_after=forget_after, weight=weight, labels=labels,
         )  # fmt: skip
+        self._published_allowed = not self.quorum.strict
         self._reconcile(now)
 
     # -- inputs: links -------------------------------------------------------------------------------------------------
@@ -129,7 +139,7 @@ class Core:
             self._reconciler.effects.append(Refuse(peer, reason))
             return
         self._membership.outgrow(max(sync.have.get(self.id, NEVER), sync.upto.get(self.id, NEVER)), now)
-        self._replication.receive(peer, sync)
+        self.quorum.receive(peer, sync, now)
         self._received.append((peer, sync))
         self._reconcile(now)
 
@@ -138,6 +148,8 @@ class Core:
         if not self.left:
             self._membership.tidy()
             self._replication.beat(self._ledger.nodes.keys(), now, self._forget_after)
+            self._membership.beat(now)
+            self._electorate.beat(now)
         self.touch(now)
 
     def touch(self, now: float) -> None:
@@ -210,7 +222,7 @@ class Core:
         """Nothing is left of the instance that was to stop."""
         instance = self._rules.instances.get(child)
         if instance is not None and instance.stopping is not None:
-            self._vanish(child)
+            self._reconciler.vanish(child)
         self._reconcile(now)
 
     def ended(self, child: str, term: int, now: float) -> None:
@@ -224,7 +236,7 @@ class Core:
             fulfilled = want is not None and (want.start, want.body) == (instance.want.start, instance.want.body)
             if fulfilled and instance.stopping is None and not instance.passive:
                 self._store.put(("want", child), None, now)
-            self._vanish(child)
+            self._reconciler.vanish(child)
         self._reconcile(now)
 
     def froze(self, child: str, ticket: Ticket, error: str | None, now: float) -> None:
@@ -273,16 +285,6 @@ class Core:
         instance = self._rules.instances.get(child)
         return None if instance is None or instance.born != term or instance.stopping is not None else instance
 
-    def _vanish(self, child: str) -> None:
-        instance = self._rules.instances.pop(child)
-        self._ledger.dirty.add(child)
-        if self._copies.moves.over(child):
-            self._ledger.dirty |= self._copies.moves.waiting
-        if instance.stopping == "moved" and instance.taken and instance.frozen is not None:
-            self._copies.kept[child] = (instance.frozen, instance.want)
-        elif self._copies.warm:
-            self._reconciler.effects.append(Discard(child))
-
     # -- inputs: membership --------------------------------------------------------------------------------------------
 
     def leave(self, now: float) -> None:
@@ -312,6 +314,12 @@ class Core:
         for node in boots:
             self._liveness.refuse(node)
             self._store.put(("node", node), None, now)
+        self._reconcile(now)
+
+    def resize(self, size: int, now: float) -> None:
+        """Set the size of the quorum, for the whole hub."""
+        settings = self._ledger.settings
+        settings.set_size(((settings.size or (0, 0))[0] + 1, size), self._store, now)
         self._reconcile(now)
 
     def set_actors(self, names: tuple[str, ...], now: float) -> None:
@@ -357,9 +365,9 @@ class Core:
     @property
     def deadline(self) -> float | None:
         """When to `touch` this core though nothing has come in and no beat is due; `None`: no need."""
-        for _, end in self._rules.announced.values():
+        for _, end in () if self.quorum.strict else self._rules.announced.values():
             return end
-        return None
+        return self.quorum.deadline
 
     # -- views ---------------------------------------------------------------------------------------------------------
 
@@ -376,7 +384,7 @@ class Core:
     @property
     def wants(self) -> Mapping[str, Want]:
         """Every child that is to run."""
-        return self._ledger.wants
+        return self._electorate.wants
 
     @property
     def runs(self) -> Mapping[str, Mapping[NodeId, Run]]:
@@ -509,8 +517,11 @@ class Core:
         moved = membership.observe(reconciler.unsure, effects, now)
         self._rules.allowed = membership.allowed
         reconciler.run(membership.live, now, further=further)
+        while self._electorate.attend(effects, now):
+            reconciler.run(membership.live, now)
+        self.quorum.acted(now)
         if moved is not None and membership.live:
-            wants = self._ledger.wants
+            wants = self.wants
             gone = sorted(child for child, old in moved.items() if child in wants and self._heir_name(child) != old)
             effects.append(Publish(PlacementChanged(self._placement.names(), tuple(gone), hub=self.hub)))
         if membership.leaving and not membership.left and membership.finish_leaving(bool(self._rules.instances), now):
@@ -518,6 +529,9 @@ class Core:
         for peer, sync in self._received:
             self._warn_claimant(peer, sync)
         self._received.clear()
+        if membership.allowed != self._published_allowed:
+            self._published_allowed = membership.allowed
+            effects.append(Publish((QuorumRegained if membership.allowed else QuorumLost)(hub=self.hub)))
         if self.is_settled != self._published_settled:
             self._published_settled = self.is_settled
             effects.append(Publish(SettledChanged(self.is_settled, hub=self.hub)))

@@ -53,11 +53,13 @@ class Stop:
 
     ``reason``: ``"removed"`` (it is not wanted any more), ``"updated"`` (it is to be started from a newer spec),
     ``"moved"``, ``"conflict"`` (another copy has won), ``"shutdown"`` (this node leaves and nobody can take it) or
-    ``"partition"`` (the partition strategy forbids it).
+    ``"partition"`` (the partition strategy forbids it). ``by``: when it must have stopped, by this node's clock, whatever its
+    spec allows; `None`: its spec says.
     """
 
     child: str
     reason: StopReason
+    by: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

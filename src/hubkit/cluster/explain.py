@@ -130,8 +130,13 @@ def _here(child: str, step: Step, rules: Rules, now: float) -> Iterator[str]:
     if instance is not None and instance.stopping is not None:
         yield f"the copy of term {instance.term} here is to stop ({instance.stopping})"
     if step.rule == "announced":
-        left = max(0.0, rules.announced[child][1] - now)
-        yield f"claim announced, waiting for acknowledgement of {_list(step.nodes)} for at most {left:.1f} s"
+        if rules.quorum.strict:
+            yield "claim announced, waiting for acknowledgement of a quorum"
+        else:
+            left = max(0.0, rules.announced[child][1] - now)
+            yield f"claim announced, waiting for acknowledgement of {_list(step.nodes)} for at most {left:.1f} s"
+    elif step.rule == "forbidden":
+        yield rules.quorum.missing(now)
     elif step.do is Do.REST and step.nodes:
         yield f"waiting for {_list(step.nodes)}"
 

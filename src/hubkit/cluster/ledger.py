@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hubkit.cluster.rows import NodeRow, Run, Want
+from hubkit.cluster.settings import PREFIX, Settings
 from hubkit.cluster.store import Store
 from hubkit.pids import NodeId, Pid, boot_of, name_of
 
@@ -23,7 +24,8 @@ class Ledger:
     every child that runs on a node in sight. ``newcomers``: nodes that run rows speak of for the first time.
     """
 
-    __slots__ = ("_store", "changed", "dirty", "newcomers", "nodes", "registry", "runs", "stakes", "tags", "wants")
+    __slots__ = ("_store", "changed", "dirty", "newcomers", "nodes", "registry", "runs", "settings", "stakes", "tags",
+                 "wants")  # fmt: skip
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -35,6 +37,7 @@ class Ledger:
             NodeId, dict[str, None]
         ] = {}  # node -> children of which it has a row, or that are granted to it
         self.registry: dict[str, tuple[Pid, ...]] = {}
+        self.settings: Settings = Settings()
         self.newcomers: list[NodeId] = []
         self.dirty: set[str] = set()
         self.changed: set[str] = set()
@@ -52,9 +55,14 @@ class Ledger:
                 self._absorb_run(key[1], key[2], value)  # type: ignore[arg-type]  # the key tells the value's type
             elif key[0] == "want":
                 child = key[1]
+                if child.startswith(PREFIX):
+                    self.settings.absorb(child, value)  # type: ignore[arg-type]  # the key tells the value's type
+                    continue
                 wants.append(child)
                 self.dirty.add(child)
                 self._absorb_want(child, value)  # type: ignore[arg-type]  # the key tells the value's type
+            elif value is not None and value == self.nodes.get(key[1]):
+                pass  # stamped anew, and nothing else: a beat
             elif self._absorb_node(key[1], value):  # type: ignore[arg-type]  # the key tells the value's type
                 nodes.append(key[1])
         return nodes, wants

@@ -17,7 +17,7 @@ from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.members import Members
 from hubkit.cluster.placement import Placement
-from hubkit.cluster.policy import ClusterView, PartitionTolerance
+from hubkit.cluster.quorum import Quorum
 from hubkit.cluster.replication import Replication
 from hubkit.cluster.rows import NodeRow, NodeState, Run
 from hubkit.cluster.stamps import NEVER, Moment
@@ -38,12 +38,12 @@ class Membership:
     """
 
     __slots__ = ("_born", "_exhausted", "_farewell", "_forget_after", "_hub", "_ledger", "_liveness", "_me", "_members",
-                 "_met_since", "_placement", "_replication", "_seeds", "_store", "_tolerance", "_written_off", "actors",
+                 "_met_since", "_placement", "_quorum", "_replication", "_seeds", "_store", "_written_off", "actors",
                  "address", "allowed", "labels", "leaving", "left", "live", "load", "weight")  # fmt: skip
 
     def __init__(
         self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
-        replication: Replication, liveness: Liveness, tolerance: PartitionTolerance, *, seeds: bool, now: float,
+        replication: Replication, liveness: Liveness, quorum: Quorum, *, seeds: bool, now: float,
         address: str | None, actors: tuple[str, ...], forget_after: float, weight: float = 1.0, labels: Labels = (),
     ) -> None:  # fmt: skip
         self._me = me
@@ -54,7 +54,7 @@ class Membership:
         self._placement = placement
         self._replication = replication
         self._liveness = liveness
-        self._tolerance = tolerance
+        self._quorum = quorum
         self._seeds = seeds
         self._born = now
         self._forget_after = forget_after
@@ -70,7 +70,7 @@ class Membership:
         self.live: bool = False
         self.left: bool = False
         self.leaving: bool = False
-        self.allowed: bool = True
+        self.allowed: bool = not quorum.strict
 
     # -- looking around ------------------------------------------------------------------------------------------------
 
@@ -130,7 +130,7 @@ class Membership:
         for node in self._members.forgettable(self._ledger.nodes, now, self._forget_after):
             self._store.put(("node", node), None, now)
         nodes = self._ledger.nodes
-        allowed = self._tolerance.allowed(ClusterView(_names(nodes), _names(self._members.alive), now))
+        allowed = self._quorum.allowed(now)
         live = self.live or self._has_met_all(now)
         if allowed != self.allowed or live != self.live:
             if live != self.live:
@@ -141,7 +141,13 @@ class Membership:
             state: NodeState = "leaving" if self.leaving else "ready" if live and allowed else "joining"
             row = NodeRow(name_of(self._me), self.address, state, self.actors, self.load, self.weight, self.labels)
             if nodes.get(self._me) != row:
-                self._store.put(("node", self._me), row, now)
+                self._quorum.stamped(self._store.put(("node", self._me), row, now), now)
+
+    def beat(self, now: float) -> None:
+        """Under a lease: stamp my node row anew, so that others may acknowledge it."""
+        row = self._ledger.nodes.get(self._me)
+        if self._quorum.strict and row is not None and self._farewell is None:
+            self._quorum.stamped(self._store.put(("node", self._me), row, now), now)
 
     def tidy(self) -> None:
         """Drop what was remembered of nodes of whom nothing is left."""
@@ -226,7 +232,3 @@ class Membership:
     def _bid_farewell(self, now: float) -> None:
         self._farewell = self._store.put(("node", self._me), None, now)[:2]
         self._replication.pass_on()
-
-
-def _names(nodes: Collection[NodeId]) -> tuple[str, ...]:
-    return tuple(sorted({name_of(node) for node in nodes}))

@@ -219,7 +219,9 @@ class Placement:
         view, copies = self.view(child, want), self.copies
         offer = self.offer(view)
         names: tuple[str, ...] = ()
-        if offer.nodes:
+        if not view.start:  # the hub's own, which no strategy knows
+            names = tuple(node.name for node in offer.nodes[:1])
+        elif offer.nodes:
             placement = view.placement
             if placement is None or placement.apart is None:
                 names = tuple(offer.placer.place(_asked(view), copies))
@@ -231,7 +233,7 @@ class Placement:
         self._owners[child] = names
         for name in names:
             self._owned.setdefault(name, {})[child] = None
-        if len(names) < copies:
+        if len(names) < copies and view.start:
             self._lacking[child] = None
         return names
 

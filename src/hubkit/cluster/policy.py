@@ -8,7 +8,7 @@ The cluster knows strategies only as these Protocols; those that come with hubki
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,11 +20,13 @@ __all__ = [
     "ChildView",
     "ClusterView",
     "Distribution",
+    "Leased",
     "Migration",
     "NodeView",
     "PartitionTolerance",
     "Placer",
     "PreparedDistribution",
+    "QuorumView",
     "Redundancy",
     "Strategies",
     "Synchronization",
@@ -68,11 +70,26 @@ class ChildView:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """Who is there. ``nodes``: names of all known members, ``alive``: of those in sight (both sorted); ``now``: seconds."""
+    """Who is there. ``nodes``: names of all known members, ``alive``: of those in sight (both sorted); ``now``: seconds.
+
+    ``lost``: names of those that went out of sight without a goodbye, and when; also of those that were removed since.
+    """
 
     nodes: tuple[str, ...]
     alive: tuple[str, ...]
     now: float
+    lost: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumView:
+    """What the map says of the quorum. ``size``: as set by `Hub.resize`, or the largest seen; 0: nothing is known yet.
+
+    ``voters``: names of those that have been admitted as voters; none: nobody has been, so far as is known here.
+    """
+
+    size: int = 0
+    voters: frozenset[str] = frozenset()
 
 
 class Distribution(Protocol):
@@ -184,10 +201,44 @@ class Synchronization(Protocol):
 
 
 class PartitionTolerance(Protocol):
-    """Whether children may run here, given who is in sight."""
+    """Whether children may run here, given who is in sight.
+
+    A tolerance that has ``is_quorum``, too, is held by a lease instead; see `Leased`.
+    """
 
     def allowed(self, view: ClusterView) -> bool:
         """`False`: nothing is placed here, and what runs here stops."""
+        ...  # pragma: no cover
+
+
+class Leased(PartitionTolerance, Protocol):
+    """A partition tolerance that is a quorum: children run here while a quorum has acknowledged what this node says.
+
+    Any two sets of names that are quorums must have a name in common, whatever two views say: on that rests that a child
+    has one owner. The same values on every node of the hub.
+    """
+
+    @property
+    def lease(self) -> float:
+        """Seconds for which an acknowledged heartbeat lets children run here."""
+        ...  # pragma: no cover
+
+    @property
+    def stop(self) -> float:
+        """Seconds in which a child has stopped after the lease has ended."""
+        ...  # pragma: no cover
+
+    @property
+    def drift(self) -> float:
+        """How wrong the rate of a clock may be: 0.01 is one per cent."""
+        ...  # pragma: no cover
+
+    def is_quorum(self, names: Collection[str], view: QuorumView) -> bool:
+        """Whether these nodes are a quorum. More of them never are less of one."""
+        ...  # pragma: no cover
+
+    def needs(self, view: QuorumView) -> str:
+        """Who makes a quorum, in a few words."""
         ...  # pragma: no cover
 
 

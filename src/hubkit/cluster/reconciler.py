@@ -124,7 +124,7 @@ class Reconciler:
         announced = self._rules.announced
         if not announced:
             return
-        floor = self._replication.floor(self._members.alive)
+        floor = self._rules.quorum.floor(now)
         ripe = []
         for child, (moment, end) in announced.items():
             if moment > floor and now < end:
@@ -149,7 +149,7 @@ class Reconciler:
                 claim = Run(step.term, "released", self._me, rev) if step.nodes else Run(step.term, "claiming", rev=rev)
                 claim = claim._replace(ticket=ticket)
                 moment = self._write(child, claim, now)
-                if len(self._members.alive) > 1:
+                if len(self._members.alive) > 1 or self._rules.quorum.strict:
                     self._rules.announced[child] = (moment, now + self._patience)
             case Do.BEGIN:
                 self._begin(child, step, now)
@@ -281,7 +281,8 @@ class Reconciler:
             self._publish(ChildMoving(child, here, name_of(step.nodes[0]), hub=self._hub))
         elif reason == "conflict" and step.nodes:
             self._publish(ConflictResolved(child, name_of(step.nodes[0]), here, step.term, hub=self._hub))
-        self.effects.append(Stop(child, reason))  # type: ignore[arg-type]  # of a STOP step
+        by = self._rules.quorum.stop_by(reason)
+        self.effects.append(Stop(child, reason, by))  # type: ignore[arg-type]  # of a STOP step
 
     # -- what the shell reports ----------------------------------------------------------------------------------------
 
@@ -294,6 +295,21 @@ class Reconciler:
         run = mine._replace(phase=instance.phase, serial=instance.serial, error=instance.error, ticket=ticket)
         if run != mine:
             self._write(child, run, now)
+
+    def instance(self, child: str) -> Instance | None:
+        """What exists of this child here."""
+        return self._rules.instances.get(child)
+
+    def vanish(self, child: str) -> None:
+        """Nothing is left of the instance here; of one that moves its state may be kept."""
+        instance, copies = self._rules.instances.pop(child), self._rules.copies
+        self._ledger.dirty.add(child)
+        if copies.moves.over(child):
+            self._ledger.dirty |= copies.moves.waiting
+        if instance.stopping == "moved" and instance.taken and instance.frozen is not None:
+            copies.kept[child] = (instance.frozen, instance.want)
+        elif copies.warm:
+            self.effects.append(Discard(child))
 
     def arrived(self, child: str) -> None:
         """The instance here runs for the first time."""
@@ -333,7 +349,7 @@ class Reconciler:
         if runs is None or heir is None or holders != [heir]:
             return False
         copies = self._rules.copies
-        if copies.warm and not copies.placed(runs, self._placement.owners(child, want), want):
+        if copies.warm and want.start and not copies.placed(runs, self._placement.owners(child, want), want):
             return False
         run = runs[heir]
         return run.role == "active" and run.rev == want.rev and run.phase in ("running", "failed")

@@ -63,9 +63,25 @@ class _Link:
 
 
 class Replication:
-    """All links of one core. ``acked``: what each peer is known to have, and still has when its link is broken."""
+    """All links of one core. ``acked``: what each peer is known to have, and still has when its link is broken.
 
-    __slots__ = ("_idle", "_me", "_proclaimed", "_ripe", "_round", "_store", "_strategy", "acked", "links")
+    ``complete``: whatever is sent carries all that the peer lacks, so that an acknowledgement never comes before what its
+    sender knew. ``votes``: my acknowledgements count for a quorum.
+    """
+
+    __slots__ = (
+        "_idle",
+        "_me",
+        "_proclaimed",
+        "_ripe",
+        "_round",
+        "_store",
+        "_strategy",
+        "acked",
+        "complete",
+        "links",
+        "votes",
+    )
 
     def __init__(self, me: NodeId, store: Store, strategy: Synchronization) -> None:
         self._me = me
@@ -77,6 +93,8 @@ class Replication:
         self._idle: dict[NodeId, float] = {}  # writers of whom nothing is left, and since when
         self.links: dict[NodeId, _Link] = {}
         self.acked: dict[NodeId, dict[NodeId, Moment]] = {}
+        self.complete: bool = False
+        self.votes: bool = False
 
     # -- links ---------------------------------------------------------------------------------------------------------
 
@@ -182,6 +200,9 @@ class Replication:
                 wanted = sorted({self._me, *link.passing} if eager else link.passing)
                 writers = [w for w in wanted if link.told.get(w, NEVER) < store.version.get(w, NEVER)]
             if writers or link.answer or link.news:
+                if self.complete:
+                    told = link.told
+                    writers = [w for w, moment in store.version.items() if told.get(w, NEVER) < moment]
                 yield from self._delta(peer, link, writers)
         link.answer = link.whole = link.relay = link.news = False
         link.passing.clear()
@@ -204,7 +225,7 @@ class Replication:
     def _sync(self, link: _Link, rows: dict[Key, Row], upto: Version, kind: Kind, more: bool) -> Sync:
         since = {writer: link.told[writer] for writer in upto if writer in link.told}
         link.told.update(upto)
-        return Sync(rows, upto, since, self._news(link), kind, more, self._store.digest)
+        return Sync(rows, upto, since, self._news(link), kind, more, self._store.digest, self.votes)
 
     def _news(self, link: _Link) -> dict[NodeId, Moment]:
         """The part of my version that this peer has not been told of."""
@@ -222,7 +243,7 @@ class Replication:
         while True:
             chunk = dict(islice(rows, CHUNK))
             left -= len(chunk)
-            yield Send(peer, Sync(chunk, upto, horizon, have, "whole", left > 0, store.digest))
+            yield Send(peer, Sync(chunk, upto, horizon, have, "whole", left > 0, store.digest, self.votes))
             if left <= 0:
                 return
 
@@ -261,6 +282,8 @@ class Replication:
                 del self._idle[writer]
                 for link in self.links.values():
                     link.have.pop(writer, None)
+                for acked in self.acked.values():
+                    acked.pop(writer, None)
 
     # -- what is known of others ---------------------------------------------------------------------------------------
 

@@ -56,8 +56,8 @@ EVERY = "*"
 
 
 def knows(actors: tuple[str, ...], start: str) -> bool:
-    """Whether a node that can start these ``actors`` can start the one of this wire name."""
-    return start in actors or EVERY in actors
+    """Whether a node that can start these ``actors`` can start the one of this wire name (none: a child without an actor)."""
+    return start in actors or EVERY in actors or not start
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,8 @@ class Sync:
     ``since``: of a delta, where it starts; of a whole, its sender's *horizon* (the newest collected tombstone of each
     writer). ``upto``: where it ends. ``have``: what its sender has seen, the acknowledgement; only the entries that it has
     not told on this link before. ``more``: the next message continues this one (a whole is taken in at its end; parts of a
-    delta are deltas of their own). ``digest``: of all its sender's rows.
+    delta are deltas of their own). ``digest``: of all its sender's rows. ``votes``: the acknowledgement counts for a quorum
+    (one that was started a moment ago may have acknowledged other things in its earlier life).
     """
 
     rows: Mapping[Key, Row]
@@ -43,6 +44,7 @@ class Sync:
     kind: Kind
     more: bool
     digest: int
+    votes: bool = False
 
 
 _KINDS: Final[tuple[Kind, ...]] = ("hello", "delta", "whole")
@@ -54,6 +56,7 @@ _ROLE_CODE = {role: code for code, role in enumerate(_ROLES)}
 _PHASE_CODE = {phase: code for code, phase in enumerate(_PHASES)}
 _STATE_CODE = {state: code for code, state in enumerate(_STATES)}
 _LIMIT: Final = 1 << 64
+_VOTES: Final = 4
 
 # -- out ---------------------------------------------------------------------------------------------------------------
 # Layout: [kind, more, digest, table, upto, since, have, nodes, wants, runs]
@@ -66,6 +69,7 @@ _LIMIT: Final = 1 << 64
 #   ticket    None, or [term, number, giver]
 #   labels    [name, value, name, value, ...], in the order of the names
 #   placement None, or [labels, together, apart, slot]
+# The kind is 0 to 2, and 4 more if the sync votes.
 # A tombstone ends after what names its row; one of another node's row has two more numbers, of `Row.seen`.
 
 
@@ -128,7 +132,8 @@ def to_wire(sync: Sync) -> list[Any]:
                     row += seen
                 nodes.append(row)
     versions = [_version_out(version, table) for version in (sync.upto, sync.since, sync.have)]
-    return [_KIND_CODE[sync.kind], sync.more, sync.digest, list(table), *versions, nodes, wants, runs]
+    kind = _KIND_CODE[sync.kind] + _VOTES * sync.votes
+    return [kind, sync.more, sync.digest, list(table), *versions, nodes, wants, runs]
 
 
 def _version_out(version: Version, table: _Table) -> list[int]:
@@ -182,7 +187,11 @@ def _read(message: object) -> Sync:
         msg = "expected a list of ten items"
         raise ValueError(msg)
     code, more, digest, names, upto_flat, since_flat, have_flat, node_rows, want_rows, run_rows = message
-    kind = _KINDS[_natural(code)]
+    votes, code = divmod(_natural(code), _VOTES)
+    kind = _KINDS[code]
+    if votes > 1:
+        msg = "no such kind"
+        raise ValueError(msg)
     if type(more) is not bool or _natural(digest) >= _LIMIT:
         msg = "expected a bool and a digest of 64 bits"
         raise ValueError(msg)
@@ -203,7 +212,7 @@ def _read(message: object) -> Sync:
         if time_ms < 0 or tick < 0 or tick >= TICKS or (time_ms, tick) > seen(writer, (-1, -1)):
             msg = "a row lies outside of what the sync covers"
             raise ValueError(msg)
-    return Sync(rows, upto, since, have, kind, more, digest)
+    return Sync(rows, upto, since, have, kind, more, digest, votes == 1)
 
 
 def _natural(value: object) -> int:

@@ -46,6 +46,7 @@ from hubkit.hub.burden import Burden
 from hubkit.hub.handovers import Handovers
 from hubkit.hub.household import Household, failure_text
 from hubkit.hub.operators import listing, summary
+from hubkit.hub.quorum import Gate, check_allowed
 from hubkit.hub.watch import Watch
 from hubkit.pids import NodeId, Pid, name_of
 
@@ -192,6 +193,8 @@ class Driver:
         if self._burden is not None and self._burden.sample(now):
             self.core.set_load(self._burden.shown, now)
         self.core.tick(now)
+        if self.household is not None:
+            self.household.enforce()
         self.wake()
 
     def touch(self) -> None:
@@ -217,6 +220,11 @@ class Driver:
     def moved_to(self, address: str | None) -> None:
         """The node has a new address."""
         self.do(lambda now: self.core.set_address(address, now))
+
+    def gate(self) -> Gate | None:
+        """What a child that begins now must pass before each message; `None`: nothing."""
+        quorum = self.core.quorum
+        return Gate(quorum, self._wires.environment.now, self.touch) if quorum.strict else None
 
     @property
     def deadline(self) -> float | None:
@@ -369,9 +377,9 @@ class Driver:
                 assert self.handovers is not None
                 held = self.handovers.take_kept(child, ticket)
                 self.household.start(child, want, term, reason, passive=passive, held=held)
-            case Stop(child, reason):
+            case Stop(child, reason, by):
                 assert self.household is not None
-                self.household.stop(child, reason)
+                self.household.stop(child, reason, by=by)
             case Refuse(peer, reason):
                 self._wires.refuse(peer, reason)
             case Publish(event):
@@ -478,7 +486,7 @@ class Driver:
     async def locate(self, child: str, after: Pid | None, back: Callable[[], bool] | None = None) -> Pid:
         """Wait until a child that is wanted runs somewhere (else than at ``after``, which has ended, until it is ``back``).
 
-        Raises `NoSuchActor` when it is not wanted, or parked; `HubClosed`.
+        Raises `NoSuchActor` when it is not wanted, or parked; `NoQuorum` where nothing may be placed; `HubClosed`.
         """
         with self.watching([child]) as watch:
             while True:
@@ -495,6 +503,7 @@ class Driver:
                     if run.role == "active" and run.phase == "failed" and node in self.core.alive:
                         msg = f"child {child!r} of hub {self.hub_id!r} is parked after it failed: {run.error}"
                         raise NoSuchActor(msg)
+                check_allowed(self)
                 await watch.next()
 
     @contextmanager

@@ -162,6 +162,8 @@ class Handovers:
         if keeper is None:
             return
         keeper.passive, keeper.term, keeper.reason, cell = False, term, reason, keeper.cell
+        if keeper.gate is not None:
+            keeper.gate.renew()
         if cell is None:
             return
         cell.term, cell.start_reason, cell.successor = term, reason, None

@@ -27,6 +27,7 @@ from hubkit.cluster.rows import Ticket, Want
 from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError
 from hubkit.events import ChildFailed, ChildRestarted, ChildStarted, ChildStarting, ChildStopped, Event
+from hubkit.hub.quorum import Gate
 from hubkit.hub.wants import Wish, WishReader, check_spec
 from hubkit.names import error_name, error_text
 from hubkit.pids import Pid
@@ -121,6 +122,8 @@ class Keeper:
     passive: bool = False
     frozen: Ticket | None = None
     held: tuple[Ticket, bytes] | None = None
+    gate: Gate | None = None
+    by: float | None = None
 
 
 class Household:
@@ -138,11 +141,14 @@ class Household:
         environment: Environment,
         limits: Limits,
         prepare: Prepare | None,
+        gate: Callable[[], Gate | None] = lambda: None,
+        most: float = math.inf,
     ) -> None:
         self._hub_id, self._hub, self._system = hub_id, hub, system
         self.reader: WishReader = reader
         self._reports, self._publish, self._environment = reports, publish, environment
         self._limits, self._prepare = limits, prepare
+        self._gate, self._most = gate, most
         self.keepers: dict[str, Keeper] = {}
         self._queue: deque[Keeper] = deque()
         self._handled = 0
@@ -167,7 +173,7 @@ class Household:
     ) -> None:
         """Take a child in; `launch` begins to run it."""
         assert child not in self.keepers, f"{child} is kept already"
-        keeper = Keeper(child, want, term, reason, born=term, passive=passive, held=held)
+        keeper = Keeper(child, want, term, reason, born=term, passive=passive, held=held, gate=self._gate())
         self.keepers[child] = keeper
         self._queue.append(keeper)
 
@@ -180,12 +186,18 @@ class Household:
             nursery.start_soon(self._keep, self._queue.popleft())
         return bool(self._queue)
 
-    def stop(self, child: str, reason: str, grace: float = math.inf) -> None:
-        """Begin to stop a child: at once while it starts or is parked, else as its spec's ``shutdown`` allows."""
+    def stop(self, child: str, reason: str, grace: float = math.inf, by: float | None = None) -> None:
+        """Begin to stop a child: at once while it starts or is parked, else as its spec's ``shutdown`` allows.
+
+        ``by``: the time by this node's clock at which it must have stopped, whatever else is allowed.
+        """
         keeper = self.keepers.get(child)
         if keeper is None:
             return
-        allowed = min(keeper.shutdown, grace)
+        allowed = min(keeper.shutdown, grace, self._most)
+        if by is not None:
+            keeper.by = by
+            allowed = min(allowed, by - self._environment.now())
         first, keeper.stopping = keeper.stopping is None, keeper.stopping or reason
         keeper.unpark.set()
         cell = keeper.cell
@@ -224,6 +236,11 @@ class Household:
     def _handles(self, keeper: Keeper) -> bool:
         """Whether it is the one copy that handles messages. (Where all do there is no such one.)"""
         return not keeper.passive and not self.all_active
+    def enforce(self) -> None:
+        """End by force what should have stopped: a scope's deadline stands still while a machine is suspended."""
+        for keeper in self.keepers.values():
+            if keeper.by is not None and keeper.cell is not None and self._environment.now() >= keeper.by:
+                keeper.cell.cancel()
 
     def running(self) -> int:
         """How many children really run here, whatever the map says."""
@@ -285,6 +302,8 @@ class Household:
         wish, exit, keeper.running = None, None, False
         try:
             with keeper.scope:
+                if keeper.gate is not None and not keeper.passive and not keeper.gate():
+                    await trio.sleep_forever()  # until it is told to stop
                 wish = await self._wish(keeper)
                 spec, keeper.shutdown = wish.spec, wish.spec.shutdown
                 keeper.cell = cell = self._system.spawn(
@@ -305,6 +324,7 @@ class Household:
                 cell.role = "passive" if cell.stands_by else "active"
                 if self.handovers is not None:
                     cell.restore = self.handovers.restore(keeper, cell)
+                cell.gate = keeper.gate
                 exit = await cell.run(task_status=_Started(lambda: self._on_started(keeper, cell, reason)))
         except Exception as error:
             keeper.crash = error

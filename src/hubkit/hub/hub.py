@@ -35,6 +35,7 @@ from hubkit.hub.handovers import Handovers
 from hubkit.hub.household import Household, Prepare, failure_text
 from hubkit.hub.leaving import drain, stop_now
 from hubkit.hub.moving import move
+from hubkit.hub.quorum import check_allowed, check_lease, check_shutdown, confirm, resize
 from hubkit.hub.reads import Reads
 from hubkit.hub.results import StartResult, StopResult
 from hubkit.hub.views import actor_table, check_strategies
@@ -46,7 +47,7 @@ from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.node import Node
 from hubkit.node.options import Discovery
 from hubkit.pids import ChildKey
-from hubkit.specs import ChildSpec, check_count, check_id, check_seconds
+from hubkit.specs import ChildSpec, check_id, check_seconds
 from hubkit.strategies import ColdSwap, ConsistentHashing, Divergence, PubSub, Singularity
 from hubkit.supervision.restarts import Limits
 
@@ -145,6 +146,7 @@ class Hub(Reads, Block):
             Strategies(distribution, redundancy, migration, synchronization, partition_tolerance)
         )
         self._declared = check_declared(check_specs(children), self._strategies)
+        check_shutdown(self._declared, partition_tolerance)
         self._bulletin = Bulletin(hub_id)
         for hook in _check_hooks(hooks):
             self._bulletin.on(*hook)
@@ -176,6 +178,7 @@ class Hub(Reads, Block):
                 nursery.start_soon(driver.run, nursery)
                 node._attach(driver)
                 await until_live(driver, node._check_welcome)
+                await confirm(driver, self._strategies.partition_tolerance)
                 self._declare()
                 yield
                 await self.drain()
@@ -193,6 +196,7 @@ class Hub(Reads, Block):
 
     def _assemble(self, node: Node, nursery: trio.Nursery) -> Driver:
         node._check_free(self._id)
+        check_lease(self._strategies.partition_tolerance, node._beat)
         self._nursery = nursery
         self._driver_ = driver = Driver(
             self._id,
@@ -216,6 +220,8 @@ class Hub(Reads, Block):
             environment=node.environment,
             limits=self._limits,
             prepare=self._prepare,
+            gate=driver.gate,
+            most=driver.core.quorum.stop_bound,
         )
         redundancy, migration = self._strategies.redundancy, self._strategies.migration
         self._household_.all_active = getattr(redundancy, "active", "one") == "all"
@@ -310,8 +316,10 @@ class Hub(Reads, Block):
         nodes: object,
         placement: object,
     ) -> dict[str, Want]:
+        found = check_specs(specs)
+        check_shutdown(found, self._strategies.partition_tolerance)
         return close_wishes(
-            specs,
+            found,
             metadata=metadata,
             child_metadata=child_metadata,
             tag=tag,
@@ -395,6 +403,7 @@ class Hub(Reads, Block):
         """
         driver = self._driver
         check_not_waiting(driver, self.node._system, [check_id(id)])
+        check_allowed(driver)
         await move(driver, id, node, self._strategies)
 
     def forget(self, name: str) -> None:
@@ -403,10 +412,8 @@ class Hub(Reads, Block):
         driver.do(lambda now: driver.core.forget(check_id(name, "a node name"), now))
 
     def resize(self, size: int) -> None:
-        """Set the quorum's size. Raises `ConfigurationError`: the partition strategy of this hub has no quorum."""
-        check_count(size, "size", least=1)
-        msg = f"{self._strategies.partition_tolerance!r} has no quorum whose size could be set"
-        raise ConfigurationError(msg)
+        """Set the quorum's size for the whole hub, also without a quorum; `ConfigurationError` if it makes no sense."""
+        resize(self._driver, self._strategies.partition_tolerance, size)
 
     async def _checkpoint(self, cell: Any) -> None:
         handovers = self._driver.handovers

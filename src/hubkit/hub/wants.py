@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from hubkit.cluster.rows import Want
+from hubkit.cluster.settings import VOTERS
 from hubkit.errors import ConfigurationError, HubkitError, NotSerializable
 from hubkit.names import find_actor, is_local_name
 from hubkit.net.payload import Payloads
@@ -73,6 +74,9 @@ def check_spec(spec: object) -> ChildSpec:
     """Return ``spec`` if a hub can place it."""
     if not isinstance(spec, ChildSpec):
         msg = f"a child must be given as a hubkit.ChildSpec (see hubkit.child), not {spec!r:.80}"
+        raise ConfigurationError(msg)
+    if spec.id.partition("/")[0] == VOTERS:
+        msg = f"the child id {spec.id!r} is reserved: ids must not begin with {VOTERS!r}"
         raise ConfigurationError(msg)
     name = getattr(spec.start, "__hubkit_actor__", None)
     if name is None or isinstance(spec.start, UnknownStart):

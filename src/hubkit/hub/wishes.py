@@ -21,11 +21,11 @@ from hubkit.errors import (
     AlreadyStarted,
     Deadlock,
     HubClosed,
-    NoQuorum,
     NoSuchActor,
     StartFailed,
 )
 from hubkit.hub.driver import Driver
+from hubkit.hub.quorum import check_allowed
 from hubkit.hub.results import StartResult, StopResult, status_of
 from hubkit.node.answers import rebuild
 from hubkit.pids import Pid, name_of
@@ -77,15 +77,6 @@ async def until_live(driver: Driver, check: Callable[[], None] | None = None) ->
                 check()
             await watch.next()
             check_member(driver)
-
-
-def check_allowed(driver: Driver) -> None:
-    """Raise `NoQuorum` when the partition strategy does not let this node place anything."""
-    if not driver.core.allowed:
-        msg = (
-            f"hub {driver.hub_id!r}: too few nodes are in sight ({', '.join(sorted(map(name_of, driver.core.alive)))})"
-        )
-        raise NoQuorum(msg)
 
 
 @dataclass(slots=True)
@@ -176,6 +167,7 @@ async def start_wants(driver: Driver, wants: dict[str, Want], *, check_existing:
                 if pending:
                     look = await watch.next()
                     check_member(driver)
+                    check_allowed(driver)
         rolled_back = rollback and bool(start.errors)
         failed = [c for c in start.errors if c not in start.started]
         await _gone(driver, start.withdraw([*failed, *(start.started if rolled_back else ())]))

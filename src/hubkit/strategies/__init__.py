@@ -11,7 +11,7 @@ where children run   `Distribution`                      `ConsistentHashing`, `G
 how many copies      `Redundancy`                        `Singularity`, `Replication`
 how they move        `Migration`                         `ColdSwap`, `HotSwap`
 who is told when     `Synchronization`                   `PubSub`
-while parted         `PartitionTolerance`                `Divergence`
+while parted         `PartitionTolerance`, `Leased`      `Divergence`, `StaticQuorum`, `MajorityQuorum`, `DynamicQuorum`
 ===================  ==================================  ==========================================
 """
 
@@ -22,18 +22,20 @@ from hubkit.cluster.policy import (
     ChildView,
     ClusterView,
     Distribution,
+    Leased,
     Migration,
     NodeView,
     PartitionTolerance,
     Placer,
     PreparedDistribution,
+    QuorumView,
     Redundancy,
     Strategies,
     Synchronization,
 )
 from hubkit.strategies.distribution import CentralizedLoadBalancer, ConsistentHashing, Guided
 from hubkit.strategies.migration import ColdSwap, HotSwap
-from hubkit.strategies.partition import Divergence
+from hubkit.strategies.partition import Divergence, DynamicQuorum, MajorityQuorum, StaticQuorum
 from hubkit.strategies.redundancy import Replication, Singularity
 from hubkit.strategies.synchronization import PubSub
 
@@ -46,17 +48,22 @@ __all__ = [
     "ConsistentHashing",
     "Distribution",
     "Divergence",
+    "DynamicQuorum",
     "Guided",
     "HotSwap",
+    "Leased",
+    "MajorityQuorum",
     "Migration",
     "NodeView",
     "PartitionTolerance",
     "Placer",
     "PreparedDistribution",
     "PubSub",
+    "QuorumView",
     "Redundancy",
     "Replication",
     "Singularity",
+    "StaticQuorum",
     "Strategies",
     "Synchronization",
 ]

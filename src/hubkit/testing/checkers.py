@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from hubkit.errors import ConfigurationError, InvariantViolated
 from hubkit.specs import check_seconds
-from hubkit.strategies import Divergence
+from hubkit.strategies import PartitionTolerance
 from hubkit.testing.downs import down_exactly_once
-from hubkit.testing.ownership import Meter, Running
+from hubkit.testing.ownership import Meter, Running, promises_one_owner
 from hubkit.testing.terms import monotonic_terms
 from hubkit.testing.watching import Checker, Company, Watcher, World, companies, registries
 
@@ -358,8 +358,8 @@ def default_checks(world: World) -> Watcher:
     """What ``sim.check()`` is about, without further words. Called at the start of a simulation, it watches from then on.
 
     Where a company of hubs agrees that all is well: whatever is wanted (and not parked) runs exactly once, nothing else does,
-    and all registries name just that. At all times: `monotonic_terms`; and of hubs with another partition tolerance than
-    `Divergence`, no child ever had two owners. It raises at the verdict only. Called again, it gives the same watcher.
+    and all registries name just that. At all times: `monotonic_terms`; and of hubs whose partition tolerance
+    promises that, no child ever had two owners. It raises at the verdict only. Called again, it gives the same watcher.
     """
     for watcher in world.watchers:
         if isinstance(watcher, _Defaults):
@@ -374,7 +374,7 @@ class _Defaults(Watcher):
         self._world = world
         self._terms = monotonic_terms().watch(world)
         self._meters: dict[str, Meter] = {}
-        self._exact: set[str] = set()
+        self._tolerances: dict[str, dict[str, PartitionTolerance]] = {}  # hub -> all names that it has had
         self._failure: InvariantViolated | None = None
         self.look()
 
@@ -394,10 +394,8 @@ class _Defaults(Watcher):
 
     def look(self) -> None:
         for hub_id in self._world.hub_ids():
-            if hub_id not in self._exact:
-                hubs = self._world.hubs(hub_id).values()
-                if any(not isinstance(hub._strategies.partition_tolerance, Divergence) for hub in hubs):
-                    self._exact.add(hub_id)
+            known = self._tolerances.setdefault(hub_id, {})
+            known.update({name: h._strategies.partition_tolerance for name, h in self._world.hubs(hub_id).items()})
         try:
             self._terms.look()
         except InvariantViolated as error:
@@ -408,8 +406,9 @@ class _Defaults(Watcher):
         if self._failure is not None:
             raise self._failure
         self._terms.verdict()
-        for hub_id in sorted(self._exact & self._meters.keys()):
-            _check_overlap(self._world, self._meters[hub_id], 0.0)
+        for hub_id, meter in sorted(self._meters.items()):
+            if promises_one_owner(self._tolerances.get(hub_id, {}).values()):
+                _check_overlap(self._world, meter, 0.0)
         for hub_id in self._world.hub_ids():
             for company in companies(self._world, hub_id):
                 if company.agrees():

@@ -289,6 +289,12 @@ class Life:
             if self.task is not None:
                 self.stage.freezer.freeze(self.task)
 
+    def may_begin(self, run: Running) -> bool:
+        """Whether a child of this process can begin to handle a message, once it goes on."""
+        hub = self.hubs.get(run.hub)
+        keeper = None if hub is None or hub._household_ is None else hub._household_.keepers.get(run.child)
+        return keeper is None or keeper.gate is None or keeper.gate.is_open
+
     def thaw(self) -> None:
         """They go on."""
         if self.frozen:

@@ -2,7 +2,8 @@
 
 Law of this room: pure bookkeeping. Whoever watches says what has happened and when; nothing here looks at a hub, a map or a
 clock. An owner of a child is an incarnation of it that could begin to handle a message now: it has started, it is not
-ending, and its process is neither paused nor dead. A process that wakes up can go on where it was: so it owns again.
+ending, and its process is neither paused nor dead. A process that wakes up can go on where it was: so it owns again, unless
+its right to run children has ended meanwhile, at which each of them looks before it begins a message.
 
 An *overlap* is a stretch of time in which a child had two or more owners. Only time counts, not the order of what happens in
 one instant: a stretch of no length is none, and two that touch are one. A change costs little, however many children
@@ -11,13 +12,23 @@ there are (a pause costs what runs on that node). Measuring at intervals was ref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from hubkit.pids import Pid
+from hubkit.strategies import Divergence, PartitionTolerance
 
-__all__ = ["Meter", "Overlap", "Ownership", "Running"]
+__all__ = ["Meter", "Overlap", "Ownership", "Running", "promises_one_owner"]
+
+
+def promises_one_owner(tolerances: Collection[PartitionTolerance]) -> bool:
+    """Whether these, of all names that a hub has had, promise that no child has two owners: see their ``is_exact``."""
+    found = [getattr(tolerance, "is_exact", None) for tolerance in tolerances]
+    return any(
+        not isinstance(tolerance, Divergence) if is_exact is None else is_exact(len(tolerances))
+        for tolerance, is_exact in zip(tolerances, found, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +183,12 @@ class Ownership:
             for run in self._nodes.get(node, {}).values():
                 self._lose(self._children[run.hub, run.child], run, now)
 
-    def resumed(self, node: str, now: float) -> None:
-        """It goes on, and what ran there can handle messages again."""
+    def resumed(self, node: str, now: float, may: Callable[[Running], bool] = lambda run: True) -> None:
+        """It goes on, and what ran there can handle messages again; not what ``may`` not, for its gate has shut meanwhile."""
         if node in self._paused:
             self._paused.discard(node)
             for run in self._nodes.get(node, {}).values():
-                if run.pid not in self._ending:
+                if run.pid not in self._ending and may(run):
                     self._gain(self._children[run.hub, run.child], run, now)
 
     def crashed(self, node: str, now: float) -> None:

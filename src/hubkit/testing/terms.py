@@ -190,9 +190,10 @@ class _TermsWatcher(Watcher):
             term, node, passed = 0, "", 0
             for at, run in runs.items():
                 if run.role != "claiming":
-                    if run.term > term:
-                        term, node = run.term, at
-                    passed = max(passed, run.term - (run.to == at))  # what is granted to oneself is a claim
+                    reached = run.term - (run.to == at)  # what is granted to oneself is a claim
+                    if reached > term:
+                        term, node = reached, at
+                    passed = max(passed, reached)
             if old is not None and old.wish == wish and term < old.term:
                 claim = runs.get(old.node)
                 if claim is None or claim.role != "claiming":  # a claim stands for what it has replaced

@@ -233,7 +233,7 @@ class World:
         host = self.hosts[name]
         assert host.life is not None
         host.paused = False
-        self.ownership.resumed(name, self.now())
+        self.ownership.resumed(name, self.now(), host.life.may_begin)
         self.fault("resume", name)
         host.life.thaw()
 
