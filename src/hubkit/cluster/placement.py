@@ -81,6 +81,7 @@ class Placement:
         "_nodes",
         "_offers",
         "_owned",
+        "_owned_by_hub",
         "_owners",
         "_prepare",
         "_redundancy",
@@ -102,6 +103,7 @@ class Placement:
         self._owners: dict[str, tuple[str, ...]] = {}
         self._owned: dict[str, dict[str, None]] = {}  # node name -> children it owns
         self._lacking: dict[str, None] = {}  # children with fewer owners than copies
+        self._owned_by_hub: set[str] = set()  # children without an actor
 
     def names(self) -> tuple[str, ...]:
         """Names of the ready nodes, sorted."""
@@ -163,6 +165,7 @@ class Placement:
         found.update(self._lacking)
         if joined:
             groups: dict[_Kind, tuple[list[str], list[ChildView], list[Sequence[str]]]] = {}
+            found.update(child for child in self._owned_by_hub if child in self._owners)
             for child, names in self._owners.items():
                 if child not in found:
                     view = self._children[child]
@@ -220,6 +223,7 @@ class Placement:
         offer = self.offer(view)
         names: tuple[str, ...] = ()
         if not view.start:  # the hub's own, which no strategy knows
+            self._owned_by_hub.add(child)
             names = tuple(node.name for node in offer.nodes[:1])
         elif offer.nodes:
             placement = view.placement
@@ -233,7 +237,7 @@ class Placement:
         self._owners[child] = names
         for name in names:
             self._owned.setdefault(name, {})[child] = None
-        if len(names) < copies and view.start:
+        if len(names) < (copies if view.start else 1):
             self._lacking[child] = None
         return names
 
