@@ -10,8 +10,8 @@ peer, however many rows were written.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 
 from hubkit.cluster.converge import Rules
 from hubkit.cluster.effects import Effect, Publish, Refuse
@@ -126,8 +126,8 @@ class Core:
 
     def _incredible(self, sync: Sync, now: float) -> str | None:
         """What no honest and sane node would say, and what would harm for ever if it were believed."""
-        ahead = max((moment[0] for version in (sync.upto, sync.have) for moment in version.values()), default=0)
-        ahead -= self._clock.wall_ms(now)
+        newest = max(max(sync.upto.values(), default=NEVER), max(sync.have.values(), default=NEVER))
+        ahead = newest[0] - self._clock.wall_ms(now)
         if ahead > self._drift_max * 1000:
             return f"a clock there is {ahead / 1000:.0f} s ahead of mine; at most {self._drift_max:g} s are allowed"
         for key, row in sync.rows.items():
@@ -276,15 +276,9 @@ class Core:
         self._membership.address = address
         self._reconcile(now)
 
-    @contextmanager
-    def together(self, now: float) -> Iterator[None]:
+    def together(self, now: float) -> AbstractContextManager[None]:
         """Inputs given inside this block are brought in line at its end, all at once: many cost little more than one."""
-        self._together = True
-        try:
-            yield
-        finally:
-            self._together = False
-        self._reconcile(now)
+        return _Together(self, now)
 
     # -- outputs -------------------------------------------------------------------------------------------------------
 
@@ -426,3 +420,20 @@ class Core:
     def _heir_name(self, child: str) -> str | None:
         heir = self._placement.heir(child, self._ledger.wants[child])
         return None if heir is None else name_of(heir)
+
+
+class _Together:
+    """See `Core.together`. (Written out: it is entered for whatever comes in, and a generator costs more than it does.)"""
+
+    __slots__ = ("_core", "_now")
+
+    def __init__(self, core: Core, now: float) -> None:
+        self._core, self._now = core, now
+
+    def __enter__(self) -> None:
+        self._core._together = True
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._core._together = False
+        if kind is None:
+            self._core._reconcile(self._now)

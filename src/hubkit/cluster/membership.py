@@ -36,9 +36,9 @@ class Membership:
     ``live``: it may act. ``leaving``, ``left``: it is about to go, it has gone. ``allowed``: by the partition strategy.
     """
 
-    __slots__ = ("_born", "_exhausted", "_farewell", "_forget_after", "_hub", "_ledger", "_liveness", "_me", "_members",
-                 "_met_since", "_placement", "_replication", "_seeds", "_store", "_tolerance", "_written_off", "actors",
-                 "address", "allowed", "leaving", "left", "live")  # fmt: skip
+    __slots__ = ("_alive_names", "_born", "_exhausted", "_farewell", "_forget_after", "_hub", "_known_names", "_ledger",
+                 "_liveness", "_me", "_members", "_met_since", "_placement", "_replication", "_seeds", "_store", "_tolerance",
+                 "_written_off", "actors", "address", "allowed", "leaving", "left", "live")  # fmt: skip
 
     def __init__(
         self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
@@ -59,6 +59,8 @@ class Membership:
         self._forget_after = forget_after
         self._exhausted: float | None = None  # when all seeds had been tried in vain
         self._met_since: float | None = None  # when the first of the others had told me what it knew
+        self._known_names: tuple[str, ...] = ()  # of all members, sorted
+        self._alive_names: tuple[str, ...] = ()  # of those in sight
         self._farewell: Moment | None = None  # when I removed my own node row
         self._written_off: set[NodeId] = set()  # nodes that were members, and were removed by others
         self.address: str | None = address
@@ -77,9 +79,11 @@ class Membership:
             nodes, wants = self._ledger.absorb()
             for child in wants:
                 self._placement.forget(child)
-            self._meet(nodes, now)
+            if nodes or self._ledger.newcomers:
+                self._meet(nodes, now)
             concerned = self._members.update(self._ledger.nodes, now)
             if nodes or concerned:
+                self._known_names, self._alive_names = _names(self._ledger.nodes), _names(self._members.alive)
                 self._ledger.concern(concerned.union(nodes))
                 self._ledger.dirty.update(unsure)
                 moved = self._replace(moved, effects)
@@ -126,7 +130,7 @@ class Membership:
         for node in self._members.forgettable(self._ledger.nodes, now, self._forget_after):
             self._store.put(("node", node), None, now)
         nodes = self._ledger.nodes
-        allowed = self._tolerance.allowed(ClusterView(_names(nodes), _names(self._members.alive), now))
+        allowed = self._tolerance.allowed(ClusterView(self._known_names, self._alive_names, now))
         live = self.live or self._has_met_all(now)
         if allowed != self.allowed or live != self.live:
             if live != self.live:
@@ -135,9 +139,10 @@ class Membership:
             self._ledger.dirty |= self._ledger.wants.keys() | self._ledger.runs.keys()
         if self._farewell is None:
             state: NodeState = "leaving" if self.leaving else "ready" if live and allowed else "joining"
-            row = NodeRow(name_of(self._me), self.address, state, self.actors)
-            if nodes.get(self._me) != row:
-                self._store.put(("node", self._me), row, now)
+            row = nodes.get(self._me)
+            if row is None or (row.state, row.address, row.actors, row.load) != (state, self.address, self.actors, 0.0):
+                new = NodeRow(name_of(self._me), self.address, state, self.actors)
+                self._store.put(("node", self._me), new, now)
 
     def tidy(self) -> None:
         """Drop what was remembered of nodes of whom nothing is left."""
