@@ -122,7 +122,7 @@ class Hub(Reads, Block):
             msg = "listen, advertise, join, name, secret, tls and transport belong to the Node, since node= is given"
             raise ConfigurationError(msg)
         self._node = self._own_node or node
-        self._declared = check_specs(children)
+        self._declared = check_specs(children, "children")
         self._actors = actor_table(actors)
         self._limits = Limits(max_restarts, max_seconds)
         self._drain_timeout = check_seconds(drain_timeout, "drain_timeout", infinite=True)
@@ -413,7 +413,7 @@ class Hub(Reads, Block):
         `EventsLost` marks a gap when it was read too slowly. The stream ends when the hub does.
         """
         if self._driver_ is not None:
-            check_open(self._driver_)  # a stream of a hub that has ended would wait for ever
+            check_open(self._driver)  # a stream of a hub that has ended would wait for ever
         return self._bulletin.events(*types)
 
     # -- leaving ------------------------------------------------------------------------------------------------------------
