@@ -2,17 +2,20 @@
 
 Law of this room: it is loaded by every run of pytest wherever hubkit is installed, so it costs nothing and imports nothing.
 That is why it lies outside of the package: to import a part of hubkit is to import all of it, before coverage has begun to
-measure. What it needs of hubkit it takes when a simulation has failed, and hubkit has been loaded anyway.
+measure. What it needs of hubkit it takes when a simulation has failed, and hubkit has been loaded anyway. What hubkit is to
+know of the options stands in the environment.
 
 Options: ``--hubkit-seeds N`` (how many seeds each simulated test runs), ``--hubkit-seed S`` (only this one: a replay),
-``--hubkit-trace DIR`` (where timelines of failures go). Any test that asks for the argument ``hubkit_seed`` is run with
-one seed after the other; `hubkit.testing.simulated` makes such tests.
+``--hubkit-plan PLAN`` (what ``fault_plans`` draws: a replay, too), ``--hubkit-trace DIR`` (where timelines of failures go).
+Any test that asks for the argument ``hubkit_seed`` is run with one seed after the other; `hubkit.testing.simulated` makes
+such tests.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,15 @@ import pytest
 SEED = "hubkit_seed"
 SEEDS = 10
 TRACE = ".hubkit"
+#: where modules were found before tests were looked for (this is loaded first): but for what the configuration says, that
+#: is where another process would find them
+PATH = tuple(sys.path)
+#: the runs of pytest in this process, the innermost last
+configs: list[pytest.Config] = []
+
+#: the options that hubkit reads in the environment
+DICTATED = {"--hubkit-plan": "HUBKIT_REPLAY_PLAN", "--hubkit-seed": "HUBKIT_REPLAY_SEED"}
+_before = pytest.StashKey[Mapping[str, object]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,7 +40,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hubkit", "simulations (hubkit.testing)")
     group.addoption("--hubkit-seeds", type=int, metavar="N", help="run each simulated test with so many seeds")
     group.addoption(
-        "--hubkit-seed", type=int, metavar="S", help="run each simulated test with this seed only (a replay)"
+        "--hubkit-seed",
+        type=int,
+        metavar="S",
+        help="run each simulated test, and each simulation in a Hypothesis test, with this seed only (a replay)",
+    )
+    group.addoption(
+        "--hubkit-plan",
+        metavar="PLAN",
+        help="let fault_plans draw this plan only: 'FaultPlan(...)', as a failure prints it (a replay)",
     )
     group.addoption(
         "--hubkit-trace", metavar="DIR", help=f"where timelines of failures go (default: {TRACE} in the root directory)"
@@ -36,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the options."""
+    """Check the options, and leave in the environment what hubkit is to know of them."""
     seeds, seed = config.getoption("--hubkit-seeds"), config.getoption("--hubkit-seed")
     if seeds is not None and seed is not None:
         msg = "--hubkit-seed runs one seed, --hubkit-seeds many: give one of them"
@@ -44,6 +64,44 @@ def pytest_configure(config: pytest.Config) -> None:
     if seeds is not None and seeds < 1:
         msg = f"--hubkit-seeds must be at least 1, not {seeds}"
         raise pytest.UsageError(msg)
+    configs.append(config)
+    config.stash[_before] = {name: os.environ.get(name) for name in DICTATED.values()}
+    _set({name: config.getoption(option) for option, name in DICTATED.items()})
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave the environment as it was."""
+    if config in configs:
+        configs.remove(config)
+        _set(config.stash[_before])
+
+
+def _set(variables: Mapping[str, object]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = str(value)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let a Hypothesis test to which a plan is dictated look for nothing else: no shrinking, no complaint about its pace."""
+    hypothesis = sys.modules.get("hypothesis")
+    if config.getoption("--hubkit-plan") is None or hypothesis is None:
+        return
+    for item in items:
+        test: Any = getattr(item, "function", None)
+        usual = getattr(
+            test, "_hypothesis_internal_use_settings", None
+        )  # Hypothesis' own plugin does it like this, too
+        if usual is not None and hasattr(test, "hypothesis"):
+            test._hypothesis_internal_use_settings = hypothesis.settings(
+                usual,
+                phases=[phase for phase in usual.phases if phase.name in ("explicit", "generate")],
+                database=None,  # what is saved there was drawn in another way
+                deadline=None,
+                suppress_health_check=list(hypothesis.HealthCheck),
+            )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.hub.actors import Counter
 
 from hubkit.errors import ConfigurationError
-from hubkit.specs import Backoff, ChildSpec, UnknownStart, check_count, check_id, check_seconds
+from hubkit.specs import Backoff, ChildSpec, UnknownStart, check_count, check_flag, check_id, check_seconds
 
 
 def test_a_spec_keeps_what_it_was_given() -> None:
@@ -95,7 +95,13 @@ def test_the_checks_return_what_they_were_given() -> None:
     assert check_seconds(3, "it") == 3.0
     assert check_seconds(math.inf, "it", infinite=True) == math.inf
     assert check_count(0, "it") == 0
+    assert check_flag(value=True, what="it") is True
     with pytest.raises(ConfigurationError, match="more than zero"):
         check_seconds(0, "it", zero=False)
     with pytest.raises(ConfigurationError, match="it must be"):
         check_seconds(math.inf, "it")
+    with pytest.raises(ConfigurationError, match="it must be seconds"):
+        check_seconds(10**400, "it", infinite=True)
+    for value in (0, 1, None, "yes"):
+        with pytest.raises(ConfigurationError, match="it must be True or False, not"):
+            check_flag(value, "it")

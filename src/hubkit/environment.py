@@ -13,8 +13,12 @@ import os
 import platform
 import random
 import time
+from collections.abc import Callable
 
-__all__ = ["Environment"]
+__all__ = ["EPOCH", "Environment", "VirtualEnvironment"]
+
+#: What wall clocks read at the beginning of virtual time: 2030-01-01 00:00 UTC, in seconds since 1970.
+EPOCH = 1_893_456_000.0
 
 _CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC) if hasattr(time, "CLOCK_MONOTONIC") else -1
 
@@ -63,3 +67,29 @@ class Environment:
     def label(self) -> str:
         """A name for this process that people recognise: its machine and process number."""
         return f"{platform.node() or 'localhost'}-{os.getpid()}"
+
+
+class VirtualEnvironment(Environment):
+    """What a process sees whose time is not that of the machine it runs on.
+
+    ``label``: its name for people. ``now`` and ``wall``: its clocks. ``boot``: gives the numbers of processes that start.
+    ``seed``: all chance follows from it, secret or not.
+    """
+
+    def __init__(
+        self, label: str, *, now: Callable[[], float], wall: Callable[[], float], boot: Callable[[], int], seed: int
+    ) -> None:
+        self._label = label
+        self.now: Callable[[], float] = now  # asked for each message: without a call in between
+        self.wall: Callable[[], float] = wall
+        self.boot: Callable[[], int] = boot
+        self.random = random.Random(f"process {seed}")
+        self._tokens = random.Random(f"tokens {seed}")
+
+    def token(self, size: int) -> bytes:
+        """``size`` bytes that follow from the seed."""
+        return self._tokens.randbytes(size)
+
+    def label(self) -> str:
+        """The name that it was given."""
+        return self._label

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from hubkit.errors import ConfigurationError
 
-__all__ = ["Backoff", "ChildSpec", "Restart", "check_count", "check_id", "check_seconds"]
+__all__ = ["Backoff", "ChildSpec", "Restart", "check_count", "check_flag", "check_id", "check_seconds"]
 
 Restart = Literal["permanent", "transient", "temporary"]
 
@@ -35,10 +36,13 @@ def check_id(value: object, what: str = "a child id") -> str:
 
 def check_seconds(value: object, what: str, *, infinite: bool = False, zero: bool = True) -> float:
     """Return ``value`` as seconds: a number, not negative, not NaN; infinite or zero only where that has a meaning."""
-    number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    number = math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):  # an int that is too large for a float
+            number = float(value)
     if not number >= 0 or (math.isinf(number) and not infinite) or (number == 0 and not zero):
         kind = "zero or more" if zero else "more than zero"
-        msg = f"{what} must be seconds, {kind}{', or math.inf' if infinite else ''}; not {value!r}"
+        msg = f"{what} must be seconds, {kind}{', or math.inf' if infinite else ''}; not {value!r:.80}"
         raise ConfigurationError(msg)
     return number
 
@@ -47,6 +51,14 @@ def check_count(value: object, what: str, *, least: int = 0) -> int:
     """Return ``value`` if it is an `int` of at least ``least``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         msg = f"{what} must be an int of at least {least}, not {value!r}"
+        raise ConfigurationError(msg)
+    return value
+
+
+def check_flag(value: object, what: str) -> bool:
+    """Return ``value`` if it is `True` or `False`, and not merely something that counts as one of them."""
+    if not isinstance(value, bool):
+        msg = f"{what} must be True or False, not {value!r:.80}"
         raise ConfigurationError(msg)
     return value
 
@@ -129,9 +141,7 @@ class ChildSpec:
             raise ConfigurationError(msg)
         check_seconds(self.shutdown, f"shutdown of child {self.id!r}", infinite=True)
         check_count(self.mailbox, f"mailbox of child {self.id!r}", least=1)
-        if not isinstance(self.significant, bool):
-            msg = f"significant of child {self.id!r} must be True or False, not {self.significant!r}"
-            raise ConfigurationError(msg)
+        check_flag(self.significant, f"significant of child {self.id!r}")
         if self.backoff is not None and not isinstance(self.backoff, Backoff):
             msg = f"backoff of child {self.id!r} must be a hubkit.Backoff or None, not {self.backoff!r}"
             raise ConfigurationError(msg)

@@ -102,6 +102,58 @@ async def forever(sim):
 async def two(sim, other):
     pass
 
+async def three(sim, other, another):
+    pass
+
+async def stuck(sim):
+    await trio.sleep_forever()
+
 def plain(sim):
     pass
+'''
+
+#: Tests that are scenarios as well: a file `tests/test_play.py`, below that directory.
+TESTS = '''
+import math
+import hubkit
+from hypothesis import given, settings, strategies as st
+from hubkit.testing import FaultPlan, monotonic_terms, simulated, single_owner
+from hubkit.testing.strategies import fault_plans
+
+class Counter(hubkit.Actor):
+    """It is there."""
+
+async def scenario(sim, plan: FaultPlan):
+    one, two = [await sim.start_hub("shop", node=name) for name in plan.nodes]
+    await one.start_children([hubkit.child("c", Counter)])
+    await sim.play(plan)
+
+told = dict(network={"latency": 0.02}, checkers=[single_owner(2.5)], limit=50.0)
+
+@simulated(seeds=1, **told)
+async def test_simulated(sim, plan: "FaultPlan | None" = None):
+    assert plan is sim.plan
+    await scenario(sim, sim.plan)
+
+@settings(deadline=None)
+@given(disaster=fault_plans(2))
+@simulated(seeds=1, **told)
+async def test_given(sim, disaster):
+    await scenario(sim, disaster)
+
+@given(plan=fault_plans(2), number=st.integers())
+@simulated
+async def test_more(sim, plan, number):
+    pass
+
+@simulated(network="websocket")
+async def test_real(sim):
+    pass
+
+async def annotated(sim, number=3, plan: FaultPlan = None, *rest, **more):
+    assert (number, rest, more) == (3, (), {})
+    assert plan is sim.plan
+
+async def guessed(sim, number=3, *, what):
+    assert what is sim.plan
 '''

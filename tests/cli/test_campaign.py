@@ -136,6 +136,20 @@ def test_a_process_that_dies_is_the_failure_of_its_seed(play: Path) -> None:
     assert tally.ran == 5
 
 
+def test_every_process_is_told_of_checkers_network_and_limit(play: Path) -> None:
+    found = []
+    for said in ({"checkers": ("single_owner(1)",)}, {"network": "latency=2.0"}, {"limit": 4.0}, {}):
+        tally = Tally()
+        scenario = Scenario("play.py:overlapping", **said)
+        campaign(scenario, Seeds(3, 3), tally, jobs=1)
+        found.append(tally.first_failure.error if tally.first_failure else f"{tally.steps}")
+    owned, slow, limited, clean = found
+    assert "allowed are 1 s" in owned
+    assert "goes on after 4 virtual seconds" in limited
+    assert slow != clean
+    assert clean.isdecimal()
+
+
 def test_it_ends_when_its_time_is_up(play: Path) -> None:
     tally = Tally()
     campaign(Scenario("play:bare"), Seeds(0, None), tally, jobs=1, is_time_up=lambda: tally.ran >= 3)

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.play import PLAY
+from tests.cli.play import PLAY, TESTS
 
 from hubkit.cli.failure import WrongUsage
 from hubkit.cli.scenario import Scenario, Stage
+from hubkit.testing.checkers import monotonic_terms, single_owner
+from hubkit.testing.faults import Partition
+from hubkit.testing.plans import FaultPlan
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +26,15 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("play", None)
     yield tmp_path
     sys.modules.pop("play", None)
+
+
+@pytest.fixture
+def tests(play: Path) -> Iterator[None]:
+    """Tests that are scenarios as well."""
+    (play / "tests").mkdir()
+    (play / "tests" / "test_play.py").write_text(TESTS)
+    yield
+    sys.modules.pop("test_play", None)
 
 
 def stage(name: str, **values: object) -> Stage:
@@ -82,7 +94,16 @@ def test_a_plan_is_played() -> None:
 @pytest.mark.parametrize(
     ("name", "plan", "expected"),
     [
-        ("two", None, "play:two cannot be called with one argument; it is given the simulation: async def main(sim: "),
+        (
+            "two",
+            None,
+            "play:two cannot be called with one argument; it is given the simulation, and with --plan a plan as 'ot",
+        ),
+        (
+            "three",
+            None,
+            "play:three cannot be called with one argument; it is given the simulation: async def main(sim: ",
+        ),
         ("plain", None, "play:plain is no async function; it is given the simulation"),
         ("uneve", None, "did you mean uneven?"),
         ("zzzzz", None, "write one: async def main(sim: hubkit.testing.Simulation) -> None"),
@@ -95,6 +116,93 @@ def test_what_cannot_be_run_is_told(name: str, plan: str | None, expected: str) 
     with pytest.raises(WrongUsage) as error:
         stage(name, plan=plan)
     assert expected in str(error.value)
+
+
+# -- what is said about it, and tests
+
+CUT = FaultPlan(nodes=("a", "b"), duration=20.0, faults=(Partition(at=1.0, until=15.0, groups=(("a",), ("b",))),))
+
+
+def of_tests(name: str, **values: object) -> Stage:
+    return Stage(Scenario(f"tests/test_play.py:{name}", **values))  # type: ignore[arg-type]  # passed on as they are
+
+
+def test_a_network_checkers_and_a_limit_reach_the_simulation() -> None:
+    played = stage(
+        "overlapping", checkers=("monotonic_terms()", "single_owner(overlap=5.0)"), network="latency=0.25"
+    ).play(3)
+    assert "child 'c' of hub 'shop' was owned by" in played.outcome.error
+    command = "hubkit sim play:overlapping --seed 3 --network latency=0.25 "
+    checkers = '--checker "monotonic_terms()" --checker "single_owner(5.0)"'
+    assert f"replay it with: {command}{checkers}\n" in f"{played.outcome.details}\n"
+    assert stage("overlapping").play(3).outcome.error == ""
+    limited = stage("bare", limit=3.5).play(3)
+    assert "goes on after 3.5 virtual seconds" in limited.outcome.error
+    assert limited.outcome.details.endswith("replay it with: hubkit sim play:bare --seed 3 --limit 3.5")
+
+
+@pytest.mark.usefixtures("tests")
+@pytest.mark.parametrize("name", ["test_simulated", "test_given"])
+def test_a_simulated_test_is_run_as_it_is(name: str) -> None:
+    found = of_tests(name, plan=repr(CUT))
+    assert (found.network, found.checkers, found.limit) == ({"latency": 0.02}, (single_owner(2.5),), 50.0)
+    outcome = found.play(3).outcome
+    assert "allowed are 2.5 s" in outcome.error
+    assert outcome.details.endswith(f'replay it with: hubkit sim tests/test_play.py:{name} --seed 3 --plan "{CUT!r}"')
+
+
+@pytest.mark.usefixtures("tests")
+def test_what_was_typed_goes_before_what_the_test_says() -> None:
+    found = of_tests("test_given", plan=repr(CUT), network="simulated", limit=5, checkers=("monotonic_terms()",))
+    assert (found.network, found.checkers, found.limit) == ("simulated", (monotonic_terms(),), 5)
+    outcome = found.play(3).outcome
+    assert "goes on after 5 virtual seconds" in outcome.error
+    options = '--network simulated --checker "monotonic_terms()" --limit 5.0'
+    assert outcome.details.endswith(f'test_given --seed 3 --plan "{CUT!r}" {options}')
+
+
+@pytest.mark.usefixtures("tests")
+@pytest.mark.parametrize(
+    ("name", "plan"), [("annotated", CUT), ("annotated", None), ("guessed", CUT), ("scenario", CUT)]
+)
+def test_a_second_parameter_is_the_plan(name: str, plan: FaultPlan | None) -> None:
+    assert of_tests(name, plan=None if plan is None else repr(plan)).play(1).outcome.error == ""
+
+
+@pytest.mark.usefixtures("tests")
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("scenario", {}, "it is given the simulation, and with --plan a plan as 'plan': async def"),
+        ("test_given", {}, "it is given the simulation, and with --plan a plan as 'disaster': async def"),
+        (
+            "test_more",
+            {"plan": repr(CUT)},
+            "test_more cannot be called with one argument; it is given the simulation: ",
+        ),
+        (
+            "test_real",
+            {"check": True},
+            "--check compares two runs, and only simulated ones can be the same: say --network",
+        ),
+        (
+            "annotated",
+            {"checkers": ("nothing()",)},
+            "--checker: 'nothing()' is no checker that can be named. There are: ",
+        ),
+        ("annotated", {"network": "carrier"}, "--network: 'carrier' is no network: write simulated, websocket, or "),
+        ("annotated", {"limit": 0.0}, "--limit must be a number of seconds above 0, not 0"),
+        ("annotated", {"limit": float("nan")}, "--limit must be a number of seconds above 0, not nan"),
+    ],
+)
+def test_what_does_not_fit_is_told(name: str, values: dict[str, object], expected: str) -> None:
+    with pytest.raises(WrongUsage) as error:
+        of_tests(name, **values)
+    assert expected in str(error.value)
+
+
+def test_a_scenario_that_waits_for_ever_is_told_with_its_own_line() -> None:
+    assert "play.py" in stage("stuck").play(0).outcome.error
 
 
 # -- run twice

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,16 @@ def test_the_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
         (["play:main", "--check", "--network", "websocket"], "only simulated ones can be the same"),
         (["play:main", "--trace", "nowhere/page.html"], "there is no directory nowhere"),
         (["play:main", "--trace", "."], "that is a directory"),
+        (
+            ["play:main", "--network", "carrier"],
+            "--network: 'carrier' is no network: write simulated, websocket, or some of",
+        ),
+        (
+            ["play:main", "--checker", "single_owner"],
+            "--checker: 'single_owner' is no checker that can be named. There are:",
+        ),
+        (["play:main", "--limit", "-1"], "--limit must be a number of seconds above 0, not -1"),
+        (["nowhere/play.py:main"], "the file nowhere/play.py is not there"),
         (["plaything:main"], "there is no module 'plaything'"),
         (["json:dumps"], "json:dumps is no async function; it is given the simulation"),
     ],
@@ -65,7 +76,7 @@ def test_arguments_that_make_no_sense_are_told_in_one_line(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--seed", "seven"], ["--seed", "1.5"], ["--jobs", "all"], ["--seconds", "long"], ["--network", "carrier"]],
+    [["--seed", "seven"], ["--seed", "1.5"], ["--jobs", "all"], ["--seconds", "long"], ["--limit", "far"]],
 )
 def test_values_of_another_kind_are_told_in_one_line(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:
@@ -152,7 +163,36 @@ async def test_ctrl_c_ends_a_single_seed(play: Path) -> None:
         assert "Traceback" not in run.err
 
 
+SAID = ("--network", "latency=0.02,jitter=0", "--limit", "100", "--checker", "monotonic_terms()", "--checker")
+
+
+def test_all_that_is_said_reaches_one_seed(play: Path) -> None:
+    result = hubkit("sim", "play.py:overlapping", *SAID, "single_owner(overlap=3)", "--json", cwd=play)
+    found = json.loads(result.stdout)
+    assert (result.returncode, found["ok"]) == (1, False), result.stderr
+    assert "allowed are 3 s" in found["error"]
+    assert (found["target"], found["plan"], found["network"]) == (
+        "play.py:overlapping",
+        None,
+        {"latency": 0.02, "jitter": 0},
+    )
+    assert (found["limit"], found["checkers"]) == (100.0, ["monotonic_terms()", "single_owner(3.0)"])
+    checkers = '--checker "monotonic_terms()" --checker "single_owner(3.0)"'
+    command = f"hubkit sim play.py:overlapping --seed 0 --network latency=0.02,jitter=0 {checkers} --limit 100.0"
+    assert found["details"].endswith(f"replay it with: {command}")
+    again = json.loads(hubkit(*shlex.split(command)[1:], "--json", cwd=play).stdout)
+    assert (again["trace_hash"], again["error"]) == (found["trace_hash"], found["error"])
+
+
 # -- many seeds
+
+
+def test_all_that_is_said_reaches_many_seeds(play: Path) -> None:
+    result = hubkit("sim", "play.py:overlapping", *SAID, "single_owner(3)", "--seeds", "2", "--json", cwd=play)
+    found = json.loads(result.stdout)
+    assert (found["failed"], found["limit"], found["network"]) == (found["ran"], 100.0, {"latency": 0.02, "jitter": 0})
+    assert "allowed are 3 s" in found["failures"][0]["error"]
+    assert "hubkit sim play.py:overlapping --seed 0 --network latency=0.02,jitter=0 " in found["failures"][0]["details"]
 
 
 def test_many_clean_seeds(play: Path) -> None:

@@ -865,6 +865,21 @@ def test_inputs_given_together_are_brought_in_line_together() -> None:
     assert core.allowed
 
 
+def test_what_was_given_together_before_an_error_is_brought_in_line_with_the_next_input() -> None:
+    crowd = Crowd("a")
+    core = crowd.core("a")
+
+    def fail() -> None:
+        core.write_wants({"x": Want("A", b"")}, crowd.now)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), core.together(crowd.now):
+        fail()
+    assert "x" not in core.wants
+    core.touch(crowd.now)
+    assert "x" in core.wants
+
+
 # -- claims --------------------------------------------------------------------------------------------------------------
 
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.testing.printed import run_pytest
 
 from hubkit.errors import ConfigurationError, InvariantViolated
 from hubkit.testing.checkers import single_owner
 from hubkit.testing.failures import describe_failure, report_of
 from hubkit.testing.faults import Pause
-from hubkit.testing.marks import simulated
+from hubkit.testing.marks import Filled, simulated
 from hubkit.testing.plans import FaultPlan
 from hubkit.testing.simulation import Simulation
 from hubkit.testing.trace import Report, Step
@@ -96,6 +95,17 @@ def test_a_plan_among_the_arguments_is_that_of_the_simulation() -> None:
     plan = FaultPlan(nodes=("a",), duration=1.0, faults=(Pause(at=0.0, until=0.5, node="a"),))
     scenario(number=1, disaster=plan)
     assert plans == [plan]
+
+
+def test_a_scenario_is_called_by_its_own_name() -> None:
+    @simulated(seeds=1)
+    async def scenario(sim: Simulation) -> None:
+        assert trio.lowlevel.current_task().name.endswith("<locals>.scenario")
+
+    scenario()
+    filled = Filled(without)
+    assert filled.__qualname__ == "without"
+    assert not hasattr(filled, "anything")
 
 
 def test_hypothesis_above_it_draws_for_each_seed() -> None:
@@ -200,6 +210,10 @@ def test_the_section_has_all_that_one_needs(tmp_path: Path) -> None:
     assert (tmp_path / "out" / ".gitignore").read_text() == "*\n"
     again = describe_failure(failing(), REPORT, "tests/test_x.py::test_z", tmp_path, by_seed=False)
     assert "replay:   pytest tests/test_x.py::test_z\n" in again
+    drawn = failing()
+    drawn.__hubkit_replay__ = " --hubkit-seed 5 --hubkit-plan P"  # type: ignore[attr-defined]  # as the runner does it
+    again = describe_failure(drawn, REPORT, "tests/test_x.py::test_z", tmp_path, by_seed=True)
+    assert "replay:   pytest tests/test_x.py::test_z --hubkit-seed 5 --hubkit-plan P\n" in again
 
 
 def test_every_test_has_a_file_of_its_own(tmp_path: Path) -> None:
@@ -342,20 +356,6 @@ async def test_expected(sim):
 """
 
 
-def run_pytest(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hubkit", "-p", "_hubkit_pytest"]
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "HYPOTHESIS_"))}
-    return subprocess.run(
-        [*command, "-o", "trio_mode=true", *options],
-        cwd=directory,
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-
-
 def suite(directory: Path, text: str) -> Path:
     (directory / "pytest.ini").write_text("[pytest]\n")
     path = directory / "test_it.py"
@@ -423,7 +423,8 @@ def test_a_failure_leaves_a_section_and_a_timeline(tmp_path: Path) -> None:
     assert "seed 1, 3.000 virtual seconds, " in broken
     assert "replay:   pytest 'test_it.py::test_broken[seed1]' --hubkit-seed 1" in broken
     assert broken.splitlines()[-1].endswith("so far so good")
-    assert "replay:   pytest 'test_it.py::test_plan[seed0]' --hubkit-seed 0" in plan
+    given = r"--hubkit-seed 0 --hubkit-plan \"FaultPlan\(nodes=\('a', 'b'\), duration=5.0, faults=\(.*\"\n"
+    assert re.search(rf"replay:   pytest 'test_it.py::test_plan\[seed0\]' {given}", plan)
     assert "replay:   pytest test_it.py::test_without_a_seed\n" in seedless
     assert "seed 5, " in seedless
     assert re.search(r"plan=FaultPlan\([\sE]+nodes=\('a', 'b'\),[\sE]+duration=5.0,", done.stdout)
@@ -439,6 +440,38 @@ def test_a_failure_leaves_a_section_and_a_timeline(tmp_path: Path) -> None:
     assert "1 failed" in again.stdout
     hashes = [re.findall(r"trace (\w{32})", text) for text in (broken, again.stdout)]
     assert hashes[0][0] == hashes[1][0]
+
+
+DICTATED = """
+import os
+import pytest
+
+pytest_plugins = "pytester"
+names = ("HUBKIT_REPLAY_PLAN", "HUBKIT_REPLAY_SEED")
+
+def test_it():
+    print([os.environ.get(name) for name in names])
+
+def test_inner(pytester):
+    pytester.makepyfile("import os\\ndef test_x():\\n    assert os.environ['HUBKIT_REPLAY_PLAN'] == 'P'")
+    before = [os.environ.get(name) for name in names]
+    assert pytester.inline_run("--hubkit-plan", "P", "-p", "no:cacheprovider").ret == 0
+    assert [os.environ.get(name) for name in names] == before
+    assert pytester.inline_run("-p", "no:cacheprovider").ret == 1
+    assert [os.environ.get(name) for name in names] == before
+"""
+
+
+def test_plan_and_seed_are_in_the_environment_as_long_as_pytest_runs(tmp_path: Path) -> None:
+    suite(tmp_path, DICTATED)
+    for options, seen in (
+        (["--hubkit-plan", "some plan"], "['some plan', None]"),
+        (["--hubkit-seed", "-7"], "[None, '-7']"),
+        ([], "[None, None]"),
+    ):
+        done = run_pytest(tmp_path, "-s", *options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert seen in done.stdout
 
 
 def test_the_plugin_imports_nothing_of_hubkit(tmp_path: Path) -> None:

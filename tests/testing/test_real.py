@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import re
 import signal
 from collections import Counter as Counted
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -681,6 +682,36 @@ def test_a_scenario_without_end_is_ended() -> None:
     assert "on real sockets: seed 1" in notes
     assert "real time does not repeat itself" in notes
     assert error.value.__hubkit_report__.network == "websocket"  # type: ignore[attr-defined]  # put there by the runner
+
+
+@pytest.mark.parametrize("shielded", [False, True])
+@pytest.mark.parametrize("caught", [trio.Cancelled, BaseException])
+def test_a_main_that_goes_on_although_it_was_cancelled_is_ended(
+    caught: type[BaseException], shielded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hubkit.testing.real.GRACE", 0.2)
+    swallowed = 0
+
+    async def main(sim: Simulation) -> None:
+        nonlocal swallowed
+        await three(sim)
+        with trio.CancelScope(shield=shielded):
+            while True:
+                try:
+                    await trio.sleep(0.01)  # here
+                except caught:
+                    swallowed += 1
+                    if swallowed > 10_000_000:
+                        raise
+
+    settings = random.getstate(), gc.get_threshold(), signal.getsignal(signal.SIGINT)
+    with pytest.raises(SimulationError, match=r"goes on after 1 real seconds.* It waits at .*test_real.py:") as error:
+        real(main, limit=1.0)
+    notes = "\n".join(error.value.__notes__)
+    what = "is shielded from it" if shielded else "swallows trio.Cancelled"
+    assert re.search(rf"and main goes on although it was cancelled: {re.escape(__file__)}:\d+ {what}", notes)
+    assert settings == (random.getstate(), gc.get_threshold(), signal.getsignal(signal.SIGINT))
+    real(three)
 
 
 def test_failures_and_interrupts_leave_nothing_open() -> None:

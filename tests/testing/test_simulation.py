@@ -766,7 +766,7 @@ def test_real_waiting_and_real_sockets_are_named(event: str, work: Callable[[], 
     async def main(sim: Simulation) -> None:
         work()
 
-    with pytest.raises(SimulationError, match=rf"\({event} at .*test_simulation.py:\d+|\({event} at .*\.py:\d+"):
+    with pytest.raises(SimulationError, match=rf"\({event} at .*test_simulation.py:\d+, in "):
         Simulation.run(main, seed=1)
 
     async def swallows(sim: Simulation) -> None:

@@ -11,7 +11,8 @@ from tests.testing.scenarios import Counter, counters
 
 from hubkit.errors import ConfigurationError, SimulationError
 from hubkit.testing import Report, Stepper, single_owner
-from hubkit.testing.clock import START, VirtualClock
+from hubkit.testing.clock import START, BrokenOff, VirtualClock
+from hubkit.testing.scheduling import keep
 
 
 def test_time_moves_while_it_runs_and_stands_in_between() -> None:
@@ -138,3 +139,34 @@ def test_the_clock_jumps_to_the_next_moment() -> None:
 
 def test_a_clock_without_anybody_to_tell_lets_trio_wait() -> None:
     assert VirtualClock().deadline_to_sleep_time(math.inf) == math.inf
+
+
+def test_a_clock_that_is_told_to_breaks_off_trios_loop() -> None:
+    clock = VirtualClock()
+    clock.call_at(START + 3, clock.break_off)
+
+    async def main() -> None:
+        keep()  # nobody may close it, for it is no task of anybody then
+        await trio.sleep(10)
+
+    with pytest.raises(trio.TrioInternalError) as caught:
+        trio.run(main, clock=clock)
+    assert isinstance(caught.value.__cause__, BrokenOff)
+    assert clock.now() == START + 3
+
+
+def test_a_limit_can_be_set_again() -> None:
+    passed: list[float] = []
+
+    def expired() -> None:
+        passed.append(clock.now())
+        if len(passed) < 3:
+            clock.limit = clock.now() + 10
+
+    clock = VirtualClock(limit=START + 5, expired=expired)
+
+    async def main() -> None:
+        await trio.sleep(100)
+
+    trio.run(main, clock=clock)
+    assert passed == [START + 5, START + 15, START + 25]

@@ -359,7 +359,31 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
         "unknown kinds of faults: 'meteor'. There are: partition,",
     ),
     "one kind": (lambda: fault_plans(3, kinds="flood"), "unknown kinds of faults: 'flood'"),
-    "two needed": (lambda: fault_plans(1, kinds=("hold",)), "faults of the kinds hold need two nodes"),
+    "two needed": (
+        lambda: fault_plans(1, kinds=("hold",)),
+        "faults of the kinds hold need two nodes: draw plans for more",
+    ),
+    "one must survive": (
+        lambda: fault_plans(1, kinds=("power", "crash")),
+        "one node must survive, so there are no faults of the kinds crash, power: draw plans for more nodes, or say surv.*=0",
+    ),
+    "all must survive": (
+        lambda: fault_plans(3, kinds=("leave", "restart"), survivors=3),
+        "3 of 3 nodes must survive, so .* of the kinds restart, leave: draw plans for more nodes, or say survivors=2 or fewer",
+    ),
+    "nobody joins": (lambda: fault_plans(["a", "b"], kinds="join", survivors=2), "no faults of the kinds join"),
+    "all of a range must survive": (
+        lambda: fault_plans(range(1, 2), kinds=("crash",)),
+        "the one node must survive, so there are no faults of the kinds crash",
+    ),
+    "neither two nor mortal": (
+        lambda: fault_plans(1, kinds=("crash", "hold")),
+        "faults of the kinds hold need two nodes; the one node must survive, so there are no faults of the kinds crash: draw",
+    ),
+    "not even after catching up": (
+        lambda: fault_plans(2, kinds=("restart",), survivors=2, catch_up=1.0),
+        "2 of 2 nodes must survive",
+    ),
     "nodes": (lambda: fault_plans(0), "at least 1, not 0"),
     "range": (lambda: fault_plans(range(3)), "must begin at 1 or above"),
     "no range": (lambda: fault_plans(range(3, 3)), "not be empty"),
@@ -384,6 +408,29 @@ def test_wrong_use_is_an_error_at_the_call(case: str) -> None:
 
 def test_one_kind_may_be_given_as_it_is() -> None:
     assert {kind_of(fault) for plan in drawn(20, 3, kinds="pause") for fault in plan.faults} == {"pause"}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "kinds", "survivors", "expected"),
+    [
+        (1, ("crash", "pause"), 1, {"pause"}),
+        (3, ("crash", "hold"), 3, {"hold"}),
+        (1, ("crash",), 0, {"crash"}),
+        (1, ("join",), 0, {"join"}),
+        (2, ("join",), 1, {"join"}),
+        (range(1, 3), ("restart",), 1, {"restart"}),
+        (range(2, 4), ("crash", "skew"), 2, {"crash", "skew"}),
+    ],
+)
+def test_what_is_possible_is_drawn(
+    nodes: int | range, kinds: tuple[str, ...], survivors: int, expected: set[str]
+) -> None:
+    plans = drawn(60, nodes, kinds=kinds, survivors=survivors)
+    assert {kind_of(fault) for plan in plans for fault in plan.faults} == expected
+
+
+def test_no_faults_may_be_asked_for() -> None:
+    assert {plan.faults for plan in drawn(3, 1, kinds=())} == {()}
 
 
 def test_nothing_of_two_is_drawn_for_one_node() -> None:

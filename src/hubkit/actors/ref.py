@@ -25,7 +25,7 @@ from hubkit.actors.actor import method_name
 from hubkit.actors.cell import Cell, current_chain
 from hubkit.actors.mailbox import Call, Letter
 from hubkit.actors.messages import Kind, NotBegun, NowhereNow, Request
-from hubkit.errors import Deadlock, NodeDown, NoSuchActor
+from hubkit.errors import Deadlock, HubkitError, NodeDown, NoSuchActor
 from hubkit.pids import ChildKey, Pid
 
 if TYPE_CHECKING:
@@ -93,9 +93,10 @@ class Ref(Generic[A_co]):
         """Send a request and wait for the reply.
 
         Raises what the method raised, if that is a `Reject`; `ActorCrashed`, `NoSuchActor`, `NoSuchMethod`,
-        `Deadlock`; `NodeDown`, `NoQuorum`, `NotSerializable` where another node is concerned; `TypeError` when the
-        arguments do not fit the method. Bound its time with `trio.fail_after`: a call that is cancelled before it
-        began is withdrawn, one that began is finished unheard. Example::
+        `Deadlock`; `NodeDown`, `NoQuorum`, `NotSerializable` where another node is concerned; `HubClosed` when the node
+        that this ref is of has ended; `TypeError` when the arguments do not fit the method. Bound its time with
+        `trio.fail_after`: a call that is cancelled before it began is withdrawn, one that began is finished unheard.
+        Example::
 
             with trio.fail_after(5):
                 total = await ref.call(Counter.add, 2)
@@ -124,7 +125,7 @@ class Ref(Generic[A_co]):
             return await _wait(call.abort)
         except NotBegun as ended:
             if isinstance(self.address, Pid):
-                raise _nobody(ended) from None
+                raise self._nobody(ended) from None
         return await self._call_anywhere(method, args, kwargs, cell.pid)
 
     async def _call_anywhere(
@@ -132,6 +133,7 @@ class Ref(Generic[A_co]):
     ) -> Any:
         """Call wherever the actor is, or will be; ``after``: the incarnation that is known to have ended."""
         system, address = self._system, self.address
+        system.check_open()
         chain = current_chain()
         name = method_name(method)
         while True:
@@ -147,7 +149,7 @@ class Ref(Generic[A_co]):
                 return await system.other_nodes(pid).call(pid, Request("call", name, args, kwargs, chain, deadline))
             except NotBegun as ended:
                 if isinstance(address, Pid):
-                    raise _nobody(ended) from None
+                    raise self._nobody(ended) from None
                 after = pid
 
     # Casts and plain messages.
@@ -162,7 +164,7 @@ class Ref(Generic[A_co]):
         """Send a request without a reply; waits only for room in the mailbox. A checkpoint.
 
         Raises `NoSuchActor`, `NoSuchMethod`, `TypeError`; `Deadlock` when the mailbox is full and its actor waits,
-        directly or through others, for the sender; and for another node what `call` raises.
+        directly or through others, for the sender; `HubClosed`; and for another node what `call` raises.
         """
         await self._take_turn()
         cell = self._cell
@@ -183,8 +185,8 @@ class Ref(Generic[A_co]):
         """Send a request without a reply, and do not wait for anything.
 
         Raises `trio.WouldBlock` (a `MailboxFull`) when there is no room, or (a `NoSuchActor`) when the child runs
-        nowhere at this moment; `NoSuchActor` when the actor has ended. To another node it may be lost later: then
-        there is a `DeadLetter` event.
+        nowhere at this moment; `NoSuchActor` when the actor has ended, `HubClosed` when this ref's own node has. To
+        another node it may be lost later: then there is a `DeadLetter` event.
         """
         cell = self._cell
         if cell is None:
@@ -242,6 +244,7 @@ class Ref(Generic[A_co]):
     async def _deliver(self, kind: Kind, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Cast or send wherever the actor is, or will be, once there is room."""
         system = self._system
+        system.check_open()
         chain = current_chain()
         name = "" if kind == "info" else method_name(method)
         after: Pid | None = None
@@ -260,10 +263,11 @@ class Ref(Generic[A_co]):
                 return
             except NotBegun as ended:
                 if isinstance(self.address, Pid):
-                    raise _nobody(ended) from None
+                    raise self._nobody(ended) from None
                 after = pid
 
     def _send_elsewhere_nowait(self, request: Request) -> None:
+        self._system.check_open()
         pid = self.pid
         if pid is None:
             msg = f"child {self.address} runs nowhere at this moment; `await` waits for it"
@@ -296,12 +300,13 @@ class Ref(Generic[A_co]):
         pid = locator.resolve(address)
         return await locator.locate(address, after) if pid is None or pid == after else pid
 
-
-def _nobody(ended: NotBegun) -> NoSuchActor | NodeDown:
-    """What a ref to one incarnation raises: that one will not come back."""
-    if isinstance(ended, NodeDown):
-        return NodeDown(str(ended), maybe_executed=False)
-    return NoSuchActor(str(ended))
+    def _nobody(self, ended: NotBegun) -> HubkitError:
+        """What a ref to one incarnation raises: that one will not come back."""
+        if self._system.closed:
+            return self._system.has_ended()
+        if isinstance(ended, NodeDown):
+            return NodeDown(str(ended), maybe_executed=False)
+        return NoSuchActor(str(ended))
 
 
 def deadlock(pid: Pid, chain: tuple[Pid, ...]) -> Deadlock:

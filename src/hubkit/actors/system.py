@@ -20,7 +20,7 @@ from hubkit.actors.messages import Down, Monitor, NotBegun, Request
 from hubkit.actors.ref import Ref, deadlock
 from hubkit.actors.timers import Timers
 from hubkit.environment import Environment
-from hubkit.errors import ConfigurationError, HubkitError, NoSuchActor
+from hubkit.errors import ConfigurationError, HubClosed, HubkitError, NoSuchActor
 from hubkit.events import DeadLetter, Event
 from hubkit.pids import ChildKey, Pid
 
@@ -129,6 +129,8 @@ class System:
         #: The task that cast last, and how many more casts it may make before it lets others run: see `Ref`.
         self.caster: trio.lowlevel.Task | None = None
         self.credit = 0
+        #: Whether its node has ended: nothing can be sent from here any more.
+        self.closed: bool = False
         self._serial = 0
         self._monitor = 0
         self._directory = 0
@@ -198,6 +200,15 @@ class System:
     def is_mine(self, pid: Pid) -> bool:
         """Whether the pid is of this life of this node."""
         return pid.incarnation == self.incarnation and pid.node == self.node
+
+    def check_open(self) -> None:
+        """Raise `HubClosed` when its node has ended."""
+        if self.closed:
+            raise self.has_ended()
+
+    def has_ended(self) -> HubClosed:
+        """What whoever uses a ref of a node that has ended is told."""
+        return HubClosed(f"node {self.node!r}, which this ref is of, has ended: take a ref from a hub that is open")
 
     def find(self, pid: Pid) -> Cell | None:
         """The actor at this pid, if it runs here."""

@@ -89,8 +89,23 @@ def _sim(options: argparse.Namespace) -> int:
     from hubkit.cli.sim import SimOptions, sim
 
     _log_to_stderr(options.log_level)
-    names = ("target", "seed", "seeds", "seconds", "jobs", "trace", "plan", "network", "check", "keep_going", "json")
-    return sim(SimOptions(*(getattr(options, name) for name in names)))
+    return sim(
+        SimOptions(
+            options.target,
+            seed=options.seed,
+            seeds=options.seeds,
+            seconds=options.seconds,
+            jobs=options.jobs,
+            trace=options.trace,
+            plan=options.plan,
+            network=options.network,
+            limit=options.limit,
+            checkers=tuple(options.checkers),
+            check=options.check,
+            keep_going=options.keep_going,
+            as_json=options.json,
+        )
+    )
 
 
 # -- the arguments ----------------------------------------------------------------------------------------------------------
@@ -146,10 +161,14 @@ chance. A seed is clean if the function returns, and no invariant was violated:
 With --seeds or --seconds it is run with many, on all cores, until one fails: then the first failing seed is told, and the
 exit code is 1. --trace writes a page for a browser: who owned what, what was sent, and what went wrong, on one time axis.
 
+`module` may be a file. The function may be a test made by hubkit.testing.simulated, also with @given above it: then the
+network, the checkers and the limit are those of the test, unless they are given here. A second parameter is the plan.
+
 example:
   hubkit sim shop:main --seed 7 --trace seven.html
   hubkit sim shop:main --seeds 1..1000 --trace failure.html
   hubkit sim shop:main --seconds 3600 --keep-going
+  hubkit sim tests/test_shop.py:test_any_disaster --seed 7 --plan "FaultPlan(...)"
 """
 
 DEMO = """\
@@ -195,8 +214,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "target",
+        metavar="module:function",
+        help="what to run, also file.py:function; the current directory is searched first",
+    )
+
+
 def _add_run(run: argparse.ArgumentParser) -> None:
-    run.add_argument("target", metavar="module:function", help="what to run; the current directory is searched first")
+    _add_target(run)
     run.add_argument("--listen", metavar="URL", help="where to listen, e.g. ws://127.0.0.1:4040 (port 0: a free one)")
     run.add_argument("--advertise", metavar="URL", help="what others dial, if that is not what --listen says")
     run.add_argument(
@@ -209,7 +236,7 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 
 def _add_sim(sim: argparse.ArgumentParser) -> None:
-    sim.add_argument("target", metavar="module:function", help="what to run; the current directory is searched first")
+    _add_target(sim)
     sim.add_argument("--seed", metavar="N", type=int, help="the seed (default: 0)")
     sim.add_argument(
         "--seeds", metavar="A..B", help="all seeds from A to B; A.. has no end, and a number means so many, from 0"
@@ -222,7 +249,21 @@ def _add_sim(sim: argparse.ArgumentParser) -> None:
         "--plan", metavar="PLAN", help="what goes wrong and when: 'FaultPlan(...)', as a failure prints it"
     )
     sim.add_argument(
-        "--network", choices=("simulated", "websocket"), default="simulated", help="websocket: real links, in real time"
+        "--checker",
+        metavar="CHECKER",
+        action="append",
+        default=[],
+        dest="checkers",
+        help="what must hold at every step, e.g. 'single_owner(overlap=5.0)'; may be given several times",
+    )
+    sim.add_argument(
+        "--network",
+        metavar="NETWORK",
+        help="simulated; some of latency=0.01,jitter=0.005,bandwidth=1e6,break_rate=0.001 (seconds, bytes a second, breaks a "
+        "second); or websocket: real links, in real time",
+    )
+    sim.add_argument(
+        "--limit", metavar="SECONDS", type=float, help="virtual seconds after which it has failed (default: 3600)"
     )
     sim.add_argument(
         "--trace", metavar="FILE", help="write the timeline of the run, or of the first failing seed: HTML"

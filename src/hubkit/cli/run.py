@@ -7,14 +7,10 @@ its ``shutdown`` and the hub's ``cancel_grace``, exit 128 + the signal's number.
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import inspect
 import logging
 import os
 import signal
-import sys
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +19,7 @@ import trio
 
 from hubkit.cli.failure import Failure, WrongUsage
 from hubkit.cli.secrets import VARIABLE
+from hubkit.cli.targets import locate, name_of
 from hubkit.errors import ConfigurationError, HandshakeRefused, HubkitError
 from hubkit.hub.hub import Hub
 
@@ -52,7 +49,7 @@ class RunOptions:
 def run(options: RunOptions) -> int:
     """Import the program, run it on a hub, and return the exit code. Raises `Failure`."""
     program = load(options.target)
-    hub_id = options.hub or options.target.partition(":")[0].rpartition(".")[2]
+    hub_id = options.hub or name_of(options.target)
     try:
         hub = Hub(
             hub_id,
@@ -70,55 +67,9 @@ def run(options: RunOptions) -> int:
 # -- the program ----------------------------------------------------------------------------------------------------------
 
 
-def load(target: str, contract: str = CONTRACT, given: str = "the open hub") -> Program:
-    """The function that ``module:function`` names; the current directory is searched first. Raises `WrongUsage`.
-
-    ``contract`` is how it has to look, and ``given`` what it is given, for the words of an error.
-    """
-    module_name, colon, path = target.partition(":")
-    if not colon or not module_name or not path:
-        msg = f"{target!r} is not module:function, like shop.web:main"
-        raise WrongUsage(msg)
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    module = _import(module_name, here)
-    found: Any = module
-    for name in path.split("."):
-        if not hasattr(found, name):
-            raise WrongUsage(_no_such_function(module_name, path, found, name, contract))
-        found = getattr(found, name)
-    simulated = getattr(
-        found, "hubkit_simulated", None
-    )  # a test that `hubkit.testing.simulated` has made of a scenario
-    return _check(found if simulated is None else simulated.main, target, contract, given)
-
-
-def _import(name: str, here: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or ""
-        if missing == name or name.startswith(f"{missing}."):
-            msg = f"there is no module {missing!r} in {here} or among the installed packages"
-        else:
-            msg = f"module {name!r} cannot be imported: it needs {missing!r}, which is not installed"
-        raise WrongUsage(msg) from error
-    except Exception as error:
-        # The program's own fault: its author needs the traceback, from where it is the program's.
-        sys.stderr.write("".join(traceback.format_exception(error)))
-        msg = f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
-        raise WrongUsage(msg) from error
-
-
-def _no_such_function(module_name: str, path: str, owner: Any, name: str, contract: str) -> str:
-    functions = [key for key, value in vars(owner).items() if inspect.iscoroutinefunction(value)]
-    near = difflib.get_close_matches(name, functions, n=1)
-    hint = f"; did you mean {near[0]}?" if near else f"; write one: {contract}"
-    return f"module {module_name!r} has no function {path!r}{hint}"
-
-
-def _check(found: Any, target: str, contract: str, given: str) -> Program:
+def load(target: str) -> Program:
+    """The program that ``module:function`` or ``file.py:function`` names. Raises `WrongUsage`."""
+    found = locate(target, CONTRACT)
     problem = None
     if not inspect.iscoroutinefunction(found):
         problem = "is no async function"
@@ -128,7 +79,7 @@ def _check(found: Any, target: str, contract: str, given: str) -> Program:
         except TypeError:
             problem = "cannot be called with one argument"
     if problem is not None:
-        msg = f"{target} {problem}; it is given {given}: {contract}"
+        msg = f"{target} {problem}; it is given the open hub: {CONTRACT}"
         raise WrongUsage(msg)
     program: Program = found
     return program

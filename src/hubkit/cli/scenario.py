@@ -2,30 +2,40 @@
 
 Law of this room: whatever a scenario does, its run has an `Outcome`, in plain values that another process can be told. Its
 traceback shows the scenario's own lines; those of hubkit and trio are left out where they are not at fault.
+
+A scenario may be a test that `simulated` has made, also with ``@given`` above it. Then it is run as the test would run it;
+what was typed goes before what the test says.
 """
 
 from __future__ import annotations
 
+import inspect
+import re
 import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import outcome as outcomes
 import trio
 
 import hubkit
 from hubkit.cli.failure import WrongUsage
-from hubkit.cli.run import load
+from hubkit.cli.targets import locate
 from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError, HubkitError
+from hubkit.testing.marks import Filled, scenario_of
 from hubkit.testing.plans import FaultPlan
+from hubkit.testing.replaying import LIMIT
 from hubkit.testing.simulation import Simulation
 from hubkit.testing.trace import Report
+from hubkit.testing.watching import Checker
+from hubkit.testing.written import read_checker, read_network
 
-__all__ = ["NETWORKS", "Outcome", "Played", "Scenario", "Stage"]
+__all__ = ["Outcome", "Played", "Scenario", "Stage"]
 
-NETWORKS = ("simulated", "websocket")
+T = TypeVar("T")
 
 CONTRACT = "async def main(sim: hubkit.testing.Simulation) -> None"
 
@@ -35,12 +45,19 @@ _INNER = tuple(str(Path(str(package.__file__)).parent) for package in (hubkit, t
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is run: ``module:function``, the repr of a plan for it, the network, and whether each seed is run twice."""
+    """What is run, as it was typed.
+
+    ``target``: ``module:function`` or ``file.py:function``. ``plan``, ``network`` and ``checkers`` are texts, ``limit`` is in
+    virtual seconds; what is not given (`None`, no checkers) is what the simulated test says, or the usual.
+    ``check``: run each seed twice.
+    """
 
     target: str
     plan: str | None = None
-    network: str = "simulated"
+    network: str | None = None
     check: bool = False
+    limit: float | None = None
+    checkers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +91,22 @@ class Stage:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario: Scenario = scenario
-        self._main: Any = load(scenario.target, CONTRACT, "the simulation")
-        self._plan: FaultPlan | None = None
+        plan = None if scenario.plan is None else _read("--plan", FaultPlan.parse, scenario.plan)
+        network = None if scenario.network is None else _read("--network", read_network, scenario.network)
+        checkers = tuple(_read("--checker", read_checker, text) for text in scenario.checkers)
+        if scenario.limit is not None and not scenario.limit > 0:
+            msg = f"--limit must be a number of seconds above 0, not {scenario.limit:g}"
+            raise WrongUsage(msg)
+        main, settings = scenario_of(locate(scenario.target, CONTRACT))
+        self._main = Filled(main, (), _arguments(main, plan, scenario.target), settings, scenario.target)
+        self._plan: FaultPlan | None = plan
+        self.network: str | Mapping[str, float] = network or ("simulated" if settings is None else settings.network)
+        self.checkers: tuple[Checker, ...] = checkers or (() if settings is None else settings.checkers)
+        self.limit: float = scenario.limit or (LIMIT if settings is None else settings.limit)
+        if scenario.check and self.network == "websocket":
+            msg = "--check compares two runs, and only simulated ones can be the same: say --network simulated"
+            raise WrongUsage(msg)
         self._environment = Environment()
-        if scenario.plan is not None:
-            try:
-                self._plan = FaultPlan.parse(scenario.plan)
-            except ConfigurationError as error:
-                msg = f"--plan: {error}"
-                raise WrongUsage(msg) from error
 
     def play(self, seed: int) -> Played:
         """Run it with this seed; twice, if that is to be compared."""
@@ -111,13 +135,48 @@ class Stage:
 
     def _run(self, seed: int) -> tuple[Report | None, BaseException | None]:
         try:
-            return Simulation.run(self._main, seed, network=self.scenario.network, plan=self._plan), None
+            options: dict[str, Any] = {"network": self.network, "checkers": self.checkers, "limit": self.limit}
+            return Simulation.run(self._main, seed, plan=self._plan, **options), None
         except (Exception, SystemExit) as error:
             return getattr(error, "__hubkit_report__", None), error
         except BaseExceptionGroup as group:
             if group.subgroup(KeyboardInterrupt) is not None:
                 raise KeyboardInterrupt from None
             raise
+
+
+def _read(option: str, read: Callable[[str], T], text: str) -> T:
+    """What this text stands for."""
+    try:
+        return read(text)
+    except ConfigurationError as error:
+        msg = f"{option}: {error}"
+        raise WrongUsage(msg) from error
+
+
+def _arguments(main: Any, plan: FaultPlan | None, target: str) -> dict[str, Any]:
+    """What the scenario is given besides its simulation: the plan, if it takes one."""
+    if not inspect.iscoroutinefunction(main):
+        msg = f"{target} is no async function; it is given the simulation: {CONTRACT}"
+        raise WrongUsage(msg)
+    signature = inspect.signature(main)
+    taken = _plan_parameter(list(signature.parameters.values())[1:])
+    given = {} if taken is None or plan is None else {taken: plan}
+    try:
+        signature.bind(None, **given)
+    except TypeError:
+        more = "" if taken is None else f", and with --plan a plan as {taken!r}"
+        msg = f"{target} cannot be called with one argument; it is given the simulation{more}: {CONTRACT}"
+        raise WrongUsage(msg) from None
+    return given
+
+
+def _plan_parameter(others: list[inspect.Parameter]) -> str | None:
+    """Which of the parameters after the simulation is the plan: the one that says so, or the only one that must be given."""
+    others = [one for one in others if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    plans = [one.name for one in others if re.search(r"\bFaultPlan\b", repr(one.annotation))]
+    needed = [one.name for one in others if one.default is one.empty]
+    return plans[0] if plans else needed[0] if len(needed) == 1 else None
 
 
 def _difference(

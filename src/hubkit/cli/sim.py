@@ -45,7 +45,9 @@ class SimOptions:
     jobs: int | None = None
     trace: str | None = None
     plan: str | None = None
-    network: str = "simulated"
+    network: str | None = None
+    limit: float | None = None
+    checkers: Sequence[str] = ()
     check: bool = False
     keep_going: bool = False
     as_json: bool = False
@@ -55,8 +57,16 @@ def sim(options: SimOptions) -> int:
     """Run it, print what became of it, and return the exit code. Raises `Failure`."""
     seeds = _seeds(options)
     _check_options(options)
-    scenario = Scenario(options.target, options.plan, options.network, options.check)
-    stage = Stage(scenario)
+    stage = Stage(
+        Scenario(
+            options.target,
+            plan=options.plan,
+            network=options.network,
+            check=options.check,
+            limit=options.limit,
+            checkers=tuple(options.checkers),
+        )
+    )
     if seeds is None:
         return _one(options, stage, options.seed or 0)
     return _many(options, stage, seeds)
@@ -83,7 +93,7 @@ def _check_options(options: SimOptions) -> None:
     if options.seconds is not None and not (0 < options.seconds < math.inf):
         msg = f"--seconds must be a number above 0, not {options.seconds:g}"
         raise WrongUsage(msg)
-    if options.check and options.network != "simulated":
+    if options.check and options.network == "websocket":
         msg = "--check compares two runs, and only simulated ones can be the same: leave out --network"
         raise WrongUsage(msg)
     if options.trace is not None:
@@ -102,12 +112,23 @@ def _one(options: SimOptions, stage: Stage, seed: int) -> int:
         played = stage.play(seed)
     outcome = played.outcome
     if options.as_json:
-        print(json.dumps({"target": options.target, "network": options.network, **_plain(outcome)}, indent=2))
+        print(json.dumps({**_said(options, stage), **_plain(outcome)}, indent=2))
     else:
         _say(*_told(outcome, "clean, and the same when run twice" if options.check else "clean"))
     if options.trace is not None:
         _write(options, played)
     return 1 if outcome.error else 0
+
+
+def _said(options: SimOptions, stage: Stage) -> dict[str, Any]:
+    """What is run, and how, for programs."""
+    return {
+        "target": options.target,
+        "plan": options.plan,
+        "network": stage.network if isinstance(stage.network, str) else dict(stage.network),
+        "limit": stage.limit if math.isfinite(stage.limit) else None,
+        "checkers": [repr(checker) for checker in stage.checkers],
+    }
 
 
 def _write(options: SimOptions, played: Played) -> None:
@@ -142,9 +163,9 @@ def _many(options: SimOptions, stage: Stage, seeds: Seeds) -> int:
                 look=progress.look,
             )
     except KeyboardInterrupt:
-        _report(options, seeds, tally, progress.seconds, interrupted=True)
+        _report(options, stage, seeds, tally, progress.seconds, interrupted=True)
         raise
-    _report(options, seeds, tally, progress.seconds)
+    _report(options, stage, seeds, tally, progress.seconds)
     first = tally.first_failure
     if first is None:
         return 0
@@ -165,15 +186,16 @@ def _write_failure(options: SimOptions, stage: Stage, first: Outcome) -> None:
     _write(options, played)
 
 
-def _report(options: SimOptions, seeds: Seeds, tally: Tally, seconds: float, *, interrupted: bool = False) -> None:
+def _report(
+    options: SimOptions, stage: Stage, seeds: Seeds, tally: Tally, seconds: float, *, interrupted: bool = False
+) -> None:
     """Print what became of them all."""
     pace = tally.ran / seconds if seconds else 0.0
     speed = tally.elapsed / seconds if seconds else 0.0
     if options.as_json:
         first = tally.first_failure
         answer = {
-            "target": options.target,
-            "network": options.network,
+            **_said(options, stage),
             "seeds": str(seeds),
             "interrupted": interrupted,
             "ran": tally.ran,

@@ -11,8 +11,8 @@ peer, however many rows were written.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 
 from hubkit.cluster.affinity import Labels
 from hubkit.cluster.balance import Balance
@@ -337,15 +337,9 @@ class Core:
         self._membership.address = address
         self._reconcile(now)
 
-    @contextmanager
-    def together(self, now: float) -> Iterator[None]:
+    def together(self, now: float) -> AbstractContextManager[None]:
         """Inputs given inside this block are brought in line at its end, all at once: many cost little more than one."""
-        self._together = True
-        try:
-            yield
-        finally:
-            self._together = False
-        self._reconcile(now)
+        return _Together(self, now)
 
     # -- outputs -------------------------------------------------------------------------------------------------------
 
@@ -548,3 +542,20 @@ class Core:
     def _heir_name(self, child: str) -> str | None:
         heir = self._placement.heir(child, self._ledger.wants[child])
         return None if heir is None else name_of(heir)
+
+
+class _Together:
+    """See `Core.together`. (Written out: it is entered for whatever comes in, and a generator costs more than it does.)"""
+
+    __slots__ = ("_core", "_now")
+
+    def __init__(self, core: Core, now: float) -> None:
+        self._core, self._now = core, now
+
+    def __enter__(self) -> None:
+        self._core._together = True
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._core._together = False
+        if kind is None:
+            self._core._reconcile(self._now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hubkit.cluster.rows import Run
+from hubkit.cluster.stamps import NEVER
 from hubkit.cluster.sync import Sync
 from hubkit.pids import NodeId
 
@@ -21,8 +22,8 @@ LEAP = 1 << 32
 
 def incredible(sync: Sync, runs: Mapping[str, Mapping[NodeId, Run]], wall_ms: int, drift_max: float) -> str | None:
     """Why this is not to be believed; `None`: it may be. ``drift_max``: seconds by which a stamp may be ahead."""
-    ahead = max((moment[0] for version in (sync.upto, sync.have) for moment in version.values()), default=0)
-    ahead -= wall_ms
+    newest = max(max(sync.upto.values(), default=NEVER), max(sync.have.values(), default=NEVER))
+    ahead = newest[0] - wall_ms
     if ahead > drift_max * 1000:
         return f"a clock there is {ahead / 1000:.0f} s ahead of mine; at most {drift_max:g} s are allowed"
     for key, row in sync.rows.items():

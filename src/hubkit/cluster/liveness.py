@@ -98,7 +98,10 @@ class Liveness:
         if node == self.node:
             return True
         heard = self._heard.get(node)
-        return heard is not None and now - heard <= self.down_after and not self.proven_dead(node)
+        if heard is None or now - heard > self.down_after or node in self._dead:
+            return False
+        name, boot = _life(node)  # as `proven_dead`, which is asked too often to be called
+        return self._boots.get(name, -1) <= boot
 
     def gone(self, node: NodeId, now: float) -> bool:
         """Whether this node may be taken for gone: proven dead, or silent for longer than ``down_after``."""

@@ -46,7 +46,9 @@ class Members:
 
     def forgettable(self, nodes: Mapping[NodeId, NodeRow], now: float, forget_after: float) -> list[NodeId]:
         """Members that are proven dead, or have been out of sight for ``forget_after`` seconds."""
-        found = []
+        found: list[NodeId] = []
+        if len(nodes) == len(self.alive):  # all are in sight
+            return found
         for node in sorted(nodes.keys() - self.alive):
             since = self._silent_since.setdefault(node, now)
             if self._liveness.proven_dead(node) or now - since > forget_after:

@@ -81,9 +81,11 @@ class Membership:
             nodes, wants = self._ledger.absorb()
             for child in wants:
                 self._placement.forget(child)
-            self._meet(nodes, now)
+            if nodes or self._ledger.newcomers:
+                self._meet(nodes, now)
             concerned = self._members.update(self._ledger.nodes, now)
             if nodes or concerned:
+                self._quorum.others()
                 self._ledger.concern(concerned.union(nodes))
                 self._ledger.dirty.update(unsure)
                 moved = self._replace(moved, effects)
@@ -139,9 +141,9 @@ class Membership:
             self._ledger.dirty |= self._ledger.wants.keys() | self._ledger.runs.keys()
         if self._farewell is None:
             state: NodeState = "leaving" if self.leaving else "ready" if live and allowed else "joining"
-            row = NodeRow(name_of(self._me), self.address, state, self.actors, self.load, self.weight, self.labels)
-            if nodes.get(self._me) != row:
-                self._quorum.stamped(self._store.put(("node", self._me), row, now), now)
+            new = NodeRow(name_of(self._me), self.address, state, self.actors, self.load, self.weight, self.labels)
+            if nodes.get(self._me) != new:
+                self._quorum.stamped(self._store.put(("node", self._me), new, now), now)
 
     def beat(self, now: float) -> None:
         """Under a lease: stamp my node row anew, so that others may acknowledge it."""

@@ -31,7 +31,18 @@ __all__ = ["Quorum"]
 class Quorum:
     """The partition strategy of one node in one hub. ``lease``: `None` where the strategy has none."""
 
-    __slots__ = ("_ledger", "_liveness", "_losses", "_me", "_members", "_replication", "_store", "lease", "tolerance")
+    __slots__ = (
+        "_known",
+        "_ledger",
+        "_liveness",
+        "_losses",
+        "_me",
+        "_members",
+        "_replication",
+        "_store",
+        "lease",
+        "tolerance",
+    )
 
     def __init__(
         self, me: NodeId, tolerance: PartitionTolerance, store: Store, ledger: Ledger, members: Members,
@@ -44,6 +55,9 @@ class Quorum:
         self._replication = replication
         self._liveness = liveness
         self._losses = Losses(store)
+        self._known: tuple[tuple[str, ...], tuple[str, ...]] | None = (
+            None  # names of the members, and of those in sight
+        )
         self.tolerance: PartitionTolerance = tolerance
         terms: Any = tolerance  # the Protocol tells: who has `is_quorum` is `Leased`
         self.lease: Lease | None = Lease(me, terms, now) if hasattr(tolerance, "is_quorum") else None
@@ -91,7 +105,13 @@ class Quorum:
             return self.lease.allowed(now, self._ledger.settings.view)
         nodes, alive = self._ledger.nodes, self._members.alive
         lost = self._losses.look(nodes, alive, now)
-        return self.tolerance.allowed(ClusterView(_names(nodes), _names(alive), now, lost))
+        if self._known is None:
+            self._known = _names(nodes), _names(alive)
+        return self.tolerance.allowed(ClusterView(*self._known, now, lost))
+
+    def others(self) -> None:
+        """Members have come or gone, or are in sight or out of it."""
+        self._known = None
 
     def gone(self, node: NodeId, now: float) -> bool:
         """Whether this node may be taken for gone; under a lease, whether it is certain to run nothing."""

@@ -91,7 +91,7 @@ class Replication:
         self._proclaimed = NEVER  # my newest write that has been told to whom it is to be told at once
         self._ripe: dict[NodeId, Moment] = {}  # the version at the last beat
         self._idle: dict[NodeId, float] = {}  # writers of whom nothing is left, and since when
-        self.links: dict[NodeId, _Link] = {}
+        self.links: dict[NodeId, _Link] = {}  # in the order of their ids, which is that of what is sent
         self.acked: dict[NodeId, dict[NodeId, Moment]] = {}
         self.complete: bool = False
         self.votes: bool = False
@@ -101,6 +101,7 @@ class Replication:
     def up(self, peer: NodeId, now: float) -> None:
         """A new link."""
         self.links[peer] = _Link(now)
+        self.links = dict(sorted(self.links.items()))
 
     def down(self, peer: NodeId) -> None:
         """The link has ended."""
@@ -170,22 +171,24 @@ class Replication:
 
     # -- what goes out -------------------------------------------------------------------------------------------------
 
-    def compose(self) -> Iterator[Send]:
+    def compose(self) -> list[Send]:
         """Everything that is to be sent now."""
         newest = self._store.version.get(self._me, NEVER)
         eager: Collection[NodeId] = ()
         if newest > self._proclaimed and self.links:
             self._proclaimed = newest
             self._round += 1
-            eager = frozenset(self._strategy.targets(sorted(self.links), self._round))
-        for peer in sorted(self.links):
-            link = self.links[peer]
+            eager = frozenset(self._strategy.targets(list(self.links), self._round))
+        sends: list[Send] = []
+        for peer, link in self.links.items():
             if link.hello:
                 link.hello = False
                 link.have.clear()
-                yield Send(peer, self._sync(link, {}, {}, "hello", False))
-            if link.greeted:
-                yield from self._to_greeted(peer, link, peer in eager)
+                sends.append(Send(peer, self._sync(link, {}, {}, "hello", False)))
+            due = link.news or link.answer or link.passing or link.relay or link.whole
+            if (due or peer in eager) and link.greeted:
+                sends += self._to_greeted(peer, link, peer in eager)
+        return sends
 
     def _to_greeted(self, peer: NodeId, link: _Link, eager: bool) -> Iterator[Send]:
         store = self._store

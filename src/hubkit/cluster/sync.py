@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 from hubkit.cluster.affinity import WEIGHT_MAX, WEIGHT_MIN, Placement, check_labels
@@ -196,7 +197,11 @@ def _read(message: object) -> Sync:
         msg = "expected a bool and a digest of 64 bits"
         raise ValueError(msg)
     table = _read_table(names)
-    upto, since, have = (_read_version(flat, table) for flat in (upto_flat, since_flat, have_flat))
+    upto, since, have = (
+        _read_version(upto_flat, table),
+        _read_version(since_flat, table),
+        _read_version(have_flat, table),
+    )
     rows: _Rows = {}
     _read_nodes(_list(node_rows), table, rows)
     _read_wants(_list(want_rows), table, rows)
@@ -230,34 +235,37 @@ def _list(value: object) -> list[Any]:
 
 
 def _read_table(names: object) -> _NodeTable:
-    table: _NodeTable = {}
-    for index, node in enumerate(_list(names)):
-        if type(node) is not str or not 2 < len(node) <= 300:
+    nodes = _list(names)
+    for node in nodes:
+        if type(node) is not str or not _is_node_id(node):
             msg = f"expected a node id, not {node!r:.40}"
             raise ValueError(msg)
-        name, _, boot = node.rpartition("#")
-        if not name or not boot.isascii() or not boot.isdigit():
-            msg = f"expected a node id, not {node!r:.40}"
-            raise ValueError(msg)
-        table[index] = node
-    if len(set(table.values())) != len(table):
+    if len(set(nodes)) != len(nodes):
         msg = "a node id stands twice in the table"
         raise ValueError(msg)
-    return table
+    return dict(enumerate(nodes))
+
+
+@lru_cache(maxsize=1024)
+def _is_node_id(text: str) -> bool:
+    name, _, boot = text.rpartition("#")
+    return 2 < len(text) <= 300 and bool(name) and boot.isascii() and boot.isdigit()
 
 
 def _read_version(flat: object, table: _NodeTable) -> dict[NodeId, Moment]:
     numbers = _list(flat)
-    if len(numbers) % 3:
-        msg = "a version has three numbers for each writer"
-        raise ValueError(msg)
-    items = iter(map(_natural, numbers))
-    version = {table[node]: (time_ms, tick) for node, time_ms, tick in zip(items, items, items, strict=True)}
+    version: dict[NodeId, Moment] = {}
+    items = iter(numbers)
+    for node, time_ms, tick in zip(items, items, items, strict=False):  # most are short: nothing is faster than this
+        if type(node) is not int or type(time_ms) is not int or type(tick) is not int:
+            msg = f"expected three numbers for each writer, not {numbers!r:.80}"
+            raise TypeError(msg)
+        if time_ms < 0 or not 0 <= tick < TICKS:
+            msg = f"not a moment: {time_ms}, {tick}"
+            raise ValueError(msg)
+        version[table[node]] = (time_ms, tick)
     if len(version) * 3 != len(numbers):
-        msg = "a writer stands twice in a version"
-        raise ValueError(msg)
-    if any(tick >= TICKS for _, tick in version.values()):
-        msg = "a moment of too many ticks"
+        msg = "a version has three numbers for each writer, and each writer once"
         raise ValueError(msg)
     return version
 

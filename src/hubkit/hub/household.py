@@ -236,6 +236,7 @@ class Household:
     def _handles(self, keeper: Keeper) -> bool:
         """Whether it is the one copy that handles messages. (Where all do there is no such one.)"""
         return not keeper.passive and not self.all_active
+
     def enforce(self) -> None:
         """End by force what should have stopped: a scope's deadline stands still while a machine is suspended."""
         for keeper in self.keepers.values():

@@ -145,7 +145,7 @@ class Hub(Reads, Block):
         self._strategies = check_strategies(
             Strategies(distribution, redundancy, migration, synchronization, partition_tolerance)
         )
-        self._declared = check_declared(check_specs(children), self._strategies)
+        self._declared = check_declared(check_specs(children, "children"), self._strategies)
         check_shutdown(self._declared, partition_tolerance)
         self._bulletin = Bulletin(hub_id)
         for hook in _check_hooks(hooks):
@@ -435,7 +435,7 @@ class Hub(Reads, Block):
         `EventsLost` marks a gap when it was read too slowly. The stream ends when the hub does.
         """
         if self._driver_ is not None:
-            check_open(self._driver_)  # a stream of a hub that has ended would wait for ever
+            check_open(self._driver)  # a stream of a hub that has ended would wait for ever
         return self._bulletin.events(*types)
 
     # -- leaving ------------------------------------------------------------------------------------------------------------

@@ -30,10 +30,10 @@ class Wish:
     tag: str | None = None
 
 
-def check_specs(specs: object) -> list[ChildSpec]:
+def check_specs(specs: object, what: str = "specs") -> list[ChildSpec]:
     """Return ``specs`` as a list of `ChildSpec` with distinct ids whose actors have a name other nodes can look up."""
     if isinstance(specs, ChildSpec) or not hasattr(specs, "__iter__"):
-        msg = f"specs must be an iterable of hubkit.ChildSpec, not {specs!r:.80}"
+        msg = f"{what} must be an iterable of hubkit.ChildSpec, not {specs!r:.80}"
         raise ConfigurationError(msg)
     found: dict[str, ChildSpec] = {}
     for spec in specs:

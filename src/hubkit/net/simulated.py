@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from hubkit.net.lanes import Path
 from hubkit.net.simulated_transport import SimulatedTransport
 from hubkit.net.switchboard import Conditions, Host, Switchboard
 from hubkit.net.transport import Transport
+from hubkit.specs import check_flag
 
 if TYPE_CHECKING:
     from random import Random
@@ -97,6 +99,24 @@ class SimulatedNetwork:
     A host is known from the first call of `transport` or `address` for it. Unknown names, and other wrong values, raise
     `ConfigurationError` everywhere. A network may be used in several trio runs, one after the other; cuts and the like last,
     links do not.
+
+    Nodes on it have its clocks: all that they measure is in seconds of trio's clock (or of ``scheduler``), their wall clocks
+    read 2030-01-01 when the run begins, and their chance follows from ``seed``. So under a clock that jumps, hours pass in
+    moments::
+
+        async def main() -> None:
+            network = SimulatedNetwork(seed=7)
+            join = [network.address("a")]
+            async with hubkit.Hub("shop", transport=network.transport("a")) as a:
+                async with hubkit.Hub("shop", transport=network.transport("b"), join=join) as b:
+                    network.partition({"a"}, {"b"})
+                    await trio.sleep(10)  # each believes that the other is dead
+                    network.heal()
+                    await trio.sleep(10)
+
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+    `Simulation` is made of this, and adds crashes of whole processes, pauses, clocks that are wrong, and checks.
     """
 
     def __init__(
@@ -116,6 +136,10 @@ class SimulatedNetwork:
             bandwidth=_number("bandwidth", bandwidth, zero=False, infinite=True),
             break_rate=_number("break_rate", break_rate),
         )
+        _check_scheduler(scheduler)
+        if observe is not None and not callable(observe):
+            msg = f"observe must be a function of (kind, node, peer, text), not {observe!r:.80}"
+            raise ConfigurationError(msg)
         self._board = Switchboard(_seeded(seed), conditions, scheduler, observe)
         self._cuts: list[Cut] = []
 
@@ -177,6 +201,7 @@ class SimulatedNetwork:
         hears them. Links stay up; what would cross is held, and travels on after the heal.
         """
         self._board.enter()
+        check_flag(one_way, "one_way")
         named = [self._group(group) for group in groups]
         if len(named) == 1:
             named.append(tuple(name for name in self._board.hosts if name not in named[0]))
@@ -274,7 +299,7 @@ class SimulatedNetwork:
         crashed process, reaches nobody: it finds its links ended, and every dial fails; what waits (for a frame, for room, to
         be served) waits until it is cancelled.
         """
-        self._board.crash(self._known(name), silent=silent)
+        self._board.crash(self._known(name), silent=check_flag(silent, "silent"))
 
     def break_links(self, a: str, b: str | None = None, *, half_open: bool = False) -> int:
         """Reset the links between two hosts, or all of ``a``'s, now; returns how many. What is on its way is lost.
@@ -284,6 +309,7 @@ class SimulatedNetwork:
         self._known(a)
         if b is not None:
             self._check_pair(a, b)
+        check_flag(half_open, "half_open")
         ends = [end for end in self._board.between(a, b) if end.is_open and not end.is_gone]
         for end in ends:
             end.snap("the connection broke", half=half_open)
@@ -318,7 +344,8 @@ class SimulatedNetwork:
 
 
 def _seeded(seed: int | Random) -> Random:
-    if isinstance(seed, bool) or not (isinstance(seed, int) or hasattr(seed, "expovariate")):
+    source = not isinstance(seed, type) and hasattr(seed, "expovariate")
+    if isinstance(seed, bool) or not (isinstance(seed, int) or source):
         msg = f"seed must be an int, or a random.Random; not {seed!r:.80}"
         raise ConfigurationError(msg)
     if not isinstance(seed, int):
@@ -328,11 +355,21 @@ def _seeded(seed: int | Random) -> Random:
     return random
 
 
+def _check_scheduler(scheduler: object) -> None:
+    methods = [getattr(scheduler, name, None) for name in ("now", "call_at")]
+    if scheduler is not None and (isinstance(scheduler, type) or not all(map(callable, methods))):
+        msg = f"scheduler must have the methods now() and call_at(when, action), or be None for trio's; not {scheduler!r:.80}"
+        raise ConfigurationError(msg)
+
+
 def _number(what: str, value: float, *, zero: bool = True, infinite: bool = False) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    if not good or (not zero and not value) or (not infinite and math.isinf(value)):
+    number = math.nan
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):  # an int that is too large for a float
+            number = float(value)
+    if not number >= 0 or (not zero and not number) or (not infinite and math.isinf(number)):
         least = "at least 0" if zero else "above 0"
         most = "" if infinite else ", finite"
         msg = f"{what} must be a number, {least}{most}; not {value!r:.80}"
         raise ConfigurationError(msg)
-    return float(value)
+    return number

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError, DialFailed, LinkError
 from hubkit.net.address import parse
 from hubkit.net.lines import one_line
@@ -35,6 +36,17 @@ class SimulatedTransport:
         self._life = host.crashes
         self._backlog: deque[SimulatedLink] = deque()
         self._knock = trio.Event()
+        self._environment: Environment | None = None
+
+    @property
+    def environment(self) -> Environment:
+        """The clocks and the chance that a node of this process has, if it is given no others: those of the network.
+
+        They are made when they are first asked for: so a process that brings its own leaves the network's chance alone.
+        """
+        if self._environment is None:
+            self._environment = self._switchboard.environment(self._host)
+        return self._environment
 
     def __repr__(self) -> str:
         return f"<SimulatedTransport of {self._host.name}>"

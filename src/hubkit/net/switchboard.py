@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from hubkit.environment import EPOCH, VirtualEnvironment
 from hubkit.net.address import Address, parse
 from hubkit.net.agenda import Agenda, Scheduler, TrioScheduler
 from hubkit.net.lanes import GARBLED, REFUSED, SYN, Lane, Path, Weather
@@ -72,6 +73,8 @@ class Switchboard:
         self._weathers: dict[tuple[str, str], Weather] = {}
         self._paths: dict[tuple[str, str], Path] = {}
         self._run: trio.lowlevel.TrioToken | None = None
+        self._began = 0.0  # when that run did
+        self._boots = 0
 
     def enter(self) -> None:
         """Notice that another trio run has begun: the links of the one before are no more. To be called from outside first."""
@@ -84,6 +87,7 @@ class Switchboard:
             if run is self._run:
                 return
             self._run = run
+            self._began = self._agenda.now()
         for end in self.links.values():
             for one in (end, end.peer):
                 one.crash(silent=True)
@@ -93,6 +97,18 @@ class Switchboard:
             path.clear()
         for host in self.hosts.values():
             host.listener = None
+
+    def environment(self, host: Host) -> VirtualEnvironment:
+        """The clocks and the chance of a new process on this host."""
+        seed = self._random.getrandbits(64)
+        return VirtualEnvironment(host.name, now=self._agenda.now, wall=self._wall, boot=self._boot, seed=seed)
+
+    def _wall(self) -> float:
+        return EPOCH + self._agenda.now() - self._began
+
+    def _boot(self) -> int:
+        self._boots += 1
+        return self._boots
 
     # -- hosts and paths
 

@@ -52,7 +52,11 @@ class Link(Protocol):
 
 
 class Transport(Protocol):
-    """A way to reach other processes, and to be reached."""
+    """A way to reach other processes, and to be reached.
+
+    One whose time is not this machine's may have an attribute ``environment``, a `hubkit.environment.Environment`: a node
+    that is given none uses that.
+    """
 
     async def open(self) -> str | None:
         """Take the port that this transport listens at, and return the URL with the real port; `None` if it does not listen.

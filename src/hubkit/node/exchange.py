@@ -291,7 +291,7 @@ class Exchange:
 
     def close(self) -> None:
         """This node ends: so does everything that waits."""
-        self._closed = True
+        self._closed = self.system.closed = True
         self.linked.clear()
         for number in list(self._waiting):
             self._finish(number, HubClosed("this node was closed before the answer came"))

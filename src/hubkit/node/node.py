@@ -30,7 +30,7 @@ from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.directory import Directory
 from hubkit.node.exchange import Exchange, decode_ref, encode_ref
 from hubkit.node.operator import answer
-from hubkit.node.options import Discovery, check_endpoint, check_join, check_name, check_secret, check_tls
+from hubkit.node.options import Discovery, check_endpoint, check_join, check_name, check_secret, check_tls, clocks_of
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, Pid, boot_of, name_of, node_id
 from hubkit.specs import check_seconds
@@ -57,7 +57,7 @@ class Node(Block):
     ``join``: URLs of other nodes, or a `Discovery`; asked again for ever. The node's own URL among them does no harm.
     ``name``: the node's name, unique in the mesh and the same after a restart; by default the advertised ``host:port``.
     ``secret``: what all nodes of the mesh know: `str`, `bytes`, or several (the first is used, all are accepted).
-    ``tls``: see `TLS`. ``transport``: replaces the network, for simulations.
+    ``tls``: see `TLS`. ``transport``: replaces the network, and its clocks, for simulations.
     ``weight``: this node's share of the children of each hub, relative to the other nodes'. ``labels``: what it says about
     itself, like ``{"zone": "eu"}``, for children that ask for it (`hubkit.Placement`). Hubs may have their own.
     ``beat``: seconds between heartbeats. ``down_after``: seconds of silence after which a node is taken for dead.
@@ -100,7 +100,7 @@ class Node(Block):
         if down_after < 2 * beat:
             msg = f"down_after must be at least two beats ({2 * beat:g} s), not {down_after!r}"
             raise ConfigurationError(msg)
-        self.environment: Environment = environment or Environment()
+        self.environment: Environment = clocks_of(environment, transport)
         self.liveness: Liveness
         self._system: System
         self._exchange: Exchange

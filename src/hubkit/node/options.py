@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError
 from hubkit.net.address import parse
+from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS
 
-__all__ = ["Discovery", "Endpoint", "check_endpoint", "check_join", "check_name", "check_secret"]
+__all__ = ["Discovery", "Endpoint", "check_endpoint", "check_join", "check_name", "check_secret", "clocks_of"]
 
 
 @runtime_checkable
@@ -105,6 +107,18 @@ def check_join(join: object) -> tuple[str, ...] | Discovery:
         msg = f"join must be a list of URLs, or an object with `async def addresses()`; not {join!r:.80}"
         raise ConfigurationError(msg)
     return tuple(str(parse(url, "each of join")) for url in join)
+
+
+def clocks_of(given: Environment | None, transport: Transport | None) -> Environment:
+    """The clocks and the chance of a node: those that it is given, or its transport brings, else those of this machine.
+
+    A transport in virtual time brings its own (its attribute ``environment``): silence must be measured by the clock by which
+    frames travel.
+    """
+    if given is not None:
+        return given
+    brought: object = getattr(transport, "environment", None)
+    return brought if isinstance(brought, Environment) else Environment()
 
 
 def check_name(name: object) -> str | None:

@@ -11,14 +11,14 @@ must be well at once, and a verdict says so.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hubkit.errors import ConfigurationError, InvariantViolated
+from hubkit.errors import InvariantViolated
 from hubkit.specs import check_seconds
 from hubkit.strategies import PartitionTolerance
+from hubkit.testing.arguments import check_number
 from hubkit.testing.downs import down_exactly_once
 from hubkit.testing.ownership import Meter, Running, promises_one_owner
 from hubkit.testing.terms import monotonic_terms
@@ -308,11 +308,7 @@ def balance(max_over_mean: float) -> Checker:
     Looked at whenever a company of hubs agrees that all is well. It takes many children to be even: with three on three nodes,
     chance alone puts two on one. Raises `ConfigurationError` for a bound below 1.
     """
-    number = max_over_mean
-    if isinstance(number, bool) or not isinstance(number, int | float) or not number >= 1 or math.isinf(number):
-        msg = f"max_over_mean must be a finite number of at least 1 (1: all equal), not {max_over_mean!r}"
-        raise ConfigurationError(msg)
-    return _Balance(float(number))
+    return _Balance(check_number(max_over_mean, "max_over_mean", 1, hint=" (1: all equal)"))
 
 
 class _BalanceWatcher(Watcher):

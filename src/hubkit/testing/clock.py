@@ -5,7 +5,8 @@ is to be there already; so a jump costs no idle turn of the scheduler. What is t
 its own (a frame that arrives) stands in an agenda, and is done by the clock on the way.
 
 A scenario that can never go on (nobody waits for any moment) and one that goes round in circles (time does not move) are
-noticed here; who is told decides what follows.
+noticed here; who is told decides what follows. Where no task of a scenario can be ended any more, the clock ends it: trio looks
+at it in each turn, and gives up its loop if that fails.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 
 import trio
 
-__all__ = ["VirtualClock"]
+__all__ = ["BrokenOff", "VirtualClock"]
 
 #: The virtual moment at which every simulation begins. Not zero, so that a mix-up of durations and moments shows.
 START = 1000.0
@@ -24,11 +25,15 @@ START = 1000.0
 IDLE = 3
 
 
+class BrokenOff(Exception):
+    """The clock has been told to break off trio's loop. It comes out as the cause of a `trio.TrioInternalError`."""
+
+
 class VirtualClock(trio.abc.Clock):
     """A clock for `trio.run`.
 
-    ``stuck`` is called when nothing will ever happen again; ``limit``: the moment at which ``expired`` is called, once.
-    Both must see to it that some task runs.
+    ``stuck`` is called when nothing will ever happen again; ``limit``: the moment at which ``expired`` is called, once,
+    unless it sets another limit. Both must see to it that some task runs, or break off.
     """
 
     def __init__(
@@ -43,6 +48,7 @@ class VirtualClock(trio.abc.Clock):
         self._count = 0
         self._idle = 0
         self._stuck, self._expired = stuck, expired
+        self._broken = False
         self.limit: float = limit
         #: while it is, time does not move, whoever waits
         self.held: bool = False
@@ -59,6 +65,8 @@ class VirtualClock(trio.abc.Clock):
 
     def current_time(self) -> float:
         """The virtual moment, in seconds."""
+        if self._broken:
+            raise BrokenOff
         return self._now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
@@ -77,9 +85,8 @@ class VirtualClock(trio.abc.Clock):
             return 0.0
         self._idle = 0
         if moment > self.limit and self._expired is not None:
-            expired, self._expired = self._expired, None
-            self._now = max(self._now, self.limit)
-            expired()
+            self._now, self.limit = max(self._now, self.limit), math.inf
+            self._expired()
             return 0.0
         if moment > self._now:
             self._now = moment
@@ -93,6 +100,10 @@ class VirtualClock(trio.abc.Clock):
     def now(self) -> float:
         """The virtual moment, in seconds: as `current_time`."""
         return self._now
+
+    def break_off(self) -> None:
+        """Let trio give up its loop in this turn, whatever tasks there are."""
+        self._broken = True
 
     def call_at(self, when: float, action: Callable[[], None]) -> None:
         """Call ``action`` when it is ``when``: a plain function that may wake tasks. Of several the first noted comes first."""

@@ -10,12 +10,9 @@ import random
 from collections.abc import Callable
 from typing import Protocol
 
-from hubkit.environment import Environment
+from hubkit.environment import EPOCH, Environment
 
 __all__ = ["Machine", "SimulatedEnvironment", "Ticking", "seeded"]
-
-#: The wall clock's reading at the start of every simulation: 2030-01-01 00:00 UTC.
-EPOCH = 1_893_456_000.0
 
 
 def seeded(what: str, seed: object) -> random.Random:
@@ -72,16 +69,21 @@ class Machine:
 
 
 class SimulatedEnvironment(Environment):
-    """What one process on a machine sees of time and chance."""
+    """What one process on a machine sees of time and chance; of chance only after `begin`."""
+
+    _tokens: random.Random
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        machine.lives += 1
-        source = f"{machine.seed} {machine.name} {machine.lives}"
-        self.random: random.Random = seeded("process", source)
-        self._tokens = seeded("tokens", source)
         self.now: Callable[[], float] = machine.now  # asked for each message: without a call in between
         self.wall: Callable[[], float] = machine.wall  # likewise
+
+    def begin(self) -> None:
+        """The process begins: its chance is that of the next life on this machine."""
+        self._machine.lives += 1
+        source = f"{self._machine.seed} {self._machine.name} {self._machine.lives}"
+        self.random = seeded("process", source)
+        self._tokens = seeded("tokens", source)
 
     def token(self, size: int) -> bytes:
         """``size`` bytes that follow from the seed."""

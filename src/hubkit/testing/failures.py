@@ -17,6 +17,7 @@ from types import TracebackType
 import outcome
 
 from hubkit.names import error_name, error_text
+from hubkit.testing.replaying import from_here
 from hubkit.testing.trace import Report
 
 __all__ = ["describe_failure", "report_of", "without_machinery"]
@@ -66,12 +67,14 @@ def _family(error: BaseException | None, seen: set[int]) -> Iterator[BaseExcepti
 def describe_failure(error: BaseException, report: Report, test: str, directory: Path, *, by_seed: bool) -> str:
     """The section about a failed test, ``test`` being its node id; writes the timeline into ``directory``.
 
-    ``by_seed``: the plugin chose the seed, so it is named in the command that replays the test.
+    ``by_seed``: the plugin chose the seed, so it is named in the command that replays the test. So is what Hypothesis has
+    drawn, if the error knows of it.
     """
     seed = f" --hubkit-seed {report.seed}" if by_seed else ""
+    options = getattr(error, "__hubkit_replay__", "") or seed
     lines = [
         f"seed {report.seed}, {report.elapsed:.3f} virtual seconds, {report.steps:,} steps, trace {report.trace_hash}",
-        f"replay:   pytest {shlex.quote(test)}{seed}",
+        f"replay:   pytest {shlex.quote(from_here(test))}{options}",
         f"timeline: {_write(error, report, test, directory)}",
     ]
     if report.trace:

@@ -27,12 +27,10 @@ from hubkit.testing.monitors import Monitors
 from hubkit.testing.ownership import Running
 from hubkit.testing.scheduling import Freezer
 
-__all__ = ["NODE_OPTIONS", "Host", "Life", "Stage", "split_options"]
+__all__ = ["Host", "Life", "Stage"]
 
-#: What of ``start_hub``'s options belongs to the node.
-NODE_OPTIONS = ("secret", "beat", "down_after", "join")
-#: What the simulation itself says.
-GIVEN = ("node", "name", "listen", "advertise", "transport", "environment", "tls")
+#: Stands for the network of a process that does not exist yet.
+_UNPLUGGED: Any = object()
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
 
@@ -95,6 +93,13 @@ class _SimulatedHub(Hub):
         super().__init__(hub_id, actors=actors, **options)
         if actors is None:  # all processes here are one: what it happens to have defined is no part of the scenario
             self._actors = lambda: (EVERY,)
+
+    @property
+    def _driver(self) -> Driver:
+        driver = self._driver_
+        if driver is None or driver.closed:
+            raise HubClosed(self._life.why_closed(self._id))
+        return driver
 
     def _assemble(self, node: Node, nursery: trio.Nursery) -> Driver:
         driver = super()._assemble(node, nursery)
@@ -164,12 +169,18 @@ class Life:
         self._open: set[str] = set()
         self._wake = trio.Event()
         self._leave = False
+        self._environment = SimulatedEnvironment(host.machine)
         self.node: Node = Node(
             **{"join": _Everybody(host.stage), **options},
             name=host.name,
-            transport=host.stage.transport(host.name),
-            environment=SimulatedEnvironment(host.machine),
+            transport=_UNPLUGGED,
+            environment=self._environment,
         )
+
+    def begin(self) -> None:
+        """Become a process of its machine. What is wrong with its options has been said before, and has changed nothing."""
+        self._environment.begin()
+        self.node._transport = self.stage.transport(self.host.name)
 
     @property
     def dead(self) -> bool:
@@ -264,6 +275,19 @@ class Life:
             raise self.failure
         msg = f"node {self.host.name!r} ended ({self.state}) before its hub {hub_id!r} was open"
         raise HubClosed(msg)
+
+    def why_closed(self, hub_id: str) -> str:
+        """Why this hub, which is not open, is not, and what to do now."""
+        name = self.host.name
+        hub = f"hub {hub_id!r} on node {name!r}"
+        if self.dead:
+            how = {"crashed": "was killed", "left": "has left"}.get(self.state, "has failed")
+            new = "there is a new one" if self.host.life is not self else f"sim.restart({name!r}) starts a new one"
+            return f"{hub} is closed, because its process {how}: {new}, whose hub is sim.hub({name!r})"
+        if hub_id in self.hubs and not self._opened[hub_id].is_set():
+            first = f"it is paused, sim.resume({name!r}) lets it go on, and " if self.host.paused else ""
+            return f"{hub} is not open yet: {first}`await sim.settled(within=...)` waits for it"
+        return f"{hub} is closed: its process runs on without it"
 
     def leave(self) -> None:
         """Begin to leave in good order."""
@@ -360,6 +384,7 @@ class Host:
         life = Life(self, node_options)
         for hub_id, options in hubs.items():
             life.add(hub_id, options)
+        life.begin()
         self.node_options = dict(node_options)
         self.options = {hub_id: dict(options) for hub_id, options in hubs.items()}
         self.life = life
@@ -377,16 +402,6 @@ class Host:
         self.life.add(hub_id, options)
         self.options[hub_id] = dict(options)
         return self.life
-
-
-def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Part what belongs to the node from what belongs to the hub."""
-    for name in GIVEN:
-        if name in options:
-            msg = f"{name}= is given by the simulation: leave it out"
-            raise ConfigurationError(msg)
-    mine = {name: value for name, value in options.items() if name in NODE_OPTIONS}
-    return mine, {name: value for name, value in options.items() if name not in NODE_OPTIONS}
 
 
 def _bare(error: BaseException) -> BaseException:

@@ -9,23 +9,48 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, overload
 
 from hubkit.errors import ConfigurationError
 from hubkit.specs import check_seconds
+from hubkit.testing.arguments import check_checkers, check_network
 from hubkit.testing.plans import FaultPlan
 from hubkit.testing.simulation import Simulation
 from hubkit.testing.watching import Checker
 
-__all__ = ["SEED", "Simulated", "simulated"]
+__all__ = ["SEED", "Filled", "Simulated", "scenario_of", "simulated"]
 
 #: the parameter of a simulated test that pytest's plugin fills
 SEED = "hubkit_seed"
 
 Scenario = Callable[..., Awaitable[object]]
 Test = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filled:
+    """A scenario with all its arguments but the simulation: what is run where a scenario takes more than that.
+
+    ``before`` and ``named`` are those arguments. ``settings``: of the simulated test that it comes from. ``target``: how
+    ``hubkit sim`` was told to find the scenario; empty: by nobody.
+    """
+
+    main: Scenario
+    before: tuple[Any, ...] = ()
+    named: Mapping[str, Any] = field(default_factory=dict)
+    settings: Simulated | None = None
+    target: str = ""
+
+    def __call__(self, sim: Simulation) -> Awaitable[object]:
+        """Call the scenario."""
+        return self.main(*self.before, sim, **self.named)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__qualname__":  # what it is called in messages: a class cannot say that of its instances
+            return getattr(self.main, name, "main")
+        raise AttributeError(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +64,21 @@ class Simulated:
     checkers: tuple[Checker, ...]
     limit: float
 
-    def run(self, seed: int, args: tuple[Any, ...], named: dict[str, Any], *, replay: str = "") -> None:
-        """Run the scenario with this seed: ``args`` come before its simulation, ``named`` after it.
-
-        ``replay``: what is added to the command that runs the test again.
-        """
-
-        async def scenario(sim: Simulation) -> None:
-            await self.main(*args, sim, **named)
-
-        scenario.hubkit_replay = replay  # type: ignore[attr-defined]  # `hubkit.testing.replaying` reads it
+    def run(self, seed: int, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Run the scenario with this seed: ``args`` come before its simulation, ``named`` after it."""
         plan = next((value for value in named.values() if isinstance(value, FaultPlan)), None)
+        scenario = Filled(self.main, args, named, self)
         Simulation.run(scenario, seed, network=self.network, plan=plan, checkers=self.checkers, limit=self.limit)
+
+
+def scenario_of(found: Any) -> tuple[Any, Simulated | None]:
+    """The scenario behind what a module calls by its name: a test that `simulated` has made, with ``@given`` above it or not.
+
+    Whatever else it is, it is returned as it is.
+    """
+    test = getattr(getattr(found, "hypothesis", None), "inner_test", found)
+    settings = getattr(test, "hubkit_simulated", None)
+    return (settings.main, settings) if isinstance(settings, Simulated) else (found, None)
 
 
 @overload
@@ -106,7 +134,8 @@ def simulated(
         msg = f"first must be a seed, an int, not {first!r}"
         raise ConfigurationError(msg)
     check_seconds(limit, "limit", zero=False, infinite=True)
-    watching = tuple(checkers)
+    check_network(network)
+    watching = check_checkers(checkers)
 
     def decorate(main: Scenario) -> Test:
         return _test_of(Simulated(main, seeds, first, network, watching, limit))
@@ -126,7 +155,7 @@ def _test_of(settings: Simulated) -> Test:
         rest = {name: value for name, value in given.items() if name not in {own.name for own in before}}
         instance = tuple(given[own.name] for own in before)
         if seed is not None:
-            settings.run(seed, instance, rest, replay=f" --hubkit-seed {seed}")
+            settings.run(seed, instance, rest)
             return
         for each in range(settings.first, settings.first + settings.seeds):
             settings.run(each, instance, rest)

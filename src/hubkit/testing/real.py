@@ -12,13 +12,17 @@ one core, and more than some twenty do not keep up with one another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import trio
 
+from hubkit.environment import Environment
 from hubkit.errors import SimulationError
+from hubkit.testing.clock import BrokenOff
+from hubkit.testing.endings import Endings
 from hubkit.testing.environment import seeded
 from hubkit.testing.loopback import LoopbackNetwork
 from hubkit.testing.plans import FaultPlan
@@ -33,6 +37,8 @@ __all__ = ["MOST", "RealTime", "run_real"]
 
 #: Real seconds that a scenario may take, whatever its limit: nobody waits for a day.
 MOST = 600.0
+#: Real seconds that tasks have to end after they were cancelled.
+GRACE = 5.0
 
 
 def run_real(
@@ -45,13 +51,8 @@ def run_real(
 ) -> Report:
     """See `Simulation.run` with ``network="websocket"``. ``limit``: in real seconds, of which `MOST` are the most."""
     production = _RealProduction(seed, "websocket", plan, checkers, limit, main)
-    try:
-        with production.settings():
-            trio.run(production.perform, main)
-    except BaseException as error:
-        production.describe(error)
-        raise
-    return production.end()
+    clock = production.alarm
+    return production.conduct(lambda: trio.run(production.perform, main, clock=clock, instruments=[_Watch(clock)]))
 
 
 class RealTime:
@@ -71,8 +72,59 @@ class RealTime:
         return self._now
 
 
+class _Alarm(trio.abc.Clock):
+    """True time, as trio's own; ``expired`` is called at ``limit``, at which trio wakes up, and trio's loop can be left."""
+
+    def __init__(self, expired: Callable[[], None]) -> None:
+        self.now: Callable[[], float] = Environment().now
+        self.limit: float = math.inf
+        self._expired = expired
+        self._broken = False
+
+    def start_clock(self) -> None:
+        """A run begins."""
+
+    def current_time(self) -> float:
+        """Seconds."""
+        if self._broken:
+            raise BrokenOff
+        return self.now()
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """How long nobody has anything to do."""
+        return min(deadline, self.limit) - self.now()
+
+    def look(self) -> None:
+        """See whether it is time."""
+        if self.now() >= self.limit:
+            self.limit = math.inf
+            self._expired()
+
+    def break_off(self) -> None:
+        """Let trio give up its loop in this turn, whatever tasks there are."""
+        self._broken = True
+
+
+class _Watch(trio.abc.Instrument):
+    """Looks at the alarm in every turn."""
+
+    def __init__(self, alarm: _Alarm) -> None:
+        self._alarm = alarm
+
+    def before_io_wait(self, timeout: float) -> None:
+        """No task runs now."""
+        self._alarm.look()
+
+
 class _RealProduction(Production):
     """One run on real sockets."""
+
+    def _make_endings(self) -> Endings:
+        self.alarm: _Alarm = _Alarm(self._expired)
+        return Endings(self.alarm, self.world.freezer, self._scope, GRACE)
+
+    def _begin_end(self) -> None:
+        self.endings.begin()
 
     def _make_world(self, seed: int, network: Any) -> World:
         self._limit = min(self._limit, MOST)
@@ -96,9 +148,12 @@ class _RealProduction(Production):
         self._expired()
 
     def _expired(self) -> None:
+        if self.endings.begun:
+            self.endings.outlast()
+            return
         msg = f"the scenario goes on after {self._limit:g} real seconds: let main return"
         more = f", or run it with a greater limit= (at most {MOST:g} on real sockets)" if self._limit < MOST else ""
-        self.world.failed(SimulationError(msg + more))
+        self.world.failed(SimulationError(f"{msg}{more}. It waits {self._waits()}"))
 
     def _sweep(self) -> None:
         super()._sweep()

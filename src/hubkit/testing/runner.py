@@ -32,18 +32,14 @@ def run(
 ) -> Report:
     """See `Simulation.run`."""
     _check_main(main)
-    if network == "websocket":
+    if isinstance(network, str) and network == "websocket":
         from hubkit.testing.real import run_real
 
         return run_real(main, seed, plan=plan, checkers=checkers, limit=limit)
     production = Production(seed, network, plan, checkers, limit, main)
-    try:
-        with production.settings():
-            trio.run(production.perform, main, clock=production.clock, instruments=[production.turns])
-    except BaseException as error:
-        production.describe(error)
-        raise
-    return production.end()
+    return production.conduct(
+        lambda: trio.run(production.perform, main, clock=production.clock, instruments=[production.turns])
+    )
 
 
 def _check_main(main: object) -> None:

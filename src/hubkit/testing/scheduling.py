@@ -1,13 +1,16 @@
 """The one room that reaches into trio's scheduler: to make it repeatable, and to hold up the tasks of one process.
 
 Law of this room: what trio does not promise is used here and nowhere else, and is tried out (`self_check`) once in every
-process before anything is built upon it. Two things are needed, and trio offers neither in public:
+process before anything is built upon it. Four things are needed, and trio offers none of them in public:
 
 * *One seed, one order.* trio shuffles the tasks that are ready in a turn; told to be deterministic it sorts them by age
   first, and shuffles with a generator that can be seeded. So a seed is a schedule, and another seed is another one.
 * *A process that stands still.* A long collection of garbage, a suspended machine or a SIGKILL stop all tasks of a process
   in the middle of whatever they do, without a word to any of them. So tasks below a frozen root are taken out of the queue
   in the moment in which they are put there, and put back when the root thaws. What runs in that very turn has its step.
+* *An end of those who will not end.* A task that swallows every `trio.Cancelled` can be woken with another error (`wake`).
+* *A loop that is left.* Tasks that swallow that, too, cannot be ended by anybody: Python would run them once more when it
+  lets go of them, and they would go on. So nobody ever lets go of them (`keep`).
 
 Refused: cancelling the tasks of a crashed process (their ``finally`` blocks would run, as those of no killed process
 do), and a scheduler of our own.
@@ -16,18 +19,24 @@ do), and a scheduler of our own.
 from __future__ import annotations
 
 import random
+import signal
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import trio
 import trio.testing
-from trio._core import _run
+from outcome import Error, Outcome
+from trio._core import _run, _thread_cache
 
 from hubkit.errors import SimulationError
 
-__all__ = ["Deterministic", "Freezer", "self_check"]
+__all__ = ["THREADS", "Deterministic", "Freezer", "is_shielded", "keep", "self_check", "wake", "watch_interrupts"]
 
 Task = trio.lowlevel.Task
+#: where trio's threads come from; those that wait for work are started no more
+THREADS = _thread_cache.ThreadCache
 
 
 class Deterministic:
@@ -59,11 +68,15 @@ class Deterministic:
 
 
 class Freezer(trio.abc.Instrument):
-    """Holds up all tasks below some roots. It costs nothing while there are none."""
+    """Holds up all tasks below some roots. It costs nothing while there are none.
+
+    A Ctrl-C must not strike in the middle of it: a task would be lost, or trio would take the instrument out.
+    """
 
     def __init__(self) -> None:
         self._held: dict[Task, list[Task]] = {}
 
+    @trio.lowlevel.enable_ki_protection
     def freeze(self, root: Task) -> None:
         """Let no task at or below ``root`` run, until `thaw`."""
         assert root not in self._held, "it is frozen already"
@@ -76,9 +89,12 @@ class Freezer(trio.abc.Instrument):
                 queue.remove(task)
                 self._held[root].append(task)
 
+    @trio.lowlevel.enable_ki_protection
     def thaw(self, root: Task) -> None:
         """Let them go on, in the order in which they became ready."""
-        held = self._held.pop(root)
+        held = self._held.pop(root, None)
+        if held is None:
+            return  # a Ctrl-C has come between the wish to freeze it and the deed
         if not self._held:
             trio.lowlevel.remove_instrument(self)
         _run.GLOBAL_RUN_CONTEXT.runner.runq.extend(held)
@@ -87,6 +103,11 @@ class Freezer(trio.abc.Instrument):
         """Whether ``root`` is frozen."""
         return root in self._held
 
+    def holds(self, task: Task) -> bool:
+        """Whether ``task`` is held up: it, or a task above it, is frozen."""
+        return self._root_of(task) is not None
+
+    @trio.lowlevel.enable_ki_protection
     def task_scheduled(self, task: Task) -> None:
         """Trio has just put ``task`` at the end of its queue."""
         root = self._root_of(task)
@@ -106,6 +127,62 @@ class Freezer(trio.abc.Instrument):
         return None
 
 
+@trio.lowlevel.enable_ki_protection
+def wake(task: Task, error: BaseException) -> bool:
+    """Let the await at which ``task`` waits, or is about to go on, raise ``error``. Whether it has one that can."""
+    if task._next_send_fn is not None:  # it is about to go on
+        if not isinstance(task._next_send, Outcome):
+            return False  # with its first step
+        task._next_send = Error(error)
+        return True
+    if task._abort_func is None:
+        return False
+
+    def fail() -> NoReturn:
+        raise error
+
+    task._attempt_abort(fail)
+    return task._next_send_fn is not None
+
+
+def is_shielded(task: Task) -> bool:
+    """Whether no cancellation reaches the await at which ``task`` is."""
+    return not task._cancel_status.effectively_cancelled
+
+
+@cache
+def _kept() -> list[list[Task]]:
+    """What is kept. It is no garbage, not even at the end of the process: then, too, Python would run it."""
+    kept: list[list[Task]] = []
+    try:
+        import ctypes
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+    except (ImportError, AttributeError):  # pragma: no cover  # another Python: then until the end of the process
+        return kept
+    return kept
+
+
+def keep() -> None:
+    """Never let go of the tasks that there are."""
+    _kept().append(list(_run.GLOBAL_RUN_CONTEXT.runner.tasks))
+
+
+def watch_interrupts(tell: Callable[[], None]) -> None:
+    """Have ``tell`` called at each Ctrl-C that this run of trio is told of, before it strikes anybody."""
+    manager = _run.GLOBAL_RUN_CONTEXT.runner.ki_manager
+    if manager.handler is None:
+        return  # this is not the main thread, or somebody else looks after that
+    deliver: Callable[[int, FrameType | None], object] = manager.handler
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        tell()
+        deliver(number, frame)
+
+    manager.handler = handle  # trio takes it away at the end, as its own
+    signal.signal(signal.SIGINT, handle)
+
+
 @cache
 def self_check() -> None:
     """Try out what this room relies on, once in a process. Raises `SimulationError` where this trio does not do it."""
@@ -118,6 +195,8 @@ def self_check() -> None:
             trouble = "another seed gave no other schedule"
         elif not trio.run(_try_freezing):
             trouble = "a frozen task went on"
+        elif not trio.run(_try_waking):
+            trouble = "a task that swallows its cancellation could not be woken"
     except (AttributeError, AssertionError, TypeError) as error:
         trouble = repr(error)
     if trouble is not None:
@@ -184,3 +263,41 @@ async def _try_freezing() -> bool:
         freezer.thaw(roots[0])
         nursery.cancel_scope.cancel()
     return stood and went_on
+
+
+async def _try_waking() -> bool:
+    """Whether a task that swallows its cancellation is ended by another error, and one that waits shielded, too."""
+    roots, ended, gate = [], 0, trio.Event()
+
+    async def swallow() -> None:
+        roots.append(trio.lowlevel.current_task())
+        for patience in range(100, -1, -1):
+            try:
+                await trio.sleep_forever()
+            except trio.Cancelled:
+                if not patience:  # it could not be woken
+                    raise
+
+    async def shield() -> None:
+        roots.append(trio.lowlevel.current_task())
+        with trio.CancelScope(shield=True):
+            await gate.wait()
+
+    async def ends(work: Any) -> None:
+        nonlocal ended
+        try:
+            await work()
+        except LookupError:
+            ended += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ends, swallow)
+        nursery.start_soon(ends, shield)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await trio.lowlevel.checkpoint()
+        shielded = sorted(is_shielded(task) for task in roots)
+        woken = [wake(task, LookupError()) for task in roots]
+        gate.set()
+    return ended == 2 and woken == [True, True] and shielded == [False, True]

@@ -2,7 +2,8 @@
 
 Law of this room: settled is what all say who can reach each other, not what one says. Their views of who is there are the
 truth, their registries are the same, each says of itself that everything runs where it belongs, and no process is on its way in
-or out. A partition that lasts is no trouble as such: each side settles for itself. A paused process counts as gone.
+or out. A partition that lasts is no trouble as such: each side settles for itself. A paused process counts as gone; but where
+all of a hub is gone, and not in good order, there is nobody left to say that all is well.
 """
 
 from __future__ import annotations
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from hubkit.testing.world import World
 
 __all__ = ["troubles"]
+
+_STATES = {
+    "starting": "is starting",
+    "crashed": "has crashed",
+    "failed": "has failed",
+    "paused": "is paused",
+    "leaving": "is leaving",
+    "left": "has left",
+}
 
 #: so many troubles are told; the others are counted
 MANY = 12
@@ -46,8 +56,24 @@ def _all(world: World) -> Iterator[str]:
             yield f"node {name} is {'opening hub ' + ', '.join(waits) if state == 'open' else state}"
     for hub_id in world.hub_ids():
         hubs = world.hubs(hub_id)
+        if not hubs:
+            yield from _nobody(world, hub_id)
         for names in world.components(hub_id):
             yield from _company(hub_id, names, {name: hubs[name] for name in names if name in hubs})
+
+
+def _nobody(world: World, hub_id: str) -> Iterator[str]:
+    """No hub of this id is open. That is no trouble if all of them have left in good order."""
+    states: list[str] = []
+    lost = False
+    for name in sorted(world.hosts):
+        host = world.hosts[name]
+        if hub_id in host.options and host.life is not None:
+            lost = lost or host.paused or host.life.state in ("crashed", "failed")
+            doing = "has drained it" if host.life.is_open(hub_id) else "is opening it"
+            states.append(f"{name} {_STATES.get('paused' if host.paused else host.life.state, doing)}")
+    if lost:
+        yield f"hub {hub_id}: no hub is open: {', '.join(states)}"
 
 
 def _company(hub_id: str, names: Sequence[str], hubs: Mapping[str, Hub]) -> Iterator[str]:

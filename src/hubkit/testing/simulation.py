@@ -7,7 +7,6 @@ whatever takes time is awaited.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,15 @@ import trio
 from hubkit.errors import ConfigurationError, NotSettled
 from hubkit.hub.hub import Hub
 from hubkit.net.switchboard import Conditions
-from hubkit.specs import check_id, check_seconds
+from hubkit.specs import check_flag, check_id, check_seconds
+from hubkit.testing.arguments import check_checker, check_checkers, check_number, check_plan, groups_of, split_options
 from hubkit.testing.environment import seeded
-from hubkit.testing.host import Host, Life, split_options
+from hubkit.testing.host import Host, Life
 from hubkit.testing.plans import FaultPlan
 from hubkit.testing.playing import play
 from hubkit.testing.settling import troubles
 from hubkit.testing.trace import Report, Trace
-from hubkit.testing.watching import Checker
+from hubkit.testing.watching import Checker, watcher_of
 from hubkit.testing.world import Cut, Network, World
 
 if TYPE_CHECKING:
@@ -147,6 +147,8 @@ class Simulation:
     def hub(self, node: str, hub_id: str | None = None) -> Hub:
         """The hub on this node, of its latest process; ``hub_id`` is needed if there are several."""
         host = self._known(node)
+        if hub_id is not None:
+            check_id(hub_id, "hub_id")
         hubs: dict[str, Hub] = {} if host.life is None else dict(host.life.hubs)
         if hub_id is None and len(hubs) == 1:
             return next(iter(hubs.values()))
@@ -169,9 +171,13 @@ class Simulation:
     async def settled(self, within: float) -> None:
         """Wait until all hubs that reach each other agree, and everything runs where it belongs.
 
-        Raises `NotSettled` after ``within`` seconds, with what is not: which child, by which rule, in which node's view.
+        Raises `NotSettled` after ``within`` seconds, with what is not: which child, by which rule, in which node's view; also
+        where none of a hub's nodes is left to settle, because they have crashed or stand still.
         """
         deadline = self.now + check_seconds(within, "within", zero=True)
+        if not self._world.hub_ids():
+            msg = "there is no hub in this simulation that could settle: start one with `await sim.start_hub('shop', node='a')`"
+            raise ConfigurationError(msg)
         while not self._world.is_settled():
             if deadline - self.now < INSTANT:
                 text = "\n".join(f"  {trouble}" for trouble in troubles(self._world))
@@ -186,7 +192,7 @@ class Simulation:
         """Open a hub on a node, and return it when it is open. A node that is not there is started first.
 
         ``options`` are those of `hubkit.Hub`, and of the node: ``secret``, ``beat``, ``down_after``, ``join`` (by default it
-        joins all others). Network and name are the simulation's to give.
+        joins all others). Network and name are the simulation's to give. Wrong ones raise `ConfigurationError`.
         """
         self.start_soon(hub_id, node=node, **options)
         life = self._life(node)
@@ -242,7 +248,7 @@ class Simulation:
         anything.
         """
         self._life(node)
-        self._world.crash(node, silent=silent)
+        self._world.crash(node, silent=check_flag(silent, "silent"))
 
     def restart(self, node: str) -> None:
         """Start a new process with the same hubs and options, killing the one that is there. `hub` gives the new hub."""
@@ -256,42 +262,38 @@ class Simulation:
         """Let a node's process stand still, as in a long collection of garbage: time passes, and it does not notice."""
         self._life(node)
         if self._known(node).paused:
-            msg = f"node {node!r} is paused already"
+            msg = f"node {node!r} is paused already: sim.resume({node!r}) lets it go on"
             raise ConfigurationError(msg)
         self._world.pause(node)
 
     def resume(self, node: str) -> None:
         """Let a paused node go on."""
         if not self._known(node).paused:
-            msg = f"node {node!r} is not paused"
+            msg = f"node {node!r} is not paused: only a node that stands still can go on"
             raise ConfigurationError(msg)
         self._world.resume(node)
 
     def skew(self, node: str, *, offset: float = 0.0, rate: float = 1.0) -> None:
         """Set a node's wall clock ``offset`` seconds off true time, and let its clocks go ``rate`` times as fast."""
         host = self._known(node)
-        for name, value in (("offset", offset), ("rate", rate)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                msg = f"{name} must be a number, not {value!r:.80}"
-                raise ConfigurationError(msg)
-        if not 0.01 <= rate <= 100:
-            msg = f"rate must be from 0.01 to 100 (1 is true), not {rate!r}"
-            raise ConfigurationError(msg)
+        offset = check_number(offset, "offset")
+        rate = check_number(rate, "rate", 0.01, 100, " (1 is true)")
         host.machine.skew(offset=offset, rate=rate)
         self._world.fault(f"skew offset={offset:g} rate={rate:g}", node)
 
     # -- the ways between them -----------------------------------------------------------------------------------------
 
     def partition(self, *groups: Iterable[str], one_way: bool = False) -> PartitionHandle:
-        """Cut the ways between groups of nodes. Nodes in no group reach everybody.
+        """Cut the ways between groups of nodes. Nodes in no group reach everybody; one group alone is cut off from all others.
 
         ``one_way``: the first group does not reach the others; they do reach it. Links do not notice: what is sent is held,
         and arrives after the end of the cut, unless somebody gives up the link before. Several partitions add up.
         """
-        named = [[name] if isinstance(name, str) else list(name) for name in groups]
+        named = groups_of(groups)
         for group in named:
             for name in group:
                 self._known(name)
+        check_flag(one_way, "one_way")
         text = f"{'one-way ' if one_way else ''}partition {' | '.join('{' + ', '.join(sorted(g)) + '}' for g in named)}"
         cut = self._world.network.partition(*named, one_way=one_way)
         self._world.fault(text)
@@ -344,6 +346,7 @@ class Simulation:
         self._known(a)
         if b is not None:
             self._known(b)
+        check_flag(half_open, "half_open")
         broken = self._world.network.break_links(a, b, half_open=half_open)
         self._world.fault("break, half open" if half_open else "break", a, b or "")
         return broken
@@ -354,7 +357,8 @@ class Simulation:
         if plan is None:
             msg = "there is no plan to play: pass one, or give it to Simulation.run(..., plan=plan)"
             raise ConfigurationError(msg)
-        await play(self, plan)
+        self._played: FaultPlan | None = check_plan(plan)  # the command that replays this run may need it
+        await play(self, self._played)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -364,7 +368,7 @@ class Simulation:
 
     def watch(self, checker: Checker) -> None:
         """Let a checker watch at every step from now on."""
-        self._world.watch(checker)
+        self._world.watch(check_checker(checker, "the argument of watch"))
 
     def check(self, *checkers: Checker) -> None:
         """Check now; raises `InvariantViolated`.
@@ -374,8 +378,8 @@ class Simulation:
         these, as things are now.
         """
         if checkers:
-            for checker in checkers:
-                watcher = checker.watch(self._world)
+            for checker in check_checkers(checkers, "arguments of check"):
+                watcher = watcher_of(checker, self._world)
                 watcher.look()
                 watcher.verdict()
             return

@@ -19,6 +19,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from hubkit.errors import ConfigurationError
+from hubkit.testing.dictated import plan_to_draw, remember_drawn
 from hubkit.testing.faults import (
     Break,
     Crash,
@@ -56,6 +57,8 @@ ALL_KINDS: Final = (
 )
 
 _OF_TWO: Final = ("partition", "one_way", "hold", "slow", "break")
+#: These take a node down, or bring one that knows nothing: not all nodes can survive them.
+_OF_MORTALS: Final = ("crash", "restart", "power", "leave", "join")
 #: of so many nodes besides the first two it is drawn on which side of a partition they are; the others do as these do
 _SIDES: Final = 8
 #: Slow, but a way: beyond about a second two nodes can no longer greet each other in time, which is a cut by another name.
@@ -90,14 +93,16 @@ def fault_plans(
     survivors are nodes that nothing takes down. They may be paused and cut off: a survivor has lost nothing by it. But what
     is begun *during* the plan where no survivor can hear of it may be lost with those who know of it.
 
-    Raises `ConfigurationError` when called with what makes no sense. Example::
+    Raises `ConfigurationError` when called with what makes no sense, also if no fault of ``kinds`` is possible with so few
+    nodes and so many survivors. Under ``pytest --hubkit-plan PLAN``, the replay of a failure, that plan is drawn and no
+    other. Example::
 
         @given(plan=fault_plans(3, kinds=("crash", "partition")), seed=st.integers(0, 2**32))
         def test_nothing_is_lost(plan: FaultPlan, seed: int) -> None:
             Simulation.run(scenario, seed, plan=plan, checkers=[no_lost_child(within=60)])
     """
     counts, names = _nodes(nodes)
-    usable = _kinds(kinds, max(counts))
+    asked = _asked(kinds)
     owner = _FaultPlans()
     milliseconds = math.floor(number_of(owner, "duration", duration, above=True) * 1000)
     last = milliseconds - math.ceil(number_of(owner, "quiet", quiet) * 1000)
@@ -113,7 +118,18 @@ def fault_plans(
         raise ConfigurationError(msg)
     if catch_up != math.inf:
         number_of(owner, "catch_up", catch_up)
-    return _plans(counts, names, float(duration), usable, max_faults, survivors, catch_up, last)
+    if asked and not _possible(asked, max(counts), survivors):
+        raise ConfigurationError(_impossible(asked, max(counts), survivors))
+    return _noted(_plans(counts, names, float(duration), asked, max_faults, survivors, catch_up, last))
+
+
+@st.composite
+def _noted(draw: st.DrawFn, plans: st.SearchStrategy[FaultPlan]) -> FaultPlan:
+    """The plan that is dictated, or else one of these; the command that replays a failure tells which."""
+    dictated = plan_to_draw()
+    plan = draw(plans) if dictated is None else dictated
+    remember_drawn(plan)
+    return plan
 
 
 class _FaultPlans:
@@ -136,18 +152,34 @@ def _nodes(nodes: int | range | Sequence[str]) -> tuple[Sequence[int], tuple[str
     return [len(plan.nodes)], plan.nodes
 
 
-def _kinds(kinds: Collection[str], count: int) -> tuple[str, ...]:
-    """The kinds of faults in their order, without those that so few nodes cannot have."""
+def _asked(kinds: Collection[str]) -> tuple[str, ...]:
+    """The kinds of faults in their order."""
     asked = [kinds] if isinstance(kinds, str) else sorted(kinds)
     unknown = [kind for kind in asked if kind not in ALL_KINDS]
     if unknown:
         msg = f"unknown kinds of faults: {', '.join(map(repr, unknown))}. There are: {', '.join(ALL_KINDS)}"
         raise ConfigurationError(msg)
-    usable = tuple(kind for kind in ALL_KINDS if kind in asked and (count > 1 or kind not in _OF_TWO))
-    if asked and not usable:
-        msg = f"faults of the kinds {', '.join(asked)} need two nodes: draw plans for more than one"
-        raise ConfigurationError(msg)
-    return usable
+    return tuple(kind for kind in ALL_KINDS if kind in asked)
+
+
+def _possible(kinds: Sequence[str], count: int, survivors: int) -> tuple[str, ...]:
+    """Those kinds of faults that so many nodes can have, if so many are to survive."""
+    return tuple(
+        kind for kind in kinds if (count > 1 or kind not in _OF_TWO) and (count > survivors or kind not in _OF_MORTALS)
+    )
+
+
+def _impossible(kinds: Sequence[str], count: int, survivors: int) -> str:
+    """Why none of these kinds is possible, and what to do."""
+    two = [kind for kind in kinds if kind in _OF_TWO]
+    mortals = [kind for kind in kinds if kind in _OF_MORTALS]
+    reasons = [f"faults of the kinds {', '.join(two)} need two nodes"] if two else []
+    if mortals:
+        who = "the one node" if count == 1 else f"{survivors} of {count} nodes"
+        reasons.append(f"{who} must survive, so there are no faults of the kinds {', '.join(mortals)}")
+        fewer = "survivors=0" if survivors == 1 else f"survivors={survivors - 1} or fewer"
+        return f"{'; '.join(reasons)}: draw plans for more nodes, or say {fewer}"
+    return f"{reasons[0]}: draw plans for more than one"
 
 
 @st.composite
@@ -164,7 +196,7 @@ def _plans(
 ) -> FaultPlan:
     count = draw(st.sampled_from(counts)) if len(counts) > 1 else counts[0]
     plan = FaultPlan(nodes=names or node_names(count), duration=duration, spare=survivors)
-    usable = tuple(kind for kind in kinds if count > 1 or kind not in _OF_TWO)
+    usable = _possible(kinds, count, survivors)
     if not usable:
         return plan
     slot = _slots(plan.nodes, usable, last)

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import trio
 
-__all__ = ["in_trio", "running_task", "system_tasks", "tasks_below", "waiting_where"]
+from hubkit.testing.blame import Place, place_of
+
+__all__ = ["MESSENGER", "in_trio", "leaves", "place_of_task", "system_tasks", "tasks_below"]
+
+#: the task of trio that runs what other threads ask for; it ends with trio
+MESSENGER = "<TrioToken.run_sync_soon task>"
 
 
 def in_trio() -> bool:
@@ -27,27 +32,19 @@ def tasks_below(task: trio.lowlevel.Task) -> list[trio.lowlevel.Task]:
     return tasks
 
 
+def leaves(task: trio.lowlevel.Task) -> list[trio.lowlevel.Task]:
+    """Those of a task and its descendants that have no children themselves: whatever is waited for, they keep it."""
+    return [one for one in tasks_below(task) if not any(nursery.child_tasks for nursery in one.child_nurseries)]
+
+
 def system_tasks() -> list[trio.lowlevel.Task]:
-    """The tasks that belong to no nursery of a program."""
+    """The tasks that belong to no nursery of a program, and the main task; without that of trio itself."""
     task = trio.lowlevel.current_root_task()
     assert task is not None
-    return [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    found = [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return [task for task in found if task.name != MESSENGER]
 
 
-def running_task() -> str:
-    """The task that runs now."""
-    try:
-        return trio.lowlevel.current_task().name
-    except RuntimeError:
-        return "?"
-
-
-def waiting_where(main: object) -> str:
-    """Where the task that runs the async function ``main`` is parked."""
-    root = trio.lowlevel.current_root_task()
-    name = getattr(main, "__code__", None)
-    for task in [] if root is None else tasks_below(root):
-        for frame, line in task.iter_await_frames():
-            if name is not None and frame.f_code is name:
-                return f"at {frame.f_code.co_filename}:{line}, in {frame.f_code.co_name}"
-    return "somewhere"
+def place_of_task(task: trio.lowlevel.Task) -> Place | None:
+    """Where a task waits, or will go on: the innermost line of its own awaits that is not a library's, if there is one."""
+    return place_of([(frame.f_code, line) for frame, line in task.iter_await_frames()][::-1])

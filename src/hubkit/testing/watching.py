@@ -15,13 +15,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from hubkit.errors import ConfigurationError
 from hubkit.hub.driver import Driver
 from hubkit.hub.hub import Hub
 from hubkit.pids import NodeId, Pid, name_of
 from hubkit.testing.monitors import Monitors
 from hubkit.testing.ownership import Ownership, Running
 
-__all__ = ["Checker", "Company", "Reach", "Watcher", "World", "companies", "registries"]
+__all__ = ["Checker", "Company", "Reach", "Watcher", "World", "companies", "registries", "watcher_of"]
 
 #: How many different answers of registries are put into one message.
 ANSWERS = 6
@@ -126,6 +127,15 @@ class Checker(Protocol):
     def watch(self, world: World) -> Watcher:
         """Begin to watch a simulation."""
         ...
+
+
+def watcher_of(checker: Checker, world: World) -> Watcher:
+    """Let a checker begin to watch. Raises `ConfigurationError` if it does not do it as it should."""
+    watcher = checker.watch(world)
+    if not all(callable(getattr(watcher, name, None)) for name in ("began", "ending", "ended", "look", "verdict")):
+        msg = f"the method watch of a checker must return a hubkit.testing.Watcher: {checker!r:.80} returned {watcher!r:.80}"
+        raise ConfigurationError(msg)
+    return watcher
 
 
 @dataclass(frozen=True, slots=True)

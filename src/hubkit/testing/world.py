@@ -23,7 +23,7 @@ from hubkit.testing.ownership import Ownership, Running
 from hubkit.testing.scheduling import Freezer
 from hubkit.testing.settling import troubles
 from hubkit.testing.trace import Report, Trace
-from hubkit.testing.watching import Checker, Watcher
+from hubkit.testing.watching import Checker, Watcher, watcher_of
 
 __all__ = ["Cut", "Network", "World"]
 
@@ -182,7 +182,7 @@ class World:
 
     def watch(self, checker: Checker) -> Watcher:
         """Let a checker watch from now on."""
-        watcher = checker.watch(self)
+        watcher = watcher_of(checker, self)
         self.watchers.append(watcher)
         return watcher
 
