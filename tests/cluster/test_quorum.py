@@ -9,7 +9,7 @@ from tests.cluster.crowd import Crowd, strategies
 
 from hubkit.cluster.effects import Stop
 from hubkit.cluster.electorate import Electorate
-from hubkit.cluster.rows import Run
+from hubkit.cluster.rows import Run, Want
 from hubkit.cluster.settings import VOTERS
 from hubkit.cluster.sync import Sync, from_wire, to_wire
 from hubkit.events import QuorumLost, QuorumRegained
@@ -119,6 +119,24 @@ def test_a_grant_is_announced_too() -> None:
     assert found.where(other) == {"c": "running"}
     assert found["c"].starts[-1].reason == "migration"
     assert found.core("c").deadline == found.core("c").quorum.deadline
+
+
+def test_what_is_only_claimed_is_taken_back_without_a_quorum() -> None:
+    found = static()
+    child = found.child_of("a")
+    found.core("a").write_wants({child: Want("A", b"")}, found.now)
+    cut(found, "a")
+    found.settle()
+    run = found["a"].run_of(child)
+    assert run is not None
+    assert (run.term, run.role) == (1, "claiming")
+    own = found.child_of("a")
+    found.tick(5)
+    assert found["a"].run_of(child) is None
+    rev = found.core("a").wants[own].rev
+    found.core("a")._store.put(("run", own, found["a"].id), Run(4, "released", found["a"].id, rev), found.now)
+    found.core("a").touch(found.now)
+    assert found["a"].run_of(own) == Run(3, "released", None, rev)
 
 
 def test_a_child_that_is_updated_starts_anew_where_it_is() -> None:
