@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tests.cluster.crowd import Crowd, strategies
 
 from hubkit.cluster.effects import Stop
 from hubkit.cluster.electorate import Electorate
-from hubkit.cluster.rows import Run
+from hubkit.cluster.rows import Run, Want
 from hubkit.cluster.settings import VOTERS
 from hubkit.cluster.sync import Sync, from_wire, to_wire
 from hubkit.events import QuorumLost, QuorumRegained
@@ -118,6 +119,24 @@ def test_a_grant_is_announced_too() -> None:
     assert found.where(other) == {"c": "running"}
     assert found["c"].starts[-1].reason == "migration"
     assert found.core("c").deadline == found.core("c").quorum.deadline
+
+
+def test_what_is_only_claimed_is_taken_back_without_a_quorum() -> None:
+    found = static()
+    child = found.child_of("a")
+    found.core("a").write_wants({child: Want("A", b"")}, found.now)
+    cut(found, "a")
+    found.settle()
+    run = found["a"].run_of(child)
+    assert run is not None
+    assert (run.term, run.role) == (1, "claiming")
+    own = found.child_of("a")
+    found.tick(5)
+    assert found["a"].run_of(child) is None
+    rev = found.core("a").wants[own].rev
+    found.core("a")._store.put(("run", own, found["a"].id), Run(4, "released", found["a"].id, rev), found.now)
+    found.core("a").touch(found.now)
+    assert found["a"].run_of(own) == Run(3, "released", None, rev)
 
 
 def test_a_child_that_is_updated_starts_anew_where_it_is() -> None:
@@ -243,6 +262,24 @@ def test_voters_are_admitted_one_by_one_and_are_no_children() -> None:
     assert (len(ranks) == 1 and ranks > {(1, 0)}) or all(rank is not None and rank[0] > 1 for rank in ranks)
 
 
+def test_a_change_of_voters_waits_until_a_quorum_knows_it() -> None:
+    found = crowd("abc", MajorityQuorum(voters=("a", "b", "c"), drift=0.0))
+    found.tick(WAIT + 5)
+    owner = next(name for name in found.members if found.core(name)._reconciler.instance(VOTERS) is not None)
+    core = found.core(owner)
+    electorate, settings = core._electorate, core._ledger.settings
+    before = electorate._acknowledged
+    assert before is not None
+    assert before[0] == settings.voters == (1, 0)
+    settings.set_voters((1, 1), frozenset("abcd"), core._store, found.now)
+    core._ledger.absorb()
+    electorate.beat(found.now)
+    assert electorate._acknowledged == before
+    found.tick(2)
+    assert electorate._acknowledged is not None
+    assert electorate._acknowledged[0] == (1, 1)
+
+
 def test_a_new_hub_needs_all_of_its_first_voters() -> None:
     tolerance = MajorityQuorum(voters=("a", "b", "c"), drift=0.0)
     found = crowd("ab", tolerance)
@@ -265,6 +302,11 @@ def test_by_a_dynamic_quorum_losses_count_and_are_forgotten() -> None:
     assert quorum_events(found, "a") == [QuorumLost, QuorumRegained]
     assert found.core("a").deadline is None
     assert (found.core("a").quorum.lapses, found.core("a").quorum.may_act(0, 0.0)) == (0, True)
+
+
+def test_every_child_can_stop_in_time_or_may_take_as_long_as_it_likes() -> None:
+    assert static().core("a").quorum.stop_bound == 5.0
+    assert crowd("a", DynamicQuorum(50)).core("a").quorum.stop_bound == math.inf
 
 
 class Silent:
@@ -292,6 +334,10 @@ def test_what_was_pruned_is_not_waited_for() -> None:
         found.tick(70)
     assert all("c#1" not in found.core(name)._store.version for name in "ab")
     assert found.core("a").allowed
+    found.core("a")._store.version["c#1"] = (1, 0)  # as if it had not forgotten yet
+    found.core("a")._replication.links["b#1"].have.clear()
+    found.tick(5)
+    assert found.core("b").allowed
 
 
 def test_an_electorate_without_voters_has_nothing_to_attend_to() -> None:

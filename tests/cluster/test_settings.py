@@ -58,6 +58,9 @@ def test_a_greater_one_takes_the_place_of_the_lesser_ones() -> None:
         "@quorum/size/0/4": Want("", b""),
         "@quorum/voters/1/0": Want("", b"a\nb"),
     }
+    settings = absorbed(store)
+    settings.set_size((0, 2), store, 4.0)  # one that does not count removes none
+    assert store.get(("want", "@quorum/size/0/4")) is not None
     lesser = store.rows["want", "@quorum/size/0/3"].stamp
     assert store.rows["want", "@quorum/size/0/4"].stamp < lesser  # who has seen the removal has seen why
 

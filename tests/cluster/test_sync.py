@@ -134,6 +134,7 @@ def test_the_fine_message_is_fine() -> None:
         FINE[:9],
         tuple(FINE),
         spoiled(0, to=3),  # no such kind
+        spoiled(0, to=8),  # nor such a vote
         spoiled(0, to=-1),
         spoiled(0, to=True),
         spoiled(1, to=1),  # more is a bool

@@ -17,7 +17,6 @@ from tests.property import parted
 from tests.property.parted import KINDS, run_parted
 from tests.property.world import InvariantViolated
 
-from hubkit.cluster import quorum as quorum_room
 from hubkit.cluster.lease import Lease
 from hubkit.cluster.policy import QuorumView
 from hubkit.cluster.quorum import Quorum
@@ -71,7 +70,7 @@ INGREDIENTS: dict[str, tuple[str, list[tuple[object, str, object]]]] = {
     "silence lasts for more than a lease": ("static", [(Lease, "__init__", _short(Lease.__init__))]),
     "acknowledgements count, not sight": ("static", [(Lease, "allowed", _sighted)]),
     "an acknowledgement brings what its sender knew": (
-        "static", [(quorum_room, "includes", _yes), (Replication, "complete", property(_nothing, _nothing))],
+        "static", [(Replication, "knows_all_of", _yes), (Replication, "complete", property(_nothing, _nothing))],
     ),
     "quorums intersect": ("static", [(parted, "KINDS", KINDS | {"static": replace(KINDS["static"], size=2)})]),
 }  # fmt: skip

@@ -67,5 +67,5 @@ class PartedMachine(FaultyMachine):
             self.world.quiet(120.0)
 
 
-TestParted = PartedMachine.TestCase
+TestParted = pytest.mark.limit(180)(PartedMachine.TestCase)
 TestParted.settings = settings(max_examples=20, stateful_step_count=30)

@@ -85,9 +85,10 @@ async def test_the_larger_side_goes_on_and_the_smaller_one_stops_everything(sim:
     sim.check()
 
 
-@simulated(seeds=10, checkers=EXACT)
-async def test_6_and_7_with_a_majority_every_run_becomes_consistent(sim: Simulation) -> None:
-    hubs = await form(sim, "abcde", MajorityQuorum(voters=tuple("abcde"), track_max_size=False))
+@pytest.mark.parametrize("tolerance", [EVERY[3], MajorityQuorum()], ids=["voters", "size"])
+@simulated(seeds=6, checkers=EXACT)
+async def test_6_and_7_with_a_majority_every_run_becomes_consistent(sim: Simulation, tolerance: Any) -> None:
+    hubs = await form(sim, "abcde", tolerance)
     await start(sim, hubs[0], 500)
     sim.partition({"a", "b", "c"}, {"d", "e"})
     await sim.sleep(30)
@@ -251,3 +252,20 @@ async def test_what_cannot_be_sure_to_have_stopped_is_refused(sim: Simulation) -
         await sim.start_hub("mail", node="a", partition_tolerance=StaticQuorum(1, lease=1.5))
     with pytest.raises(ConfigurationError, match="reserved"):
         await hub.start_child(hubkit.child("@quorum", Counter))
+
+
+class Halfway:
+    """Has a quorum, and not all that it takes."""
+
+    lease = 4.0
+
+    def allowed(self, view: object) -> bool:
+        return True
+
+    def is_quorum(self, names: object, view: object) -> bool:
+        return True
+
+
+def test_a_strategy_of_ones_own_must_have_all_that_a_lease_takes() -> None:
+    with pytest.raises(ConfigurationError, match=r"must have \.stop"):
+        hubkit.Hub("shop", partition_tolerance=Halfway())

@@ -172,10 +172,12 @@ class Rules:
                 return Step(Do.REST, "forbidden")
         elif instance is not None:
             return _STOPPING if instance.stopping is not None else Step(Do.STOP, "forbidden", reason="partition")
-        if mine is not None and mine.role == "passive":
+        if mine is not None and (mine.role == "passive" or (self.quorum.strict and mine.role == "claiming")):
             return Step(Do.DROP, "forbidden")
         if mine is not None and (mine.role != "released" or (mine.to is not None and self.quorum.strict)):
-            return Step(Do.GRANT, "forbidden", mine.term)
+            return Step(
+                Do.GRANT, "forbidden", self.quorum.held_term(self._me, mine) if self.quorum.strict else mine.term
+            )
         return Step(Do.REST, "forbidden")
 
     # -- 2 -------------------------------------------------------------------------------------------------------------

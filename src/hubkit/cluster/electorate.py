@@ -18,7 +18,6 @@ from hubkit.cluster.quorum import Quorum
 from hubkit.cluster.reconciler import Reconciler
 from hubkit.cluster.rows import Want
 from hubkit.cluster.settings import VOTERS, Rank
-from hubkit.cluster.stamps import NEVER
 from hubkit.cluster.store import Store
 from hubkit.pids import NodeId, name_of
 
@@ -101,7 +100,7 @@ class Electorate:
             return
         if self._acknowledged is None or self._acknowledged[0] != rank:
             written = self._store.rows["want", f"{VOTERS}/voters/{rank[0]}/{rank[1]}"].stamp
-            if self._quorum.floor(now) >= written[:2] > NEVER:
+            if rank[0] == term and self._quorum.floor(now) >= written[:2]:
                 self._acknowledged = (rank, now)
             return
         if now - self._acknowledged[1] <= wait:

@@ -20,7 +20,7 @@ from hubkit.cluster.members import Members
 from hubkit.cluster.policy import ClusterView, PartitionTolerance
 from hubkit.cluster.replication import Replication
 from hubkit.cluster.rows import Run
-from hubkit.cluster.stamps import NEVER, Moment, Stamp, includes
+from hubkit.cluster.stamps import NEVER, Moment, Stamp
 from hubkit.cluster.store import Store
 from hubkit.cluster.sync import Sync
 from hubkit.pids import NodeId, name_of
@@ -78,7 +78,7 @@ class Quorum:
             if version.get(writer, NEVER) > moment:
                 lease.heard(writer, now)
         seen = self._replication.acked.get(peer, {})
-        if sync.votes and includes(version, seen):
+        if sync.votes and self._replication.knows_all_of(peer):
             lease.acknowledged(name_of(peer), seen.get(self._me, NEVER))
 
     def stamped(self, stamp: Stamp, now: float) -> None:

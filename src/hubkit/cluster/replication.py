@@ -69,19 +69,8 @@ class Replication:
     sender knew. ``votes``: my acknowledgements count for a quorum.
     """
 
-    __slots__ = (
-        "_idle",
-        "_me",
-        "_proclaimed",
-        "_ripe",
-        "_round",
-        "_store",
-        "_strategy",
-        "acked",
-        "complete",
-        "links",
-        "votes",
-    )
+    __slots__ = ("_idle", "_me", "_proclaimed", "_pruned", "_ripe", "_round", "_store", "_strategy", "acked", "complete",
+                 "links", "votes")  # fmt: skip
 
     def __init__(self, me: NodeId, store: Store, strategy: Synchronization) -> None:
         self._me = me
@@ -91,6 +80,7 @@ class Replication:
         self._proclaimed = NEVER  # my newest write that has been told to whom it is to be told at once
         self._ripe: dict[NodeId, Moment] = {}  # the version at the last beat
         self._idle: dict[NodeId, float] = {}  # writers of whom nothing is left, and since when
+        self._pruned: dict[NodeId, Moment] = {}  # those that were forgotten, and what had been seen of them
         self.links: dict[NodeId, _Link] = {}  # in the order of their ids, which is that of what is sent
         self.acked: dict[NodeId, dict[NodeId, Moment]] = {}
         self.complete: bool = False
@@ -280,13 +270,12 @@ class Replication:
             del self._idle[writer]
         for writer in sorted(idle):
             if now - self._idle.setdefault(writer, now) > forget_after:
+                self._pruned[writer] = self._store.version[writer]
                 self._store.prune(writer)
                 self._ripe.pop(writer, None)
                 del self._idle[writer]
                 for link in self.links.values():
                     link.have.pop(writer, None)
-                for acked in self.acked.values():
-                    acked.pop(writer, None)
 
     # -- what is known of others ---------------------------------------------------------------------------------------
 
@@ -298,6 +287,14 @@ class Replication:
             if node != me:
                 floor = min(floor, self.acked.get(node, {}).get(me, NEVER))
         return floor
+
+    def knows_all_of(self, peer: NodeId) -> bool:
+        """Whether all that this peer is known to have seen has been seen here, be it of writers that are forgotten by now."""
+        version, pruned = self._store.version, self._pruned
+        return all(
+            version.get(writer, NEVER) >= moment or pruned.get(writer, NEVER) >= moment
+            for writer, moment in self.acked.get(peer, {}).items()
+        )
 
     def has(self, node: NodeId, key: Key) -> bool:
         """Whether this node is known to have the row of this key, or what replaced it."""

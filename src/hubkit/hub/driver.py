@@ -34,7 +34,7 @@ from hubkit.cluster.effects import (
 )
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import Strategies
-from hubkit.cluster.rows import Ticket, Want
+from hubkit.cluster.rows import Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import from_wire, to_wire
 from hubkit.environment import Environment
@@ -44,9 +44,10 @@ from hubkit.hub.bulk import Bulk
 from hubkit.hub.bulletin import Bulletin
 from hubkit.hub.burden import Burden
 from hubkit.hub.handovers import Handovers
-from hubkit.hub.household import Household, failure_text
+from hubkit.hub.household import Household
 from hubkit.hub.operators import listing, summary
 from hubkit.hub.quorum import Gate, check_allowed
+from hubkit.hub.reports import Reports
 from hubkit.hub.watch import Watch
 from hubkit.pids import NodeId, Pid, name_of
 
@@ -83,7 +84,7 @@ class Wires(Protocol):
         """See to it that this hub is touched then."""
 
 
-class Driver:
+class Driver(Reports):
     """One hub on one node: a core, its household, and those who wait."""
 
     def __init__(
@@ -235,69 +236,6 @@ class Driver:
     def is_settled(self) -> bool:
         """Whether the map is settled here, and the registry says all that the map does."""
         return self.core.is_settled and not self.core.changed
-
-    # -- what the household reports: taken note of, and fed to the core in one go ---------------------------------------
-
-    def started(self, child: str, term: int, serial: int) -> None:
-        """The child runs here."""
-        self.failures.pop(child, None)
-        self._note(lambda now: self.core.started(child, term, serial, now))
-
-    def failed(self, child: str, term: int, error: BaseException) -> None:
-        """The child is parked here."""
-        self.failures[child] = (term, error)
-        self._note(lambda now: self.core.failed(child, term, failure_text(error), now))
-
-    def stopped(self, child: str) -> None:
-        """The child has stopped here."""
-        self.failures.pop(child, None)
-        self._note(lambda now: self.core.stopped(child, now))
-
-    def ended(self, child: str, term: int) -> None:
-        """The child has ended for good. This waits until all have been told that it ran, be it only for a moment."""
-        self._endings.append(lambda now: self.core.ended(child, term, now))
-        self.wake()
-
-    def froze(self, child: str, ticket: Ticket, error: str | None) -> None:
-        """The child was frozen here, or was not."""
-        self._note(lambda now: self.core.froze(child, ticket, error, now))
-
-    def declined(self, child: str, ticket: Ticket, peer: NodeId, error: str) -> None:
-        """A copy on another node does not take a state."""
-        self._note(lambda now: self.core.declined(child, ticket, peer, error, now))
-
-    def accepted(self, child: str, born: int, ticket: Ticket) -> None:
-        """A copy that stands by here has taken a state."""
-        self._note(lambda now: self.core.accepted(child, born, ticket, now))
-
-    def checkpoint(self, child: str, born: int) -> Ticket | None:
-        """The ticket of a state that was taken of the active child here just now."""
-        ticket = self.core.checkpoint(child, born, self.now())
-        self.wake()
-        return ticket
-
-    async def until_held(self, child: str, ticket: Ticket) -> None:
-        """Wait until all copies in sight that stand by hold this state, or a later one."""
-        with self.watching([child]) as watch:
-            while not self.closed and self.core.lack(child, ticket):
-                await watch.next()
-
-    def tell(self, peer: NodeId, message: list[Any]) -> bool:
-        """Send a message about a child's state to this hub on another node."""
-        return self._wires.state(peer, self.hub_id, message)
-
-    def forward(self, pid: Pid, item: Item) -> None:
-        """Send a message that waits here to an actor elsewhere."""
-        self._wires.forward(pid, item)
-
-    def take_state(self, peer: NodeId, message: list[Any]) -> None:
-        """Another node's hub has something to say about a child's state."""
-        if self.handovers is not None and not self.closed:
-            self.handovers.receive(peer, message)
-
-    def _note(self, report: Callable[[float], None]) -> None:
-        self._reports.append(report)
-        self.wake()
 
     # -- the pump -----------------------------------------------------------------------------------------------------
 

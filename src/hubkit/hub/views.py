@@ -49,6 +49,11 @@ def check_strategies(strategies: Strategies) -> Strategies:
         if isinstance(value, type) or not hasattr(value, protocol):
             msg = f"{family} must be a value with .{protocol} (see hubkit.strategies), not {value!r:.80}"
             raise ConfigurationError(msg)
+    tolerance = strategies.partition_tolerance
+    for name in ("lease", "stop", "drift", "needs") if hasattr(tolerance, "is_quorum") else ():
+        if not hasattr(tolerance, name):
+            msg = f"partition_tolerance has is_quorum, so it must have .{name}, too (see Leased): {tolerance!r:.80}"
+            raise ConfigurationError(msg)
     return strategies
 
 
