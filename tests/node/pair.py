@@ -11,7 +11,8 @@ from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.events import Event
 from hubkit.net.payload import Payloads
-from hubkit.node.exchange import Exchange, decode_ref, encode_ref
+from hubkit.node.exchange import Exchange
+from hubkit.node.refs import decode_ref, encode_ref
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, boot_of, name_of
 

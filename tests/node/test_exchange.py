@@ -14,7 +14,7 @@ from tests.node.pair import Side, cut, link, pair
 import hubkit
 from hubkit import errors, events
 from hubkit.actors.cell import Cell
-from hubkit.node.exchange import decode_ref
+from hubkit.node.refs import decode_ref
 from hubkit.pids import ChildKey, Pid
 
 

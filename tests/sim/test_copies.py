@@ -293,15 +293,15 @@ async def test_checkpoints_are_taken_by_themselves(sim: Simulation) -> None:
 
 @simulated(seeds=2)
 async def test_a_state_that_cannot_travel_keeps_the_old_copy_until_it_can(sim: Simulation) -> None:
-    await _reluctant(sim, Mute)
+    await _check_reluctant(sim, Mute)
 
 
 @simulated(seeds=2)
 async def test_a_copy_that_accepts_nothing_keeps_the_old_one_until_it_does(sim: Simulation) -> None:
-    await _reluctant(sim, Deaf)
+    await _check_reluctant(sim, Deaf)
 
 
-async def _reluctant(sim: Simulation, start: type[Mute | Deaf]) -> None:
+async def _check_reluctant(sim: Simulation, start: type[Mute | Deaf]) -> None:
     start.open = False
     a = await sim.start_hub("shop", node="a", migration=HotSwap())
     failures: list[MoveFailed] = []

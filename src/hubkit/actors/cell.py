@@ -15,7 +15,6 @@ trio cannot end a task that never reaches a checkpoint, or shields itself; nor c
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -23,6 +22,7 @@ import trio
 from hubkit.actors import reports
 from hubkit.actors.actor import Actor, Handler, Methods, methods_of
 from hubkit.actors.context import Context
+from hubkit.actors.current import current, current_cell, current_chain
 from hubkit.actors.mailbox import Call, Item, Letter
 from hubkit.actors.messages import Exit
 from hubkit.actors.standing import ORDER, SYSTEM, Order, Standing
@@ -44,33 +44,6 @@ _TURN = 0.001
 
 _NO_METHODS: dict[object, tuple[str, Handler]] = {}
 
-_current: ContextVar[Cell | None] = ContextVar("hubkit_cell", default=None)
-
-
-def current_cell() -> Cell | None:
-    """The cell of the actor in whose task, or descendant of it, this is called."""
-    return _current.get()
-
-
-def current_chain() -> tuple[Pid, ...]:
-    """The pids that wait for what the current task does: the chain that a call made now carries.
-
-    A nursery opened inside a handler inherits the handler's chain: the handler waits for it. Background tasks of
-    the actor, and tasks in any other nursery, have an empty one: nobody waits for them.
-    """
-    cell = _current.get()
-    if cell is None:
-        return ()
-    task = trio.lowlevel.current_task()
-    if task is cell.task:
-        return cell.chain
-    nursery = task.parent_nursery
-    while nursery is not None and nursery is not cell.nursery:
-        if nursery.parent_task is cell.task:
-            return cell.chain
-        nursery = nursery.parent_task.parent_nursery
-    return ()
-
 
 class Cell(Standing):
     """One incarnation: its mailbox, its task, its end. `System.spawn` makes it, `run` runs it."""
@@ -78,8 +51,8 @@ class Cell(Standing):
     __slots__ = (
         "args", "chain", "child_id", "context", "current", "function_scope", "gate", "handled", "hub", "hub_name", "instance",
         "kwargs", "metadata", "methods", "monitors", "nursery", "own_chain", "pid", "reads_mailbox", "restarts",
-        "restore", "role", "scope", "shutdown", "start", "start_reason", "started", "stop_reason",
-        "system", "table", "task", "term", "timers", "watchers",
+        "restore", "role", "scope", "shutdown", "start", "start_reason", "started", "stop_reason", "system", "table", "task",
+        "term", "timers", "watchers",
     )  # fmt: skip
 
     # Of `Mailbox`; said again because they are also set here, from where a type checker would take them to be narrower.
@@ -216,7 +189,7 @@ class Cell(Standing):
 
     async def run(self, *, task_status: trio.TaskStatus[Cell] = trio.TASK_STATUS_IGNORED) -> Exit:
         """Run it from its start to its end. A failing start raises; after the start there is always an `Exit`."""
-        token = _current.set(self)
+        token = current.set(self)
         self.task = trio.lowlevel.current_task()
         self.system.cells[self.pid.serial] = self
         error: BaseException | None = None
@@ -230,7 +203,7 @@ class Cell(Standing):
                 raise ActorCrashed(msg)
             return Exit(reason, error, self.pid)
         finally:
-            _current.reset(token)
+            current.reset(token)
             self._bury(reason)
 
     async def _live_with_nursery(self, task_status: trio.TaskStatus[Cell]) -> Exception | None:
@@ -265,7 +238,7 @@ class Cell(Standing):
                 raise
             doing = "in its function"
             if self.instance is not None:
-                doing = f"while handling {self._current_text()}"
+                doing = f"while handling {reports.item_text(self.current)}"
             self._crashed(error, doing)
             return error
         finally:
@@ -407,19 +380,11 @@ class Cell(Standing):
 
     # Its end.
 
-    def _current_text(self) -> str:
-        item = self.current
-        if item is None:
-            return "nothing"
-        if isinstance(item, Call):
-            return reports.request_text(item.method, item.args, item.kwargs)
-        return reports.request_text(item[1], item[2], item[3])
-
     def _crashed(self, error: BaseException, doing: str) -> None:
         """Tell the caller whose request is in progress, and the log."""
         current, self.current = self.current, None
         if isinstance(current, Call):
-            text = reports.request_text(current.method, current.args, current.kwargs)
+            text = reports.item_text(current)
             where = f"while it handled {text}" if doing.startswith("while") else f"{doing} while it handled {text}"
             what = f"{type(error).__name__}: {error_text(error)}"
             crashed = ActorCrashed(f"actor {self.describe()} crashed {where}: {what}")
@@ -450,7 +415,9 @@ class Cell(Standing):
             self.system.witness.ended(self.pid)
         if isinstance(self.current, Call):
             self.current.fail(
-                ActorCrashed(f"actor {self.describe()} was stopped by force while it handled {self._current_text()}")
+                ActorCrashed(
+                    f"actor {self.describe()} was stopped by force while it handled {reports.item_text(self.current)}"
+                )
             )
         self.current = None
         for timer in list(self.timers or ()):

@@ -10,9 +10,10 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any
 
+from hubkit.actors.mailbox import Call, Item
 from hubkit.names import error_text
 
-__all__ = ["logger", "report_crash", "request_text"]
+__all__ = ["item_text", "logger", "report_crash", "request_text"]
 
 logger: logging.Logger = logging.getLogger("hubkit.actors")
 
@@ -31,6 +32,15 @@ def request_text(method: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
         return f"{method}({', '.join(values)})"
     except Exception as error:  # a user's __repr__ may raise anything; it must not hide the crash
         return f"{method or 'message'} (its repr raised {type(error).__name__})"
+
+
+def item_text(item: Item | None) -> str:
+    """What an actor is handling, in the words of `request_text`."""
+    if item is None:
+        return "nothing"
+    if isinstance(item, Call):
+        return request_text(item.method, item.args, item.kwargs)
+    return request_text(item[1], item[2], item[3])
 
 
 def report_crash(actor: str, doing: str, error: BaseException, restarts: int) -> None:

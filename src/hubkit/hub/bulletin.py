@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ import trio
 from hubkit.errors import ConfigurationError
 from hubkit.events import Event, EventsLost
 
-__all__ = ["HANDLER_SECONDS", "Bulletin", "EventStream", "Hook"]
+__all__ = ["HANDLER_SECONDS", "Bulletin", "EventStream", "Hook", "check_hooks"]
 
 HANDLER_SECONDS = 5.0
 QUEUE = 10_000
@@ -216,3 +216,16 @@ class Bulletin:
         """End all streams."""
         for stream in list(self._streams):
             stream._close()
+
+
+def check_hooks(hooks: object) -> list[Any]:
+    """Return the hooks as a list, if each is a pair or a triple. Raises `ConfigurationError`."""
+    if not isinstance(hooks, Iterable):
+        msg = f"hooks must be a list of (EventType, handler) or (EventType, handler, priority), not {hooks!r:.80}"
+        raise ConfigurationError(msg)
+    found = list(hooks)
+    for hook in found:
+        if not isinstance(hook, tuple) or len(hook) not in (2, 3):
+            msg = f"each of hooks must be (EventType, handler) or (EventType, handler, priority), not {hook!r:.80}"
+            raise ConfigurationError(msg)
+    return found

@@ -18,19 +18,12 @@ from hubkit.actors.mailbox import Item
 from hubkit.cluster.agreement import agreement, differences
 from hubkit.cluster.core import Core
 from hubkit.cluster.effects import (
-    Demote,
-    Discard,
     Effect,
-    Forward,
-    Freeze,
-    Offer,
-    Promote,
     Publish,
     Refuse,
     Send,
     Start,
     Stop,
-    Thaw,
 )
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import Strategies
@@ -323,26 +316,8 @@ class Driver(Reports):
             case Publish(event):
                 self.publish(event)
             case _:
-                self._hand_over(effect)
-
-    def _hand_over(self, effect: Promote | Demote | Freeze | Thaw | Offer | Forward | Discard) -> None:
-        handovers = self.handovers
-        assert handovers is not None
-        match effect:
-            case Promote(child, term, reason):
-                handovers.promote(child, term, reason)
-            case Demote(child):
-                handovers.demote(child)
-            case Freeze(child, ticket):
-                handovers.freeze(child, ticket)
-            case Thaw(child):
-                handovers.thaw(child)
-            case Offer(child, peer, ticket):
-                handovers.offer(child, peer, ticket)
-            case Forward(child, pid):
-                handovers.forward(child, pid)
-            case Discard(child):
-                handovers.discard(child)
+                assert self.handovers is not None
+                self.handovers.perform(effect)
 
     def publish(self, event: Event) -> None:
         """Tell those who want to know."""

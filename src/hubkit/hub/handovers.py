@@ -11,7 +11,7 @@ On the wire, between the hubs of two nodes: ``[OFFER, child, ticket, state]``, `
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -22,26 +22,22 @@ from hubkit.actors.mailbox import Call, Item, close_letter
 from hubkit.actors.messages import NotBegun
 from hubkit.actors.standing import Order
 from hubkit.actors.system import System
+from hubkit.cluster.effects import Demote, Discard, Effect, Forward, Freeze, Offer, Promote, Thaw
+from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Ticket
-from hubkit.errors import HubkitError, NotSerializable, ProtocolViolation
+from hubkit.errors import HubkitError, ProtocolViolation
 from hubkit.events import RoleChanged
 from hubkit.hub.household import Household, Keeper, failure_text
+from hubkit.hub.merges import HOPS, Merges
+from hubkit.hub.states import States
 from hubkit.net.payload import Payloads
-from hubkit.net.wire import MAX_MESSAGE
-from hubkit.pids import NodeId, Pid, node_id
+from hubkit.pids import NodeId, Pid
 
-__all__ = ["Handovers", "Talk"]
+__all__ = ["Handovers", "Talk", "hand_over"]
 
 log: logging.Logger = logging.getLogger("hubkit.hub")
 
-OFFER, DECLINE, MERGE = range(3)
-
-#: Seconds that an actor may take to give its state, or to accept one.
-PATIENCE = 5.0
-#: The largest state, in bytes: what a link carries as one message, with some room around it.
-MAX_STATE = MAX_MESSAGE - 65_536
-#: How often the state of a duplicate is sent on to where the child runs by now, and seconds until it is given up.
-HOPS, MERGE_WITHIN = 5, 30.0
+OFFER, DECLINE = range(2)
 
 
 class Talk(Protocol):
@@ -98,12 +94,35 @@ class Handovers:
         self._hub_id, self._household, self._system = hub_id, household, system
         self._payloads, self._talk, self._nursery = payloads, talk, nursery
         self._all_active, self._replicated, self._retention = all_active, replicated, retention
+        self._states = States(payloads)
+        self.merges: Merges = Merges(hub_id, household, system, self._states, talk, nursery)
         self._kept: dict[str, tuple[Ticket, bytes]] = {}
         self._parcels: dict[str, list[Item]] = {}  # child -> what waited for it when it stopped here
         self._serials: dict[str, int] = {}  # child -> where that was
         household.handovers = self
 
     # -- what the core decides -----------------------------------------------------------------------------------------
+
+    def perform(self, effect: Effect) -> None:
+        """Do what is to be done about a state."""
+        match effect:
+            case Promote(child, term, reason):
+                self.promote(child, term, reason)
+            case Demote(child):
+                self.demote(child)
+            case Freeze(child, ticket):
+                self.freeze(child, ticket)
+            case Thaw(child):
+                self.thaw(child)
+            case Offer(child, peer, ticket):
+                self.offer(child, peer, ticket)
+            case Forward(child, pid):
+                self.forward(child, pid)
+            case Discard(child):
+                self.discard(child)
+            case _:
+                msg = f"{effect!r} is not about a state"
+                raise AssertionError(msg)
 
     def take_kept(self, child: str, ticket: Ticket | None) -> tuple[Ticket, bytes] | None:
         """The state that is kept of a child which begins anew here."""
@@ -131,7 +150,7 @@ class Handovers:
         if keeper.frozen != ticket:
             return  # it has been thawed before it came to this
         try:
-            data = await self._state_of(cell)
+            data = await self._states.take(cell)
         except Exception as error:  # whatever the actor's own code raises: the move fails, not the actor
             keeper.frozen = None
             self._talk.froze(keeper.child, ticket, failure_text(error))
@@ -294,24 +313,10 @@ class Handovers:
 
     async def _restore(self, keeper: Keeper, cell: Cell, held: tuple[Ticket, bytes] | None, roles: bool) -> None:
         if held is not None:
-            await self._give(cell, held[1])
+            await self._states.give(cell, held[1])
         if roles and cell.instance is not None:
             self._household.publish(RoleChanged(keeper.child, cell.role, hub=self._hub_id))
             await cell.instance.on_role(cell.role)
-
-    def leave_state(self, keeper: Keeper, cell: Cell) -> Order:
-        """How the loser of a conflict ends: it leaves its state to the winner."""
-        return partial(self._leave_state, keeper, cell)
-
-    async def _leave_state(self, keeper: Keeper, cell: Cell) -> None:
-        try:
-            data = await self._state_of(cell)
-        except Exception as error:  # of the actor's own code
-            log.warning("hub %s: the state of child %s cannot be merged: %s", self._hub_id, keeper.child, error)
-        else:
-            if data != self._payloads.dumps(None):
-                self._nursery.start_soon(self._send_merge, keeper.child, data, HOPS, cell.pid)
-        cell.request_stop("conflict")
 
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
@@ -326,7 +331,7 @@ class Handovers:
             await self._talk.until_held(keeper.child, ticket)
 
     async def _take_checkpoint(self, keeper: Keeper, cell: Cell) -> Ticket | None:
-        data = await self._state_of(cell)
+        data = await self._states.take(cell)
         if keeper.cell is not cell or keeper.passive or keeper.frozen is not None:
             return None
         ticket = self._talk.checkpoint(keeper.child, keeper.born)
@@ -356,28 +361,6 @@ class Handovers:
         except Exception as error:  # of the actor's own code: it goes on, and this is tried again
             log.error("hub %s: child %s gives no checkpoint: %s", self._hub_id, keeper.child, failure_text(error))
 
-    # -- states --------------------------------------------------------------------------------------------------------
-
-    async def _state_of(self, cell: Cell) -> bytes:
-        instance = cell.instance
-        state = None if instance is None else instance.handover_state()
-        if isinstance(state, Awaitable):
-            with trio.fail_after(PATIENCE):
-                state = await state
-        data = self._payloads.dumps(state)
-        if len(data) > MAX_STATE:
-            msg = f"handover_state() is {len(data):,} bytes; at most {MAX_STATE:,} can travel"
-            raise NotSerializable(msg)
-        return data
-
-    async def _give(self, cell: Cell, data: bytes) -> None:
-        instance = cell.instance
-        if instance is not None:
-            answer: object = instance.accept_handover(self._payloads.loads(data))  # type: ignore[func-returns-value]  # it may be async
-            if isinstance(answer, Awaitable):
-                with trio.fail_after(PATIENCE):
-                    await answer
-
     # -- what other nodes say ------------------------------------------------------------------------------------------
 
     def receive(self, peer: NodeId, message: list[Any]) -> None:
@@ -388,7 +371,7 @@ class Handovers:
             case [1, str(child), list(parts), str(reason)]:
                 self._talk.declined(child, _ticket(parts), peer, reason)
             case [2, str(child), int(hops), bytes(data)] if type(hops) is int and 0 <= hops <= HOPS:
-                self._take_merge(child, hops, data)
+                self.merges.take(child, hops, data)
             case _:
                 msg = "a message about a state that makes no sense"
                 raise ProtocolViolation(msg)
@@ -413,48 +396,13 @@ class Handovers:
         if not keeper.passive:
             return
         try:
-            await self._give(cell, data)
+            await self._states.give(cell, data)
         except Exception as error:
             self._decline(peer, keeper.child, ticket, failure_text(error))
             raise  # who knows in which state it is: it begins anew
         if keeper.held is None or keeper.held[0] < ticket:
             keeper.held = (ticket, data)
         self._talk.accepted(keeper.child, keeper.born, keeper.held[0])
-
-    # -- after a conflict ----------------------------------------------------------------------------------------------
-
-    async def _send_merge(self, child: str, data: bytes, hops: int, after: Pid | None) -> None:
-        """Send the state of a duplicate that has lost to where the child runs."""
-        with trio.move_on_after(MERGE_WITHIN):
-            try:
-                while True:
-                    pid = await self._talk.locate(child, after)
-                    if self._system.is_mine(pid):
-                        self._take_merge(child, hops, data)
-                        return
-                    if self._talk.tell(node_id(pid.node, pid.incarnation), [MERGE, child, hops, data]):
-                        return
-                    await trio.sleep(0.5)
-            except HubkitError as error:
-                log.warning("hub %s: the state of a duplicate of child %s is lost: %s", self._hub_id, child, error)
-                return
-        log.warning("hub %s: the state of a duplicate of child %s found nobody to take it", self._hub_id, child)
-
-    def _take_merge(self, child: str, hops: int, data: bytes) -> None:
-        keeper = self._household.keepers.get(child)
-        cell = None if keeper is None else keeper.cell
-        if keeper is not None and cell is not None and keeper.running and not keeper.passive and not keeper.stopping:
-            if cell.instance is not None:
-                cell.order(partial(self._merge, keeper, cell, hops, data))
-        elif hops:
-            self._nursery.start_soon(self._send_merge, child, data, hops - 1, None)
-
-    async def _merge(self, keeper: Keeper, cell: Cell, hops: int, data: bytes) -> None:
-        if keeper.frozen is not None or keeper.passive:  # its own state has left it already
-            if hops:
-                self._nursery.start_soon(self._send_merge, keeper.child, data, hops - 1, cell.pid)
-        elif cell.instance is not None:
-            cell.instance.merge_handover(self._payloads.loads(data))
 
 
 def _ticket(parts: list[Any]) -> Ticket:
@@ -463,3 +411,24 @@ def _ticket(parts: list[Any]) -> Ticket:
             return Ticket(term, number, giver)
     msg = "a ticket that makes no sense"
     raise ProtocolViolation(msg)
+
+
+def hand_over(driver: Any, household: Household, node: Any, strategies: Strategies, nursery: trio.Nursery) -> Handovers:
+    """The handovers of one hub on one node, as its strategies will have them."""
+    redundancy: Any = strategies.redundancy
+    household.all_active = getattr(redundancy, "active", "one") == "all"
+    handovers = Handovers(
+        hub_id=driver.hub_id,
+        household=household,
+        system=node._system,
+        payloads=node._payloads,
+        talk=driver,
+        nursery=nursery,
+        all_active=household.all_active,
+        replicated=lambda: bool(driver.core.is_replicated),
+        retention=float(getattr(strategies.migration, "retention", 0.0)),
+    )
+    seconds = getattr(redundancy, "checkpoint", "manual")
+    if seconds != "manual" and not household.all_active:
+        nursery.start_soon(handovers.keep_checkpoints, float(seconds))
+    return handovers

@@ -214,7 +214,7 @@ class Household:
             if not first:
                 return
             if reason == "conflict" and self.handovers is not None and cell.instance is not None and not keeper.passive:
-                cell.order(self.handovers.leave_state(keeper, cell))
+                cell.order(self.handovers.merges.leave(keeper, cell))
             else:
                 cell.request_stop(reason)
 

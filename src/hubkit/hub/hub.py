@@ -28,10 +28,10 @@ from hubkit.cluster.rows import Want
 from hubkit.errors import ConfigurationError, HubClosed
 from hubkit.events import ChildFailed, Event, HubStopping
 from hubkit.hub.arguments import Nodes, Placements, check_declared, close_wishes
-from hubkit.hub.bulletin import Bulletin, EventStream, Hook
+from hubkit.hub.bulletin import Bulletin, EventStream, Hook, check_hooks
 from hubkit.hub.driver import Driver
 from hubkit.hub.future import Future
-from hubkit.hub.handovers import Handovers
+from hubkit.hub.handovers import hand_over
 from hubkit.hub.household import Household, Prepare, failure_text
 from hubkit.hub.leaving import drain, stop_now
 from hubkit.hub.moving import move
@@ -148,7 +148,7 @@ class Hub(Reads, Block):
         self._declared = check_declared(check_specs(children, "children"), self._strategies)
         check_shutdown(self._declared, partition_tolerance)
         self._bulletin = Bulletin(hub_id)
-        for hook in _check_hooks(hooks):
+        for hook in check_hooks(hooks):
             self._bulletin.on(*hook)
         self._driver_: Driver | None = None
         self._household_: Household | None = None
@@ -223,22 +223,7 @@ class Hub(Reads, Block):
             gate=driver.gate,
             most=driver.core.quorum.stop_bound,
         )
-        redundancy, migration = self._strategies.redundancy, self._strategies.migration
-        self._household_.all_active = getattr(redundancy, "active", "one") == "all"
-        driver.handovers = Handovers(
-            hub_id=self._id,
-            household=self._household_,
-            system=node._system,
-            payloads=self._payloads,
-            talk=driver,
-            nursery=nursery,
-            all_active=self._household_.all_active,
-            replicated=lambda: driver.core.is_replicated,
-            retention=float(getattr(migration, "retention", 0.0)),
-        )
-        seconds = getattr(redundancy, "checkpoint", "manual")
-        if seconds != "manual" and not self._household_.all_active:
-            nursery.start_soon(driver.handovers.keep_checkpoints, float(seconds))
+        driver.handovers = hand_over(driver, self._household_, node, self._strategies, nursery)
         return driver
 
     def _declare(self) -> None:
@@ -462,15 +447,3 @@ class Hub(Reads, Block):
         if self._driver_ is not None:
             self._driver_.close()
         self._bulletin.close()
-
-
-def _check_hooks(hooks: object) -> list[Any]:
-    if not isinstance(hooks, Iterable):
-        msg = f"hooks must be a list of (EventType, handler) or (EventType, handler, priority), not {hooks!r:.80}"
-        raise ConfigurationError(msg)
-    found = list(hooks)
-    for hook in found:
-        if not isinstance(hook, tuple) or len(hook) not in (2, 3):
-            msg = f"each of hooks must be (EventType, handler) or (EventType, handler, priority), not {hook!r:.80}"
-            raise ConfigurationError(msg)
-    return found

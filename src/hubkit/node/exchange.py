@@ -18,21 +18,22 @@ from typing import Any, Protocol
 import trio
 from outcome import Error, Value
 
-from hubkit.actors.mailbox import Call, Item, close_letter
-from hubkit.actors.messages import Kind, NotBegun, Request
+from hubkit.actors.messages import Kind, Request
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
-from hubkit.errors import HubClosed, HubkitError, NodeDown, NoSuchActor, NotSerializable, ProtocolViolation
+from hubkit.errors import HubClosed, HubkitError, NodeDown, NotSerializable, ProtocolViolation
 from hubkit.net.payload import Payloads
 from hubkit.node.answers import Code, decode_error, encode_error
 from hubkit.node.packing import pack, pack_arguments, unpack, unpack_arguments
+from hubkit.node.refs import NodeGone, read_pid
+from hubkit.node.relays import CALL, CAST, Relays
 from hubkit.node.seams import Attached
 from hubkit.pids import ChildKey, NodeId, Pid, node_id
 
 __all__ = ["CALL", "Exchange", "Wire"]
 
 # kinds of messages (0 is the node's own)
-CALL, REPLY, CAST, WITHDRAW, MONITOR, DEMONITOR, DOWN = range(1, 8)
+REPLY, WITHDRAW, MONITOR, DEMONITOR, DOWN = 2, 4, 5, 6, 7
 
 _OK = int(Code.OK)
 
@@ -67,8 +68,10 @@ class _Waiting:
     pid: Pid
 
 
-class Exchange:
+class Exchange(Relays):
     """All requests of one node to and from others."""
+
+    _wire: Wire
 
     def __init__(self, wire: Wire, payloads: Payloads, liveness: Liveness) -> None:
         self._wire, self._payloads, self._liveness = wire, payloads, liveness
@@ -80,7 +83,7 @@ class Exchange:
         self._serving: dict[tuple[NodeId, int], Callable[[], object]] = {}
         self._watching: dict[int, tuple[Pid, NodeId]] = {}
         self._watched: dict[tuple[NodeId, int], int] = {}
-        self._relayed: dict[int, tuple[NodeId, Pid, Call]] = {}  # calls that were passed on, and wait for their answer
+        self._relayed = {}
         self._hints: dict[ChildKey, Pid] = {}
         self._gone: dict[Pid, None] = {}  # what could not be asked because its node was out of sight
         self._changed = trio.Event()
@@ -155,44 +158,6 @@ class Exchange:
             message = (request.method, request.args) if request.method else request.args[0]
             self.system.dead_letter(str(pid), message, f"there is no link to node {pid.node!r}")
 
-    def forward(self, pid: Pid, item: Item) -> None:
-        """Send what waits for an actor here, unbegun, to the actor that goes on for it. Never raises, never waits."""
-        peer = node_id(pid.node, pid.incarnation)
-        if isinstance(item, Call):
-            item.coroutine.close()
-            method, args, kwargs, chain = item.method, item.args, item.kwargs, item.chain
-        else:
-            close_letter(item)
-            _, method, args, kwargs = item
-            chain = ()
-        try:
-            arguments = pack_arguments(args, kwargs, self._payloads)
-        except NotSerializable as error:
-            self._not_forwarded(pid, item, error)
-            return
-        if not isinstance(item, Call):
-            if not self._wire.send(peer, [CAST, 0, pid.serial, method, [], arguments]):
-                self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
-            return
-        self._number = number = self._number + 1
-        remaining = None if item.deadline == math.inf else item.deadline - trio.current_time()
-        path = [[p.node, p.incarnation, p.serial] for p in chain]
-        if self._wire.send(peer, [CALL, number, pid.serial, method, path, arguments, remaining]):
-            self._relayed[number] = (peer, pid, item)
-        else:
-            self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
-
-    def _not_forwarded(self, pid: Pid, item: Item, error: Exception) -> None:
-        if isinstance(item, Call):
-            item.fail(error)
-        else:
-            self.system.dead_letter(str(pid), item[2][0] if not item[1] else (item[1], item[2]), str(error))
-
-    @property
-    def relaying(self) -> int:
-        """How many calls that were passed on still wait for their answer."""
-        return len(self._relayed)
-
     async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
         if not self._wire.send(peer, message):
             msg = f"the link to node {pid.node!r} ended before the request was sent"
@@ -260,11 +225,7 @@ class Exchange:
             if waiting.peer == peer:
                 msg = f"the link to node {waiting.pid.node!r} ended before the answer came: the request may have been handled"
                 self._finish(number, NodeDown(msg, maybe_executed=True))
-        for number, (node, pid, call) in list(self._relayed.items()):
-            if node == peer:
-                del self._relayed[number]
-                msg = f"the link to node {pid.node!r} ended before the answer came: the request may have been handled"
-                call.fail(NodeDown(msg, maybe_executed=True))
+        self._end_relayed(peer)
         for key in [key for key in self._serving if key[0] == peer]:
             self._serving.pop(key)()
         for key in [key for key in self._watched if key[0] == peer]:
@@ -295,9 +256,7 @@ class Exchange:
         self.linked.clear()
         for number in list(self._waiting):
             self._finish(number, HubClosed("this node was closed before the answer came"))
-        relayed, self._relayed = self._relayed, {}
-        for _, pid, call in relayed.values():
-            call.fail(NodeDown(f"this node was closed before {pid} had answered", maybe_executed=True))
+        self._end_relayed(None)
         self._notice()
 
     def _notice(self) -> None:
@@ -322,25 +281,11 @@ class Exchange:
         self._takers[message[0]](peer, *message[1:])
 
     def _take_reply(self, peer: NodeId, number: int, code: int, payload: Any) -> None:
-        relayed = self._relayed.get(number)
-        if relayed is not None and relayed[0] == peer:
-            del self._relayed[number]
-            if code != _OK:
-                relayed[2].fail(decode_error(code, payload, self._payloads))
-            else:
-                self._answer_relayed(relayed[2], payload)
+        if self._take_relayed(peer, number, payload, code):
             return
         waiting = self._waiting.get(number)
         if waiting is not None and waiting.peer == peer:  # nobody speaks for another node
             self._finish(number, payload if code == _OK else decode_error(code, payload, self._payloads))
-
-    def _answer_relayed(self, call: Call, payload: Any) -> None:
-        try:
-            value = unpack(payload, self._payloads)
-        except HubkitError as error:
-            call.fail(error)
-        else:
-            call.answer(value)
 
     def _take_withdrawal(self, peer: NodeId, number: int) -> None:
         withdraw = self._serving.pop((peer, number), None)
@@ -369,7 +314,7 @@ class Exchange:
             msg = "a plain message must be one value"
             raise ProtocolViolation(msg)
         kind: Kind = "call" if call else "cast" if method else "info"
-        return Request(kind, method, args, kwargs, tuple(map(_pid, chain)) if chain else (), deadline)
+        return Request(kind, method, args, kwargs, tuple(map(read_pid, chain)) if chain else (), deadline)
 
     def _serve_call(
         self, peer: NodeId, number: int, serial: int, method: str, chain: list[Any], arguments: Any, remaining: Any
@@ -461,51 +406,3 @@ _SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     DOWN: (3, (int, int, str)),
 }
 _NONE: tuple[int, tuple[type, ...]] = (-1, ())
-
-
-def _pid(item: Any) -> Pid:
-    match item:
-        case [str(node), int(incarnation), int(serial)]:
-            return Pid(node, incarnation, serial)
-    msg = "a pid that makes no sense"
-    raise ProtocolViolation(msg)
-
-
-class NodeGone(NotBegun, NodeDown):
-    """The node is down, so the request did not begin: a ref that follows a child looks for its next home."""
-
-    def __init__(self, message: str) -> None:
-        NodeDown.__init__(self, message, maybe_executed=False)
-
-
-def encode_ref(value: object) -> list[Any] | None:
-    """A `Ref` in plain values; `None` for anything else.
-
-    A child of a hub travels as such, with where it runs now as a hint; any other ref as the pid that it means now.
-    """
-    from hubkit.actors.ref import Ref
-
-    if not isinstance(value, Ref):
-        return None
-    pid, address = value.pid, value.address
-    plain = None if pid is None else [pid.node, pid.incarnation, pid.serial]
-    if isinstance(address, ChildKey) and address.hub not in value._system.directories:
-        return [address.hub, address.child, plain]
-    if plain is None:
-        msg = f"{value!r} means no actor that runs now, so it cannot travel"
-        raise NoSuchActor(msg)
-    return plain
-
-
-def decode_ref(exchange: Exchange, value: list[Any]) -> Any:
-    """The `Ref` that another node has sent."""
-    match value:
-        case [str(node), int(incarnation), int(serial)]:
-            return exchange.system.ref(Pid(node, incarnation, serial))
-        case [str(hub), str(child), pid]:
-            key = ChildKey(hub, child)
-            if pid is not None:
-                exchange.hint(key, _pid(pid))
-            return exchange.system.ref(key)
-    msg = "a ref that makes no sense"
-    raise ProtocolViolation(msg)

@@ -28,9 +28,10 @@ from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS, WebSocketTransport
 from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.directory import Directory
-from hubkit.node.exchange import Exchange, decode_ref, encode_ref
+from hubkit.node.exchange import Exchange
 from hubkit.node.operator import answer
 from hubkit.node.options import Discovery, check_endpoint, check_join, check_name, check_secret, check_tls, clocks_of
+from hubkit.node.refs import decode_ref, encode_ref
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, Pid, boot_of, name_of, node_id
 from hubkit.specs import check_seconds

@@ -1,0 +1,91 @@
+"""After a conflict: the loser of two copies of a child leaves its state to the winner.
+
+Law of this room: the state of a duplicate is offered once, to whoever is the active copy by then, wherever that is; it is
+sent on when that has moved meanwhile, and given up, with a word in the log, when nobody is found in time.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from hubkit.actors.cell import Cell
+from hubkit.actors.standing import Order
+from hubkit.actors.system import System
+from hubkit.errors import HubkitError
+from hubkit.hub.household import Household, Keeper
+from hubkit.hub.states import States
+from hubkit.pids import Pid, node_id
+
+if TYPE_CHECKING:
+    from hubkit.hub.handovers import Talk
+
+__all__ = ["HOPS", "MERGE", "Merges"]
+
+log: logging.Logger = logging.getLogger("hubkit.hub")
+
+#: The kind of its messages.
+MERGE = 2
+#: How often the state of a duplicate is sent on to where the child runs by now, and seconds until it is given up.
+HOPS, MERGE_WITHIN = 5, 30.0
+
+
+class Merges:
+    """States of duplicates, on their way to the winners."""
+
+    def __init__(
+        self, hub_id: str, household: Household, system: System, states: States, talk: Talk, nursery: trio.Nursery
+    ) -> None:
+        self._hub_id, self._household, self._system = hub_id, household, system
+        self._states, self._talk, self._nursery = states, talk, nursery
+
+    def leave(self, keeper: Keeper, cell: Cell) -> Order:
+        """How the loser of a conflict ends: it leaves its state to the winner."""
+        return partial(self._leave, keeper, cell)
+
+    async def _leave(self, keeper: Keeper, cell: Cell) -> None:
+        try:
+            data = await self._states.take(cell)
+        except Exception as error:  # of the actor's own code
+            log.warning("hub %s: the state of child %s cannot be merged: %s", self._hub_id, keeper.child, error)
+        else:
+            if data != self._states.nothing:
+                self._nursery.start_soon(self._send, keeper.child, data, HOPS, cell.pid)
+        cell.request_stop("conflict")
+
+    async def _send(self, child: str, data: bytes, hops: int, after: Pid | None) -> None:
+        """Send the state of a duplicate that has lost to where the child runs."""
+        with trio.move_on_after(MERGE_WITHIN):
+            try:
+                while True:
+                    pid = await self._talk.locate(child, after)
+                    if self._system.is_mine(pid):
+                        self.take(child, hops, data)
+                        return
+                    if self._talk.tell(node_id(pid.node, pid.incarnation), [MERGE, child, hops, data]):
+                        return
+                    await trio.sleep(0.5)
+            except HubkitError as error:
+                log.warning("hub %s: the state of a duplicate of child %s is lost: %s", self._hub_id, child, error)
+                return
+        log.warning("hub %s: the state of a duplicate of child %s found nobody to take it", self._hub_id, child)
+
+    def take(self, child: str, hops: int, data: bytes) -> None:
+        """Let the active copy here have the state of a duplicate, or send it on to where that is."""
+        keeper = self._household.keepers.get(child)
+        cell = None if keeper is None else keeper.cell
+        if keeper is not None and cell is not None and keeper.running and not keeper.passive and not keeper.stopping:
+            if cell.instance is not None:
+                cell.order(partial(self._merge, keeper, cell, hops, data))
+        elif hops:
+            self._nursery.start_soon(self._send, child, data, hops - 1, None)
+
+    async def _merge(self, keeper: Keeper, cell: Cell, hops: int, data: bytes) -> None:
+        if keeper.frozen is not None or keeper.passive:  # its own state has left it already
+            if hops:
+                self._nursery.start_soon(self._send, keeper.child, data, hops - 1, cell.pid)
+        elif cell.instance is not None:
+            await self._states.merge(cell, data)

@@ -1,0 +1,65 @@
+"""The state of an actor, taken from it and given to it, as bytes.
+
+Law of this room: both happen in the actor's own task, and are bounded: in time, and in size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+import trio
+
+from hubkit.actors.cell import Cell
+from hubkit.errors import NotSerializable
+from hubkit.net.payload import Payloads
+from hubkit.net.wire import MAX_MESSAGE
+
+__all__ = ["States"]
+
+#: Seconds that an actor may take to give its state, or to accept one.
+PATIENCE = 5.0
+#: The largest state, in bytes: what a link carries as one message, with some room around it.
+MAX_STATE = MAX_MESSAGE - 65_536
+
+
+class States:
+    """Takes and gives states."""
+
+    def __init__(self, payloads: Payloads) -> None:
+        self._payloads = payloads
+        #: of an actor that has none
+        self.nothing: bytes = payloads.dumps(None)
+
+    async def take(self, cell: Cell) -> bytes:
+        """``handover_state()`` of an actor. Raises what it raises, `NotSerializable`, `trio.TooSlowError`."""
+        instance = cell.instance
+        state = None if instance is None else instance.handover_state()
+        if isinstance(state, Awaitable):
+            with trio.fail_after(PATIENCE):
+                state = await state
+        data = self._payloads.dumps(state)
+        if len(data) > MAX_STATE:
+            msg = f"handover_state() is {len(data):,} bytes; at most {MAX_STATE:,} can travel"
+            raise NotSerializable(msg)
+        return data
+
+    async def give(self, cell: Cell, data: bytes) -> None:
+        """Call ``accept_handover`` with the state. Raises what it raises, and `trio.TooSlowError`."""
+        instance = cell.instance
+        if instance is not None:
+            accept: Any = instance.accept_handover
+            answer = accept(self._payloads.loads(data))
+            if isinstance(answer, Awaitable):
+                with trio.fail_after(PATIENCE):
+                    await answer
+
+    async def merge(self, cell: Cell, data: bytes) -> None:
+        """Call ``merge_handover`` with the state. Raises what it raises, and `trio.TooSlowError`."""
+        instance = cell.instance
+        if instance is not None:
+            merge: Any = instance.merge_handover
+            answer = merge(self._payloads.loads(data))
+            if isinstance(answer, Awaitable):
+                with trio.fail_after(PATIENCE):
+                    await answer

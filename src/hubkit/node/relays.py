@@ -1,0 +1,110 @@
+"""What waited for an actor here that has moved away: sent on to the one that goes on for it.
+
+Law of this room: what is sent on has not begun here, and is sent once. The answer to a call comes back the same way; if the
+link breaks before, the caller is told that it may have been handled, as for any request.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import trio
+
+from hubkit.actors.mailbox import Call, Item, close_letter
+from hubkit.actors.messages import NotBegun
+from hubkit.actors.system import System
+from hubkit.errors import HubkitError, NodeDown, NotSerializable
+from hubkit.net.payload import Payloads
+from hubkit.node.answers import Code, decode_error
+from hubkit.node.packing import pack_arguments, unpack
+from hubkit.pids import NodeId, Pid, node_id
+
+__all__ = ["CALL", "CAST", "Relays"]
+
+# Kinds of messages; `hubkit.node.exchange` has the others.
+CALL, CAST = 1, 3
+
+
+class Sender(Protocol):
+    """What can send."""
+
+    def send(self, peer: NodeId, message: list[Any]) -> bool:
+        """Send to a linked node; `False`: there is no link."""
+        ...
+
+
+class Relays:
+    """The part of `hubkit.node.exchange.Exchange` that passes on. ``_relayed``: calls that wait for their answer."""
+
+    system: System
+    _number: int
+    _payloads: Payloads
+    _relayed: dict[int, tuple[NodeId, Pid, Call]]
+    _wire: Sender
+
+    def forward(self, pid: Pid, item: Item) -> None:
+        """Send what waits for an actor here, unbegun, to the actor that goes on for it. Never raises, never waits."""
+        peer = node_id(pid.node, pid.incarnation)
+        if isinstance(item, Call):
+            item.coroutine.close()
+            method, args, kwargs, chain = item.method, item.args, item.kwargs, item.chain
+        else:
+            close_letter(item)
+            _, method, args, kwargs = item
+            chain = ()
+        try:
+            arguments = pack_arguments(args, kwargs, self._payloads)
+        except NotSerializable as error:
+            self._not_forwarded(pid, item, error)
+            return
+        if not isinstance(item, Call):
+            if not self._wire.send(peer, [CAST, 0, pid.serial, method, [], arguments]):
+                self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
+            return
+        self._number = number = self._number + 1
+        remaining = None if item.deadline == math.inf else item.deadline - trio.current_time()
+        path = [[p.node, p.incarnation, p.serial] for p in chain]
+        if self._wire.send(peer, [CALL, number, pid.serial, method, path, arguments, remaining]):
+            self._relayed[number] = (peer, pid, item)
+        else:
+            self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
+
+    def _not_forwarded(self, pid: Pid, item: Item, error: Exception) -> None:
+        if isinstance(item, Call):
+            item.fail(error)
+        else:
+            self.system.dead_letter(str(pid), item[2][0] if not item[1] else (item[1], item[2]), str(error))
+
+    @property
+    def relaying(self) -> int:
+        """How many calls that were passed on still wait for their answer."""
+        return len(self._relayed)
+
+    def _take_relayed(self, peer: NodeId, number: int, payload: Any, code: int) -> bool:
+        """An answer has come; whether it is to a call that was passed on."""
+        relayed = self._relayed.get(number)
+        if relayed is None or relayed[0] != peer:
+            return False
+        del self._relayed[number]
+        call = relayed[2]
+        if code != Code.OK:
+            call.fail(decode_error(code, payload, self._payloads))
+            return True
+        try:
+            value = unpack(payload, self._payloads)
+        except HubkitError as error:
+            call.fail(error)
+        else:
+            call.answer(value)
+        return True
+
+    def _end_relayed(self, peer: NodeId | None) -> None:
+        """The link to this node has ended (`None`: this node has): nobody will answer what was passed on to it."""
+        for number, (node, pid, call) in list(self._relayed.items()):
+            if peer is None or node == peer:
+                del self._relayed[number]
+                what = "this node was closed" if peer is None else f"the link to node {pid.node!r} ended"
+                call.fail(
+                    NodeDown(f"{what} before the answer came: the request may have been handled", maybe_executed=True)
+                )
