@@ -14,7 +14,8 @@ belongs. In order:
 4. *Keep*: the token is here, and so it should be: run it, from its newest spec.
 5. *Claim*: nobody living holds it, nobody who might is unaccounted for, and I am the heir. A claim is announced by a row;
    when all believed alive have acknowledged that row (or patience has run out) look again, and act if no rival is left. Two
-   that differ on who is ready would otherwise both act. A grant needs no announcement: its giver held the token.
+   that differ on who is ready would otherwise both act. A grant needs no announcement: its giver held the token
+   (under a lease it does: `hubkit.cluster.quorum` has the other answers to what is asked here).
 
 A term grows whenever a child changes hands or is started anew, and it is never lost while the child is wanted: rows of the
 dead stay until a greater term stands. It is what a child hands to databases to fence off its predecessors.

@@ -123,7 +123,6 @@ class Keeper:
     frozen: Ticket | None = None
     held: tuple[Ticket, bytes] | None = None
     gate: Gate | None = None
-    by: float | None = None
 
 
 class Household:
@@ -196,7 +195,6 @@ class Household:
             return
         allowed = min(keeper.shutdown, grace, self._most)
         if by is not None:
-            keeper.by = by
             allowed = min(allowed, by - self._environment.now())
         first, keeper.stopping = keeper.stopping is None, keeper.stopping or reason
         keeper.unpark.set()
@@ -238,9 +236,12 @@ class Household:
         return not keeper.passive and not self.all_active
 
     def enforce(self) -> None:
-        """End by force what should have stopped: a scope's deadline stands still while a machine is suspended."""
+        """End by force what must have stopped by now, for whatever reason it was told to.
+
+        (It has been, in most cases; but the deadline of a scope stands still while a machine is suspended.)
+        """
         for keeper in self.keepers.values():
-            if keeper.by is not None and keeper.cell is not None and self._environment.now() >= keeper.by:
+            if keeper.gate is not None and keeper.cell is not None and keeper.gate.is_overdue:
                 keeper.cell.cancel()
 
     def running(self) -> int:
