@@ -90,7 +90,7 @@ async def story(sim: Simulation, options: dict[str, Any]) -> None:
         for n in range(COUNT):
             await hub.ref(f"c{n}", Ledger).call(Ledger.add)
     copies = options["redundancy"].copies(4)
-    assert all(len(first.pids(f"c{n}")) == copies for n in range(COUNT))
+    assert all(len(sim.hub("a").pids(f"c{n}")) == copies for n in range(COUNT))
     sim.check()
 
 

@@ -168,7 +168,7 @@ class Rules:
         )
 
     def _forbidden(self, mine: Run | None, instance: Instance | None) -> Step:
-        if instance is not None and instance.passive and instance.stopping is None:
+        if instance is not None and instance.passive and instance.stopping is None and not self.copies.all_active:
             if mine is None or mine.role == "passive":  # it handles nothing, and has a state that may be needed
                 return Step(Do.REST, "forbidden")
         elif instance is not None:
