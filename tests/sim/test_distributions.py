@@ -297,6 +297,7 @@ async def test_a_child_that_was_moved_by_hand_stays_there_under_the_balancer(sim
     await start(sim, a, 9)
     child = next(child for child, node in each_owner(a).items() if node == "a")
     await b.move(child, "c")
+    await sim.settled(within=10)
     assert each_owner(a)[child] == "c"
     assert a.explain(child).because == ("put on c",)
     await sim.sleep(30)
