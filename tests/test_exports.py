@@ -67,6 +67,7 @@ TESTING = {
     "Join",
     "Leave",
     "monotonic_terms",
+    "no_acked_message_lost",
     "no_lost_child",
     "NotSettled",
     "Partition",

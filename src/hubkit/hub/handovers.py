@@ -59,6 +59,10 @@ class Talk(Protocol):
     async def until_held(self, child: str, ticket: Ticket) -> None:
         """Wait until all copies that stand by hold this state, or a later one."""
 
+    def holders(self, child: str, ticket: Ticket) -> tuple[NodeId, ...]:
+        """The nodes, this one included, whose copies hold this state, or a later one."""
+        ...
+
     async def locate(self, child: str, after: Pid | None) -> Pid:
         """Where the child runs."""
         ...
@@ -212,6 +216,8 @@ class Handovers:
         keeper = self._household.keepers.get(child)
         if keeper is None:
             return
+        if keeper.frozen is not None and keeper.cell is not None:
+            self._check_unchanged(keeper, keeper.cell)
         keeper.passive, keeper.frozen, cell = True, None, keeper.cell
         if cell is None or not keeper.running or self._all_active:
             return
@@ -277,8 +283,15 @@ class Handovers:
     def moves(self, keeper: Keeper) -> None:
         """A child is about to stop here because it moves: keep what still waits for it."""
         if keeper.frozen is not None and keeper.cell is not None:
+            self._check_unchanged(keeper, keeper.cell)
             parcel = self._parcels.setdefault(keeper.child, [])
             keeper.cell.successor = parcel.append
+
+    def _check_unchanged(self, keeper: Keeper, cell: Cell) -> None:
+        """In simulations: is what is let go still what was handed over?"""
+        witness, held = self._household.witness, keeper.held
+        if witness is not None and held is not None and self._states.differs(cell, held[1]):
+            witness.changed(keeper)
 
     def gone(self, keeper: Keeper) -> None:
         """A child has stopped here."""
@@ -329,6 +342,8 @@ class Handovers:
         ticket = await self._take_checkpoint(keeper, cell)
         if ticket is not None:
             await self._talk.until_held(keeper.child, ticket)
+            if self._household.witness is not None:
+                self._household.witness.kept(keeper, ticket, self._talk.holders(keeper.child, ticket))
 
     async def _take_checkpoint(self, keeper: Keeper, cell: Cell) -> Ticket | None:
         data = await self._states.take(cell)

@@ -30,7 +30,7 @@ from hubkit.events import ChildFailed, ChildRestarted, ChildStarted, ChildStarti
 from hubkit.hub.quorum import Gate
 from hubkit.hub.wants import Wish, WishReader, check_spec
 from hubkit.names import error_name, error_text
-from hubkit.pids import Pid
+from hubkit.pids import NodeId, Pid
 from hubkit.specs import Backoff, ChildSpec, Restart
 from hubkit.supervision.restarts import History, Limits, Verdict, decide, restart_delay
 
@@ -81,6 +81,12 @@ class Witness(Protocol):
 
     def ended(self, keeper: Keeper) -> None:
         """It is gone."""
+
+    def kept(self, keeper: Keeper, ticket: Ticket, holders: tuple[NodeId, ...]) -> None:
+        """A checkpoint is complete: the copies on these nodes hold it."""
+
+    def changed(self, keeper: Keeper) -> None:
+        """It is let go, and its state is no longer what was handed over."""
 
 
 class _Started:
