@@ -103,6 +103,8 @@ class Handovers:
         self._kept: dict[str, tuple[Ticket, bytes]] = {}
         self._parcels: dict[str, list[Item]] = {}  # child -> what waited for it when it stopped here
         self._serials: dict[str, int] = {}  # child -> where that was
+        self._since: dict[str, float] = {}  # child -> when it was frozen
+        self.longest_pause: float = 0.0
         household.handovers = self
 
     # -- what the core decides -----------------------------------------------------------------------------------------
@@ -162,6 +164,7 @@ class Handovers:
         if keeper.frozen != ticket:
             return
         self._household.rests(keeper)
+        self._since[keeper.child] = trio.current_time()
         keeper.held, cell.stands_by = (ticket, data), True
         self._talk.froze(keeper.child, ticket, None)
         await cell.stand_by()
@@ -174,7 +177,13 @@ class Handovers:
             if keeper.cell is not None and keeper.cell.stands_by:
                 self._open(keeper, keeper.cell)
 
+    def _goes_on(self, child: str) -> None:
+        since = self._since.pop(child, None)
+        if since is not None:
+            self.longest_pause = max(self.longest_pause, trio.current_time() - since)
+
     def _open(self, keeper: Keeper, cell: Cell) -> None:
+        self._goes_on(keeper.child)
         cell.stands_by, cell.successor = False, None
         self._household.begins(keeper)
         cell.wake()
@@ -241,6 +250,7 @@ class Handovers:
             return
         keeper, send = self._household.keepers.get(child), partial(self._talk.forward, pid)
         if keeper is not None and keeper.cell is not None:
+            self._goes_on(child)
             keeper.cell.successor = send
             keeper.cell.wake()
             return
@@ -259,6 +269,7 @@ class Handovers:
 
     def discard(self, child: str) -> None:
         """What is kept of a child is of no use any more."""
+        self._goes_on(child)
         self._kept.pop(child, None)
         self._serials.pop(child, None)
         for item in self._parcels.pop(child, ()):
