@@ -151,6 +151,7 @@ class Reconciler:
                 moment = self._write(child, claim, now)
                 if len(self._members.alive) > 1:
                     self._rules.announced[child] = (moment, now + self._patience)
+                    self._replication.announce()
             case Do.BEGIN:
                 self._begin(child, step, now)
             case Do.GRANT:
