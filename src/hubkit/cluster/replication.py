@@ -234,7 +234,7 @@ class Replication:
         for peer in self._targets(moment):
             link = self.links[peer]
             told = link.told.get(writer, NEVER)
-            if told < moment and not (link.answer or link.relay or link.whole):
+            if peer != writer and told < moment and not (link.answer or link.relay or link.whole):
                 if told < since:
                     link.told[writer] = told = since
                 link.passing.add(writer)
