@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.sim.actors import Counter, Friend, forget
 from tests.sim.traffic import Traffic

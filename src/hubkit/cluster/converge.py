@@ -207,7 +207,7 @@ class Rules:
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
                 if self.copies.all_active:
                     return Step(Do.DEMOTE, "superseded", mine.term)
-                return Step(Do.STOP, "superseded", run.term, () if at is None else (at,), "conflict")
+                return Step(Do.STOP, "superseded", run.term, (node if at is None else at,), "conflict")
         return None
 
     # -- 3, 4 ----------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from hubkit.cluster.imagining import imagined
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.members import Members
-from hubkit.cluster.membership import Membership
+from hubkit.cluster.membership import Membership, Moved
 from hubkit.cluster.placement import Placement
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.reconciler import Reconciler
@@ -34,7 +34,7 @@ from hubkit.cluster.stamps import NEVER, HybridClock, Stamp
 from hubkit.cluster.store import Store
 from hubkit.cluster.sync import Sync
 from hubkit.errors import ConfigurationError
-from hubkit.events import PlacementChanged, SettledChanged
+from hubkit.events import PlacementChanged, PlacementChanging, SettledChanged
 from hubkit.pids import NodeId, Pid, boot_of, name_of
 from hubkit.specs import check_id
 
@@ -80,6 +80,7 @@ class Core:
         self._refused: set[NodeId] = set()  # links to be closed, and not listened to until then
         self._received: list[tuple[NodeId, Sync]] = []  # since things were last brought in line
         self._published_settled = False
+        self._moved: tuple[tuple[str, ...], Moved] | None = None  # the ready nodes that are being acted on
         self._together = False
         self._clock = HybridClock(node, wall_offset)
         self._store = Store(self._clock)
@@ -508,11 +509,13 @@ class Core:
         membership, reconciler, effects = self._membership, self._reconciler, self._reconciler.effects
         moved = membership.observe(reconciler.unsure, effects, now)
         self._rules.allowed = membership.allowed
-        reconciler.run(membership.live, now, further=further)
         if moved is not None and membership.live:
-            wants = self._ledger.wants
-            gone = sorted(child for child, old in moved.items() if child in wants and self._heir_name(child) != old)
-            effects.append(Publish(PlacementChanged(self._placement.names(), tuple(gone), hub=self.hub)))
+            self._placed()  # others are ready by now
+            self._moved = (self._placement.names(), moved)
+            effects.append(Publish(PlacementChanging(self._moved[0], hub=self.hub)))
+        reconciler.run(membership.live, now, further=further)
+        if not reconciler.busy:
+            self._placed()
         if membership.leaving and not membership.left and membership.finish_leaving(bool(self._rules.instances), now):
             membership.observe(reconciler.unsure, effects, now)
         for peer, sync in self._received:
@@ -521,6 +524,13 @@ class Core:
         if self.is_settled != self._published_settled:
             self._published_settled = self.is_settled
             effects.append(Publish(SettledChanged(self.is_settled, hub=self.hub)))
+
+    def _placed(self) -> None:
+        """All children have been looked at since the ready nodes have changed."""
+        if self._moved is not None:
+            (names, moved), self._moved, wants = self._moved, None, self._ledger.wants
+            gone = sorted(child for child, old in moved.items() if child in wants and self._heir_name(child) != old)
+            self._reconciler.effects.append(Publish(PlacementChanged(names, tuple(gone), hub=self.hub)))
 
     def _warn_claimant(self, peer: NodeId, sync: Sync) -> None:
         """If it claims a child of which I know something that it may not know, tell it with the acknowledgement."""

@@ -222,13 +222,14 @@ class Reconciler:
             self._rules.copies.moves.begun(child)
             instance.frozen, instance.taken, instance.frozen_at = instance.next_ticket(self._me), False, now
             instance.offers.clear()
-            self._publish(ChildMoving(child, name_of(self._me), name_of(step.nodes[0]), hub=self._hub))
+            self._moving(child, step.nodes[0])
             self.effects.append(Freeze(child, instance.frozen))
         elif step.do is Do.THAW:
             instance.frozen, instance.taken = None, False
             self.move_over(child)
             if step.rule == "no answer":
                 self.move_failed(child, step.nodes[0], "it neither accepted nor declined the state in time", now)
+            self._not_moved(child, "it belongs here again" if step.rule == "home" else "no copy is ready there any more")
             self.effects.append(Thaw(child))
         elif step.do is Do.OFFER:
             ticket = instance.frozen or instance.ticket
@@ -242,6 +243,9 @@ class Reconciler:
     def _demote(self, child: str, instance: Instance, step: Step, now: float) -> None:
         to, ticket = step.nodes[0] if step.nodes else None, instance.frozen
         rev = self._ledger.runs[child][self._me].rev
+        if to is not None and ticket is None:
+            self._moving(child, to)
+        instance.bound = None
         instance.passive, instance.frozen, instance.taken = True, None, False
         self.move_over(child)
         instance.offers.clear()
@@ -268,9 +272,23 @@ class Reconciler:
 
     def move_failed(self, child: str, target: NodeId, error: str, now: float) -> None:
         """A move to this node has come to nothing: the child goes on here, and it is tried again later."""
-        self._rules.instances[child].move_failed(now)
+        instance = self._rules.instances[child]
+        instance.move_failed(now)
         self.unsure.add(child)
-        self._publish(MoveFailed(child, name_of(self._me), name_of(target), error, hub=self._hub))
+        if instance.bound is not None:
+            instance.bound = target
+        self._not_moved(child, error)
+
+    def _moving(self, child: str, to: NodeId) -> None:
+        """It is about to move: that is told once, and so is what comes of it."""
+        self._rules.instances[child].bound = to
+        self._publish(ChildMoving(child, name_of(self._me), name_of(to), hub=self._hub))
+
+    def _not_moved(self, child: str, error: str) -> None:
+        instance = self._rules.instances[child]
+        if instance.bound is not None:
+            self._publish(MoveFailed(child, name_of(self._me), name_of(instance.bound), error, hub=self._hub))
+            instance.bound = None
 
     def _stop(self, child: str, step: Step) -> None:
         reason = step.reason
@@ -279,7 +297,7 @@ class Reconciler:
         if reason == "moved":
             self._rules.copies.moves.begun(child)
         if reason == "moved" and self._rules.instances[child].frozen is None:
-            self._publish(ChildMoving(child, here, name_of(step.nodes[0]), hub=self._hub))
+            self._moving(child, step.nodes[0])
         elif reason == "conflict" and step.nodes:
             self._publish(ConflictResolved(child, name_of(step.nodes[0]), here, step.term, hub=self._hub))
         self.effects.append(Stop(child, reason))  # type: ignore[arg-type]  # of a STOP step

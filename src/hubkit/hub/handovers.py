@@ -167,11 +167,31 @@ class Handovers:
         cell.term, cell.start_reason, cell.successor = term, reason, None
         if not keeper.running or self._all_active:
             return
+        self._call_on(keeper, cell)
+
+    def _call_on(self, keeper: Keeper, cell: Cell) -> None:
+        """Let a copy that stood by handle messages, as soon as it has been told."""
         if cell.instance is None:
             cell.role = "active"
+            self._publish_role(keeper, "active")
             self._open(keeper, cell)
         else:
             cell.order(partial(self._activate, keeper, cell))
+
+    def take_role(self, keeper: Keeper, cell: Cell) -> None:
+        """A copy has started: tell in which role; if that has changed meanwhile, it changes now."""
+        if self._all_active:
+            return
+        self._publish_role(keeper, cell.role)
+        if cell.stands_by and not keeper.passive:
+            self._call_on(keeper, cell)
+        elif keeper.passive and not cell.stands_by:
+            self._call_off(keeper, cell)
+
+    def _publish_role(self, keeper: Keeper, role: str) -> None:
+        if self._replicated() and keeper.role != role:
+            keeper.role = role
+            self._household.publish(RoleChanged(keeper.child, role, hub=self._hub_id))
 
     async def _activate(self, keeper: Keeper, cell: Cell) -> None:
         if keeper.passive or not cell.stands_by:
@@ -183,7 +203,7 @@ class Handovers:
     async def _tell_role(self, keeper: Keeper, cell: Cell, role: str) -> None:
         before, cell.role = cell.role, role
         if self._replicated() and before != role and cell.instance is not None:
-            self._household.publish(RoleChanged(keeper.child, role, hub=self._hub_id))
+            self._publish_role(keeper, role)
             await cell.instance.on_role(role)
 
     def demote(self, child: str) -> None:
@@ -194,6 +214,9 @@ class Handovers:
         keeper.passive, keeper.frozen, cell = True, None, keeper.cell
         if cell is None or not keeper.running or self._all_active:
             return
+        self._call_off(keeper, cell)
+
+    def _call_off(self, keeper: Keeper, cell: Cell) -> None:
         if cell.instance is None:  # a function cannot be called back: it ends here, and waits to be called again
             cell.request_stop("demoted")
             return
@@ -294,7 +317,6 @@ class Handovers:
         if held is not None:
             await self._give(cell, held[1])
         if roles and cell.instance is not None:
-            self._household.publish(RoleChanged(keeper.child, cell.role, hub=self._hub_id))
             await cell.instance.on_role(cell.role)
 
     def leave_state(self, keeper: Keeper, cell: Cell) -> Order:

@@ -26,9 +26,9 @@ from hubkit.cluster.policy import (
 )
 from hubkit.cluster.rows import Want
 from hubkit.errors import ConfigurationError, HubClosed
-from hubkit.events import ChildFailed, Event, HubStopping
+from hubkit.events import ChildFailed, Event
 from hubkit.hub.arguments import Nodes, Placements, check_declared, close_wishes
-from hubkit.hub.bulletin import Bulletin, EventStream, Hook
+from hubkit.hub.bulletin import HANDLER_SECONDS, Bulletin, EventStream, Hook
 from hubkit.hub.driver import Driver
 from hubkit.hub.future import Future
 from hubkit.hub.handovers import Handovers
@@ -151,7 +151,6 @@ class Hub(Reads, Block):
         self._driver_: Driver | None = None
         self._household_: Household | None = None
         self._nursery: trio.Nursery | None = None
-        self._draining = False
         self._futures: dict[Future[Any], None] = {}
 
     # -- the block ------------------------------------------------------------------------------------------------------
@@ -171,25 +170,31 @@ class Hub(Reads, Block):
         assert node is not None
         async with bare_nursery() as nursery:
             driver = self._assemble(node, nursery)
+            telling = trio.CancelScope(shield=True)  # also how it stops, and why, is told to the end
             try:
-                nursery.start_soon(self._bulletin.run)
+                nursery.start_soon(self._tell, telling)
                 nursery.start_soon(driver.run, nursery)
                 node._attach(driver)
                 await until_live(driver, node._check_welcome)
                 self._declare()
                 yield
                 await self.drain()
-            except BaseException:
+            except BaseException as error:
                 with trio.CancelScope(shield=True):
-                    await stop_now(driver, self._cancel_grace)
+                    await stop_now(driver, self._cancel_grace, "exit" if _is_cancelled(error) else "error")
                 raise
             finally:
                 driver.close()
                 with trio.CancelScope(shield=True):
-                    await self._bulletin.flush(1.0)
+                    await self._bulletin.flush(HANDLER_SECONDS)
                 self._bulletin.close()
+                telling.cancel()
                 node._detach(driver)
                 nursery.cancel_scope.cancel()
+
+    async def _tell(self, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._bulletin.run()
 
     def _assemble(self, node: Node, nursery: trio.Nursery) -> Driver:
         node._check_free(self._id)
@@ -442,9 +447,7 @@ class Hub(Reads, Block):
         if driver.closed:
             return
         check_not_waiting(driver, self.node._system)
-        if not self._draining:
-            self._draining = True
-            self._bulletin.publish(HubStopping("drain", hub=self._id))
+        self._bulletin.stopping("drain")
         await drain(driver, self._drain_timeout, self._cancel_grace)
         if driver.core.left:
             self.node._detach(driver)  # the others need not wait for acknowledgements of one who has gone
@@ -454,7 +457,15 @@ class Hub(Reads, Block):
         await self.drain()
         if self._driver_ is not None:
             self._driver_.close()
+        await self._bulletin.flush(HANDLER_SECONDS)
         self._bulletin.close()
+
+
+def _is_cancelled(error: BaseException) -> bool:
+    """Whether this is a cancellation, and nothing else."""
+    return isinstance(error, trio.Cancelled) or (
+        isinstance(error, BaseExceptionGroup) and error.split(trio.Cancelled)[1] is None
+    )
 
 
 def _check_hooks(hooks: object) -> list[Any]:

@@ -1,0 +1,555 @@
+"""Every event, counted on every node of a hub of three: it is told at its moment, once, where it should be, and nowhere else."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+import trio
+from tests.sim.actors import Counter, Looping, Slow, Unstartable
+from tests.sim.test_copies import Deaf, Ledger, Mute
+
+import hubkit
+from hubkit import events
+from hubkit.errors import StartFailed
+from hubkit.pids import Pid
+from hubkit.strategies import Gossip, Guided, HotSwap, Replication
+from hubkit.testing import Simulation, simulated
+
+NODES = "abc"
+
+
+class Ears:
+    """What was heard on each node, in order."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, list[events.Event]] = {}
+
+    def on(self, node: str) -> list[tuple[type[events.Event], Callable[[Any], Any]]]:
+        return [(events.Event, self.heard.setdefault(node, []).append)]
+
+    def forget(self) -> None:
+        for heard in self.heard.values():
+            heard.clear()
+
+    def names(self, node: str, *kinds: type[events.Event]) -> list[str]:
+        """The names of the events heard on a node, in order."""
+        return [type(event).__name__ for event in self.heard[node] if not kinds or isinstance(event, kinds)]
+
+    def all(self, *kinds: type[events.Event]) -> dict[str, list[Any]]:
+        """On which node which events of these kinds have been heard; nodes that heard none are left out."""
+        found = {node: [e for e in heard if isinstance(e, kinds)] for node, heard in sorted(self.heard.items())}
+        return {node: heard for node, heard in found.items() if heard}
+
+
+async def boot(sim: Simulation, ears: Ears, nodes: Iterable[str] = NODES, **options: Any) -> list[hubkit.Hub]:
+    """Open the hub on these nodes, one after the other, and wait until all is quiet."""
+    hubs = []
+    for node in nodes:
+        hubs.append(await sim.start_hub("shop", node=node, hooks=ears.on(node), **options))
+    await sim.settled(within=20)
+    await sim.sleep(5)
+    return hubs
+
+
+def on_each(event: events.Event, nodes: Iterable[str] = NODES) -> dict[str, list[events.Event]]:
+    return {node: [event] for node in nodes}
+
+
+def pid_of(hub: hubkit.Hub, child: str = "x") -> Pid:
+    pid = hub.pid(child)
+    assert pid is not None
+    return pid
+
+
+# -- nodes ------------------------------------------------------------------------------------------------------------------
+
+MEMBERSHIP = (events.NodeJoining, events.NodeJoined, events.NodeSuspected, events.NodeLeaving, events.NodeLeft)
+
+
+@simulated(seeds=2)
+async def test_a_node_that_joins_is_told_to_the_others_and_they_to_it(sim: Simulation) -> None:
+    ears = Ears()
+    await boot(sim, ears)
+    for node in NODES:
+        told = ears.all(*MEMBERSHIP)[node]
+        for other in set(NODES) - {node}:
+            assert [e for e in told if e.node == other] == [
+                events.NodeJoining(other, hub="shop"),
+                events.NodeJoined(other, hub="shop"),
+            ]
+        assert not [e for e in told if e.node == node]
+
+
+@simulated(seeds=2)
+async def test_a_node_that_leaves_is_told_twice_and_knows_itself(sim: Simulation) -> None:
+    ears = Ears()
+    await boot(sim, ears)
+    ears.forget()
+    await sim.stop("c")
+    await sim.sleep(10)
+    expected = [events.NodeLeaving("c", hub="shop"), events.NodeLeft("c", hub="shop")]
+    assert ears.all(*MEMBERSHIP) == {"a": expected, "b": expected}
+    assert ears.all(events.HubStopping) == {"c": [events.HubStopping("drain", hub="shop")]}
+
+
+@pytest.mark.parametrize("silent", [False, True])
+@simulated(seeds=2)
+async def test_a_node_that_dies_is_suspected_and_gone_if_there_is_proof(sim: Simulation, silent: bool) -> None:
+    ears = Ears()
+    await boot(sim, ears)
+    ears.forget()
+    sim.crash("c", silent=silent)
+    await sim.sleep(20)
+    expected: list[events.Event] = [events.NodeSuspected("c", "silent" if silent else "dead", hub="shop")]
+    if not silent:
+        expected.append(events.NodeLeft("c", hub="shop"))
+    assert {node: heard for node, heard in ears.all(*MEMBERSHIP).items() if node != "c"} == {"a": expected, "b": expected}
+    assert not ears.all(events.HubStopping)
+    ears.forget()
+    sim.restart("c")
+    await sim.sleep(20)
+    back = [events.NodeJoining("c", hub="shop"), events.NodeJoined("c", hub="shop")]
+    again = [*([events.NodeLeft("c", hub="shop")] if silent else []), *back]
+    for node in "ab":
+        assert ears.all(*MEMBERSHIP)[node] == again
+
+
+@simulated(seeds=2)
+async def test_a_partition_is_told_on_both_sides_and_so_is_its_end(sim: Simulation) -> None:
+    ears = Ears()
+    await boot(sim, ears)
+    ears.forget()
+    sim.partition({"a"}, {"b", "c"})
+    await sim.sleep(10)
+    for node, others in (("a", "bc"), ("b", "a"), ("c", "a")):
+        told = ears.all(*MEMBERSHIP)[node]
+        assert sorted(told, key=lambda e: e.node) == [events.NodeSuspected(o, "silent", hub="shop") for o in others]
+    ears.forget()
+    sim.heal()
+    await sim.settled(within=10)
+    await sim.sleep(5)
+    for node, others in (("a", "bc"), ("b", "a"), ("c", "a")):
+        told = ears.all(*MEMBERSHIP)[node]
+        assert sorted(told, key=lambda e: e.node) == [events.NodeJoined(o, hub="shop") for o in others]
+
+
+@simulated(seeds=2)
+async def test_every_change_of_the_ready_nodes_is_told_before_and_after_it_is_acted_on(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears)
+    await hubs[0].start_children([hubkit.child(f"c{n}", Counter) for n in range(12)])
+    await sim.settled(within=5)
+    ears.forget()
+    before = {child: info.pids[0].node for child, info in hubs[0].children().items()}
+    await sim.stop("c")
+    await sim.settled(within=10)
+    placement = ears.all(events.PlacementChanging, events.PlacementChanged)
+    moved = tuple(sorted(child for child, node in before.items() if node == "c"))
+    assert moved
+    pair = [
+        events.PlacementChanging(("a", "b"), hub="shop"),
+        events.PlacementChanged(("a", "b"), moved, hub="shop"),
+    ]
+    assert placement == {"a": pair, "b": pair, "c": pair}
+
+
+@simulated(seeds=2)
+async def test_of_many_children_that_is_told_when_all_have_been_looked_at(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears, "ab")
+    await hubs[0].start_children([hubkit.child(f"c{n}", Counter) for n in range(500)])
+    await sim.settled(within=5)
+    ears.forget()
+    await sim.start_hub("shop", node="c", hooks=ears.on("c"))
+    await sim.settled(within=10)
+    for node in "abc":
+        told = [e for e in ears.heard[node] if isinstance(e, events.PlacementChanging | events.PlacementChanged)]
+        assert [type(e) for e in told[-2:]] == [events.PlacementChanging, events.PlacementChanged]
+        assert all(type(one) is not type(other) for one, other in zip(told, told[1:], strict=False))
+        assert told[-1].nodes == ("a", "b", "c")
+    assert len(ears.all(events.PlacementChanged)["a"][-1].moved) == len(sim.hub("c").children("local"))
+
+
+# -- children -----------------------------------------------------------------------------------------------------------------
+
+LIFE = (
+    events.ChildStarting, events.ChildStarted, events.ChildRestarted, events.ChildStopped, events.ChildFailed,
+)  # fmt: skip
+REGISTRY = (events.ChildRegistered, events.ChildUnregistered)
+MOVES = (events.ChildMoving, events.ChildMoved, events.MoveFailed)
+
+
+@pytest.mark.parametrize("synchronization", [hubkit.strategies.PubSub(), Gossip(fanout=1)], ids=["PubSub", "Gossip"])
+@simulated(seeds=2)
+async def test_a_start_and_a_stop_are_told_where_it_runs_and_its_pid_everywhere(
+    sim: Simulation, synchronization: Any
+) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears, synchronization=synchronization)
+    ears.forget()
+    await hubs[0].start_child(hubkit.child("x", Counter))
+    await sim.settled(within=5)
+    await sim.sleep(1)
+    pid = pid_of(hubs[0])
+    assert ears.all(*LIFE) == {
+        pid.node: [
+            events.ChildStarting("x", "start", hub="shop"),
+            events.ChildStarted("x", pid, "start", hub="shop"),
+        ]
+    }
+    assert ears.all(*REGISTRY) == on_each(events.ChildRegistered("x", pid, hub="shop"))
+    assert ears.all(events.SettledChanged) == {
+        node: [events.SettledChanged(False, hub="shop"), events.SettledChanged(True, hub="shop")] for node in NODES
+    }
+    ears.forget()
+    await hubs[1].stop_child("x")
+    await sim.settled(within=5)
+    await sim.sleep(5)
+    assert ears.all(*LIFE) == {pid.node: [events.ChildStopped("x", pid, "removed", hub="shop")]}
+    assert ears.all(*REGISTRY) == on_each(events.ChildUnregistered("x", pid, hub="shop"))
+    assert not ears.all(*MOVES, events.RoleChanged, events.ConflictResolved)
+
+
+@simulated(seeds=2)
+async def test_a_start_that_fails_is_told_where_it_failed(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears)
+    ears.forget()
+    with pytest.raises(StartFailed):
+        await hubs[0].start_child(hubkit.child("x", Unstartable))
+    await sim.sleep(10)
+    (told,) = ears.all(*LIFE).values()
+    assert told[0] == events.ChildStarting("x", "start", hub="shop")
+    assert [(type(e), e.child, e.error) for e in told[1:]] == [(events.ChildFailed, "x", "LookupError: no")]
+    assert not ears.all(*REGISTRY)
+
+
+@simulated(seeds=2)
+async def test_a_failure_in_the_background_is_told_where_it_was_asked_for_too(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears)
+    ears.forget()
+    hubs[0].start_children_soon([hubkit.child("x", Unstartable)])
+    await sim.sleep(10)
+    told = [(node, event.retry_in) for node, heard in ears.all(events.ChildFailed).items() for event in heard]
+    assert len(told) == 2
+    assert [node for node, retry_in in told if retry_in == float("inf")] == ["a"]
+
+
+@simulated(seeds=2)
+async def test_a_crash_is_told_where_it_ran_and_the_new_pid_everywhere(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears)
+    ref = await hubs[0].start_child(hubkit.child("x", Counter))
+    await sim.settled(within=5)
+    ears.forget()
+    old = pid_of(hubs[0])
+    await ref.cast(Counter.fail)
+    await sim.sleep(2)
+    new = pid_of(hubs[0])
+    assert ears.all(*LIFE) == {
+        old.node: [
+            events.ChildStopped("x", old, "crash", hub="shop"),
+            events.ChildStarting("x", "restart", hub="shop"),
+            events.ChildRestarted("x", old, new, hub="shop"),
+            events.ChildStarted("x", new, "restart", hub="shop"),
+        ]
+    }
+    (restarted,) = ears.all(events.ChildRestarted)[old.node]
+    assert isinstance(restarted.error, ValueError)
+    changed = [events.ChildUnregistered("x", old, hub="shop"), events.ChildRegistered("x", new, hub="shop")]
+    assert ears.all(*REGISTRY) == dict.fromkeys(NODES, changed)
+
+
+@simulated(seeds=2)
+async def test_each_parking_is_told_and_the_way_back_is_a_restart(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears, max_restarts=2, max_seconds=5.0)
+    await hubs[0].start_child(hubkit.child("x", Looping))
+    await sim.sleep(6)
+    await hubs[0].stop_child("x")
+    (node,) = ears.all(*LIFE)
+    tally = Tally(ears.names(node, *LIFE))
+    assert tally["ChildFailed"] >= 2
+    assert tally["ChildStarting"] == tally["ChildStarted"] == tally["ChildStopped"] == tally["ChildRestarted"] + 1
+    story = ears.names(node, events.ChildStopped, events.ChildFailed, events.ChildStarting)
+    for at, name in enumerate(story[:-1]):
+        assert story[at + 1] == {"ChildFailed": "ChildStarting", "ChildStarting": "ChildStopped"}.get(name, story[at + 1])
+    pids = [event.pid for event in ears.heard[node] if isinstance(event, events.ChildStarted)]
+    assert len(set(pids)) == len(pids)
+    for other in NODES:
+        told = ears.all(*REGISTRY)[other]
+        registered = [e.pid for e in told if isinstance(e, events.ChildRegistered)]
+        assert registered == [e.pid for e in told if isinstance(e, events.ChildUnregistered)]
+        assert len(set(registered)) == len(registered)
+
+
+@simulated(seeds=2)
+async def test_what_has_failed_to_start_and_does_later_has_not_been_restarted(sim: Simulation) -> None:
+    ears = Ears()
+    gates = {"open": False}
+
+    def prepare(spec: hubkit.ChildSpec, metadata: Any) -> Any:
+        if not gates["open"]:
+            raise LookupError("not now")
+        return spec, metadata
+
+    (hub,) = await boot(sim, ears, "a", prepare=prepare, children=[hubkit.child("x", Counter)])
+    ears.forget()
+    gates["open"] = True
+    await sim.settled(within=10)
+    await sim.sleep(10)
+    assert ears.names("a", *LIFE) == ["ChildStarting", "ChildStarted"]
+    assert ears.all(events.ChildStarted)["a"][0].reason == "start"
+    assert (await hub.ref("x", Counter).call(Counter.about))["reason"] == "start"
+
+
+@simulated(seeds=2)
+async def test_a_failover_is_told_as_a_start_on_the_new_node_alone(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears)
+    await hubs[0].start_children([hubkit.child(f"c{n}", Counter) for n in range(9)])
+    await sim.settled(within=5)
+    child = next(child for child, info in hubs[0].children().items() if info.pids[0].node == "c")
+    for other in hubs[0].children():
+        if other != child:
+            await hubs[0].stop_child(other)
+    await sim.sleep(5)
+    old = pid_of(hubs[0], child)
+    ears.forget()
+    sim.crash("c")
+    await sim.settled(within=10)
+    await sim.sleep(1)
+    new = pid_of(hubs[0], child)
+    assert ears.all(*LIFE) == {
+        new.node: [
+            events.ChildStarting(child, "failover", hub="shop"),
+            events.ChildStarted(child, new, "failover", hub="shop"),
+        ]
+    }
+    changed = [events.ChildUnregistered(child, old, hub="shop"), events.ChildRegistered(child, new, hub="shop")]
+    assert ears.all(*REGISTRY) == {"a": changed, "b": changed}
+    assert not ears.all(*MOVES)
+
+
+@pytest.mark.parametrize("hot", [False, True])
+@simulated(seeds=2)
+async def test_a_move_is_told_at_its_source_and_at_its_target(sim: Simulation, hot: bool) -> None:
+    ears = Ears()
+    options: dict[str, Any] = {"migration": HotSwap()} if hot else {}
+    hubs = await boot(sim, ears, **options)
+    await hubs[0].start_child(hubkit.child("x", Ledger))
+    await sim.settled(within=5)
+    old = pid_of(hubs[0])
+    target = next(node for node in NODES if node != old.node)
+    ears.forget()
+    await hubs[0].move("x", target)
+    await sim.settled(within=5)
+    new = pid_of(hubs[0])
+    assert ears.all(*MOVES) == {
+        old.node: [events.ChildMoving("x", old.node, target, hub="shop")],
+        target: [events.ChildMoved("x", old.node, target, hub="shop")],
+    }
+    reason = "start" if hot else "migration"  # the copy that is made ready starts before there is anything to hand over
+    assert ears.all(*LIFE) == {
+        old.node: [events.ChildStopped("x", old, "moved", hub="shop")],
+        target: [
+            events.ChildStarting("x", reason, hub="shop"),
+            events.ChildStarted("x", new, reason, hub="shop"),
+        ],
+    }
+    for node in NODES:
+        told = ears.all(*REGISTRY)[node]
+        assert Tally(told) == Tally(
+            [events.ChildUnregistered("x", old, hub="shop"), events.ChildRegistered("x", new, hub="shop")]
+        )
+    assert not ears.all(events.RoleChanged)
+
+
+@pytest.mark.parametrize("start", [Mute, Deaf])
+@simulated(seeds=2)
+async def test_each_try_of_a_move_that_fails_is_told_at_its_source(
+    sim: Simulation, start: type[Mute] | type[Deaf]
+) -> None:
+    start.open = False
+    ears = Ears()
+    hubs = await boot(sim, ears, migration=HotSwap())
+    await hubs[0].start_child(hubkit.child("x", start))
+    await sim.settled(within=5)
+    old = pid_of(hubs[0])
+    target = next(node for node in NODES if node != old.node)
+    ears.forget()
+    with trio.move_on_after(10):
+        await hubs[0].move("x", target)
+    assert set(ears.all(*MOVES)) == {old.node}
+    tries = ears.names(old.node, *MOVES)
+    assert len(tries) >= 4
+    assert tries[: len(tries) // 2 * 2] == ["ChildMoving", "MoveFailed"] * (len(tries) // 2)
+    failed = ears.all(events.MoveFailed)[old.node]
+    assert all((e.child, e.source, e.target) == ("x", old.node, target) and e.error for e in failed)
+    start.open = True
+    await sim.settled(within=40)
+    assert ears.all(events.ChildMoved) == {target: [events.ChildMoved("x", old.node, target, hub="shop")]}
+    tries = ears.names(old.node, *MOVES)
+    assert tries == ["ChildMoving", "MoveFailed"] * (len(tries) // 2) + ["ChildMoving"]
+
+
+@simulated(seeds=3)
+async def test_a_move_whose_target_dies_is_told_to_have_failed(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears, migration=HotSwap(), distribution=Guided())
+    await hubs[0].start_child(hubkit.child("x", Ledger), nodes=["a"])
+    await sim.settled(within=5)
+    ears.forget()
+    async with trio.open_nursery() as nursery:
+
+        async def move() -> None:
+            with pytest.raises(hubkit.errors.HubkitError):
+                await hubs[0].move("x", "b")
+
+        nursery.start_soon(move)
+        while not ears.all(events.ChildMoving):
+            await sim.sleep(0.0005)
+        sim.crash("b")
+    await sim.sleep(20)
+    told = ears.names("a", *MOVES)
+    assert told == ["ChildMoving", "MoveFailed"] * (len(told) // 2)
+    assert not ears.all(events.ChildMoved)
+    assert pid_of(hubs[0]).node == "a"
+
+
+class Frail(Ledger):
+    """Crashes when it is told to."""
+
+    async def fail(self) -> None:
+        raise ValueError("as asked")
+
+
+@hubkit.actor
+async def listener(context: hubkit.Context) -> None:
+    """Handles what comes, and crashes of it."""
+    async for _ in context:
+        raise ValueError("as asked")
+
+
+@pytest.mark.parametrize("start", [Frail, listener], ids=["actor", "function"])
+@simulated(seeds=2)
+async def test_roles_are_told_where_a_copy_is_and_only_when_they_change(sim: Simulation, start: Any) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears, redundancy=Replication(2))
+    ears.forget()
+    ref = await hubs[0].start_child(hubkit.ChildSpec("x", start))
+    await sim.settled(within=5)
+    active, passive = hubs[0].pids("x")
+    assert ears.all(events.RoleChanged) == {
+        active.node: [events.RoleChanged("x", "active", hub="shop")],
+        passive.node: [events.RoleChanged("x", "passive", hub="shop")],
+    }
+    for pid in (active, passive):
+        assert ears.names(pid.node, *LIFE, events.RoleChanged) == ["ChildStarting", "ChildStarted", "RoleChanged"]
+    both = Tally(events.ChildRegistered("x", pid, hub="shop") for pid in (active, passive))
+    assert {node: Tally(told) for node, told in ears.all(*REGISTRY).items()} == dict.fromkeys(NODES, both)
+    ears.forget()
+    await (ref.cast("fail") if start is Frail else ref.send("fail"))
+    await sim.sleep(1)
+    assert ears.names(active.node, events.ChildRestarted) == ["ChildRestarted"]
+    assert not ears.all(events.RoleChanged)  # it is what it was
+    ears.forget()
+    sim.crash(active.node)
+    await sim.settled(within=10)
+    await sim.sleep(1)
+    told = ears.all(events.RoleChanged)
+    assert told.pop(passive.node) == [events.RoleChanged("x", "active", hub="shop")]
+    third = next(node for node in NODES if node not in (active.node, passive.node))
+    assert told == {third: [events.RoleChanged("x", "passive", hub="shop")]}
+    assert not ears.all(events.ChildMoved, events.ChildMoving)
+
+
+@simulated(seeds=3)
+async def test_of_two_copies_the_loser_tells_that_the_conflict_is_over(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears)
+    await hubs[0].start_children([hubkit.child(f"c{n}", Counter) for n in range(10)])
+    await sim.settled(within=5)
+    sim.partition({"a"}, {"b", "c"})
+    await sim.sleep(20)
+    doubled = {child: (hubs[0].pid(child), hubs[1].pid(child)) for child in hubs[0].children()}
+    ears.forget()
+    sim.heal()
+    await sim.settled(within=10)
+    told = [(node, event) for node, heard in ears.all(events.ConflictResolved).items() for event in heard]
+    assert sorted(event.child for _, event in told) == sorted(doubled)
+    for node, event in told:
+        assert node == event.loser
+        assert event.loser in {pid.node for pid in doubled[event.child] if pid is not None}
+        assert event.winner != event.loser
+    stopped = [(node, e.child) for node, heard in ears.all(events.ChildStopped).items() for e in heard if e.reason == "conflict"]
+    assert sorted(stopped) == sorted((node, event.child) for node, event in told)
+
+
+# -- the hub ------------------------------------------------------------------------------------------------------------------
+
+
+@simulated(seeds=2)
+async def test_a_drain_by_hand_and_the_end_of_the_block_are_one_stop(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears)
+    await hubs[0].start_children([hubkit.child(f"c{n}", Counter) for n in range(9)])
+    ears.forget()
+    await hubs[2].drain()
+    await hubs[2].drain()
+    await sim.stop("c")
+    await sim.settled(within=10)
+    assert ears.all(events.HubStopping) == {"c": [events.HubStopping("drain", hub="shop")]}
+    told = ears.all(*MOVES)
+    assert {e.child for e in told["c"]} == {e.child for node in "ab" for e in told.get(node, ())}
+    assert ears.names("c", events.HubStopping, events.ChildStopped)[0] == "HubStopping"
+
+
+@simulated(seeds=2)
+async def test_a_drain_that_takes_too_long_is_one_stop_as_well(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears, "a", drain_timeout=1.0)
+    await hubs[0].start_child(hubkit.child("x", Slow, 0.0))
+    sim.start_soon("shop", node="b", hooks=ears.on("b"))
+    await sim.sleep(0.0)
+    await sim.stop("a")
+    assert ears.all(events.HubStopping)["a"] == [events.HubStopping("drain", hub="shop")]
+
+
+@simulated(seeds=2)
+async def test_what_cannot_be_delivered_is_told_once(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears, distribution=Guided())
+    ref = await hubs[0].start_child(hubkit.child("x", Unheeding), nodes=["b"])
+    await sim.settled(within=5)
+    ears.forget()
+    await ref.send("hello")
+    await sim.sleep(1)
+    told = [(node, e.message) for node, heard in ears.all(events.DeadLetter).items() for e in heard]
+    assert told == [("b", "hello")]
+
+
+class Unheeding(hubkit.Actor):
+    """Takes no plain messages."""
+
+
+@simulated(seeds=2)
+async def test_a_stream_that_is_read_slowly_marks_the_gap_on_its_node_alone(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears)
+    async with hubs[0].events(events.ChildRegistered) as slow, hubs[1].events(events.ChildRegistered) as other:
+        await hubs[0].start_children([hubkit.child(f"c{n}", Counter) for n in range(1100)])
+        await sim.settled(within=5)
+        first = [await anext(slow) for _ in range(1000)]
+        assert not [e for e in first if isinstance(e, events.EventsLost)]
+        assert await anext(slow) == events.EventsLost(100, hub="shop")
+        await hubs[0].start_child(hubkit.child("late", Counter))
+        event = await anext(slow)
+        assert isinstance(event, events.ChildRegistered)
+        assert event.child == "late"
+        assert {type(await anext(other)) for _ in range(1000)} == {events.ChildRegistered}
+    assert not ears.all(events.EventsLost)
