@@ -507,15 +507,16 @@ class Core:
         if self._together:
             return
         membership, reconciler, effects = self._membership, self._reconciler, self._reconciler.effects
+        begun = len(effects)
         moved = membership.observe(reconciler.unsure, effects, now)
         self._rules.allowed = membership.allowed
         if moved is not None and membership.live:
-            self._placed()  # others are ready by now
-            self._moved = (self._placement.names(), moved)
-            effects.append(Publish(PlacementChanging(self._moved[0], hub=self.hub)))
+            superseded, names = self._placed(), self._placement.names()
+            self._moved = (names, moved)
+            effects[begun:begun] = [*superseded, Publish(PlacementChanging(names, hub=self.hub))]
         reconciler.run(membership.live, now, further=further)
         if not reconciler.busy:
-            self._placed()
+            effects.extend(self._placed())
         if membership.leaving and not membership.left and membership.finish_leaving(bool(self._rules.instances), now):
             membership.observe(reconciler.unsure, effects, now)
         for peer, sync in self._received:
@@ -525,12 +526,13 @@ class Core:
             self._published_settled = self.is_settled
             effects.append(Publish(SettledChanged(self.is_settled, hub=self.hub)))
 
-    def _placed(self) -> None:
-        """All children have been looked at since the ready nodes have changed."""
-        if self._moved is not None:
-            (names, moved), self._moved, wants = self._moved, None, self._ledger.wants
-            gone = sorted(child for child, old in moved.items() if child in wants and self._heir_name(child) != old)
-            self._reconciler.effects.append(Publish(PlacementChanged(names, tuple(gone), hub=self.hub)))
+    def _placed(self) -> list[Effect]:
+        """All children have been looked at since the ready nodes have changed, or others are ready by now: say so, once."""
+        if self._moved is None:
+            return []
+        (names, moved), self._moved, wants = self._moved, None, self._ledger.wants
+        gone = sorted(child for child, old in moved.items() if child in wants and self._heir_name(child) != old)
+        return [Publish(PlacementChanged(names, tuple(gone), hub=self.hub))]
 
     def _warn_claimant(self, peer: NodeId, sync: Sync) -> None:
         """If it claims a child of which I know something that it may not know, tell it with the acknowledgement."""

@@ -315,9 +315,9 @@ class Household:
         return wish, exit
 
     async def _wish(self, keeper: Keeper) -> Wish:
-        wish = self.reader.open(keeper.child, keeper.want)
         if self._prepare is None:
-            return wish
+            return self.reader.open(keeper.child, keeper.want)
+        wish = self.reader.open_anew(keeper.child, keeper.want)
         answer = self._prepare(wish.spec, wish.metadata)
         if isinstance(answer, Awaitable):
             answer = await answer
