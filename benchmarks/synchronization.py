@@ -183,7 +183,12 @@ def main() -> None:
     """Count."""
     print(f"{'':44}   | all | at once                                | later, at the beats")
     print(f"{'change':44}   | told|   sent |  kB all | a node | busiest node | sent | kB all | beats | busiest node")
-    for what in ("one want written", "one want removed", f"{CHILDREN} children started", f"{CHILDREN} children stopped"):
+    for what in (
+        "one want written",
+        "one want removed",
+        f"{CHILDREN} children started",
+        f"{CHILDREN} children stopped",
+    ):
         for nodes in SIZES:
             for strategy in STRATEGIES:
                 hub = Hub(nodes, strategy)
@@ -199,7 +204,10 @@ def main() -> None:
     for nodes in SIZES:
         for strategy in STRATEGIES:
             each = Hub(nodes, strategy).steadily(20)
-            print(f"{'one want a second':24} | {nodes:>2} nodes | {type(strategy).__name__:6} | each second {each}", flush=True)
+            print(
+                f"{'one want a second':24} | {nodes:>2} nodes | {type(strategy).__name__:6} | each second {each}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.lowlevel
 from tests.hub.actors import Counter
 from tests.hub.clusters import until
 
@@ -46,7 +47,7 @@ async def test_the_highest_priority_is_first_and_the_same_in_order_of_registrati
 
     def handler(name: str) -> Callable[[events.Event], Any]:
         async def asynchronous(_: events.Event) -> None:
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
             seen.append(name)
 
         return asynchronous if name.startswith("async") else lambda _: seen.append(name)
@@ -291,7 +292,9 @@ async def test_a_slow_handler_is_bounded_in_virtual_time_and_holds_up_no_hub(sim
 # -- how a hub stops is told, however it stops ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("how", "expected"), [("body", "drain"), ("error", "error"), ("cancel", "exit"), ("stop", "drain")])
+@pytest.mark.parametrize(
+    ("how", "expected"), [("body", "drain"), ("error", "error"), ("cancel", "exit"), ("stop", "drain")]
+)
 async def test_the_stop_is_told_once_with_its_reason_and_handlers_hear_what_follows(how: str, expected: str) -> None:
     heard: list[Any] = []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.property.world import STRATEGIES, World
+
 from hubkit.cluster.policy import Strategies
 from hubkit.strategies import (
     ColdSwap,
@@ -13,7 +15,6 @@ from hubkit.strategies import (
     Replication,
     Singularity,
 )
-from tests.property.world import STRATEGIES, World
 
 BODIES = (b"plain", b"plain", b"plain", b"slow", b"fails", b"flaky", b"brief", b"crashes")
 WITH_COPIES = (b"plain", b"plain", b"plain", b"slow", b"refuses", b"stubborn", b"brief", b"crashes")

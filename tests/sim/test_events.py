@@ -1,10 +1,11 @@
-"""Every event, counted on every node of a hub of three: it is told at its moment, once, where it should be, and nowhere else."""
+"""Every event, counted on every node of a hub of three: it is told at its moment, once, where it should be, nowhere else."""
 
 from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
-from typing import Any
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import pytest
 import trio
@@ -46,9 +47,7 @@ class Ears:
 
 async def boot(sim: Simulation, ears: Ears, nodes: Iterable[str] = NODES, **options: Any) -> list[hubkit.Hub]:
     """Open the hub on these nodes, one after the other, and wait until all is quiet."""
-    hubs = []
-    for node in nodes:
-        hubs.append(await sim.start_hub("shop", node=node, hooks=ears.on(node), **options))
+    hubs = [await sim.start_hub("shop", node=node, hooks=ears.on(node), **options) for node in nodes]
     await sim.settled(within=20)
     await sim.sleep(5)
     return hubs
@@ -106,7 +105,10 @@ async def test_a_node_that_dies_is_suspected_and_gone_if_there_is_proof(sim: Sim
     expected: list[events.Event] = [events.NodeSuspected("c", "silent" if silent else "dead", hub="shop")]
     if not silent:
         expected.append(events.NodeLeft("c", hub="shop"))
-    assert {node: heard for node, heard in ears.all(*MEMBERSHIP).items() if node != "c"} == {"a": expected, "b": expected}
+    assert {node: heard for node, heard in ears.all(*MEMBERSHIP).items() if node != "c"} == {
+        "a": expected,
+        "b": expected,
+    }
     assert not ears.all(events.HubStopping)
     ears.forget()
     sim.restart("c")
@@ -168,7 +170,7 @@ async def test_of_many_children_that_is_told_when_all_have_been_looked_at(sim: S
     for node in "abc":
         told = [e for e in ears.heard[node] if isinstance(e, events.PlacementChanging | events.PlacementChanged)]
         assert [type(e) for e in told[-2:]] == [events.PlacementChanging, events.PlacementChanged]
-        assert all(type(one) is not type(other) for one, other in zip(told, told[1:], strict=False))
+        assert all(type(one) is not type(other) for one, other in pairwise(told))
         assert told[-1].nodes == ("a", "b", "c")
     assert len(ears.all(events.PlacementChanged)["a"][-1].moved) == len(sim.hub("c").children("local"))
 
@@ -277,7 +279,9 @@ async def test_each_parking_is_told_and_the_way_back_is_a_restart(sim: Simulatio
     assert tally["ChildStarting"] == tally["ChildStarted"] == tally["ChildStopped"] == tally["ChildRestarted"] + 1
     story = ears.names(node, events.ChildStopped, events.ChildFailed, events.ChildStarting)
     for at, name in enumerate(story[:-1]):
-        assert story[at + 1] == {"ChildFailed": "ChildStarting", "ChildStarting": "ChildStopped"}.get(name, story[at + 1])
+        assert story[at + 1] == {"ChildFailed": "ChildStarting", "ChildStarting": "ChildStopped"}.get(
+            name, story[at + 1]
+        )
     pids = [event.pid for event in ears.heard[node] if isinstance(event, events.ChildStarted)]
     assert len(set(pids)) == len(pids)
     for other in NODES:
@@ -371,9 +375,7 @@ async def test_a_move_is_told_at_its_source_and_at_its_target(sim: Simulation, h
 
 @pytest.mark.parametrize("start", [Mute, Deaf])
 @simulated(seeds=2)
-async def test_each_try_of_a_move_that_fails_is_told_at_its_source(
-    sim: Simulation, start: type[Mute] | type[Deaf]
-) -> None:
+async def test_each_try_of_a_move_that_fails_is_told_at_its_source(sim: Simulation, start: type[Mute | Deaf]) -> None:
     start.open = False
     ears = Ears()
     hubs = await boot(sim, ears, migration=HotSwap())
@@ -486,7 +488,12 @@ async def test_of_two_copies_the_loser_tells_that_the_conflict_is_over(sim: Simu
         assert node == event.loser
         assert event.loser in {pid.node for pid in doubled[event.child] if pid is not None}
         assert event.winner != event.loser
-    stopped = [(node, e.child) for node, heard in ears.all(events.ChildStopped).items() for e in heard if e.reason == "conflict"]
+    stopped = [
+        (node, e.child)
+        for node, heard in ears.all(events.ChildStopped).items()
+        for e in heard
+        if e.reason == "conflict"
+    ]
     assert sorted(stopped) == sorted((node, event.child) for node, event in told)
 
 
@@ -553,3 +560,75 @@ async def test_a_stream_that_is_read_slowly_marks_the_gap_on_its_node_alone(sim:
         assert event.child == "late"
         assert {type(await anext(other)) for _ in range(1000)} == {events.ChildRegistered}
     assert not ears.all(events.EventsLost)
+
+
+@pytest.mark.parametrize("start", [Ledger, listener], ids=["actor", "function"])
+@simulated(seeds=2)
+async def test_two_copies_that_change_roles_each_tell_it_once(sim: Simulation, start: Any) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears, redundancy=Replication(2), migration=HotSwap())
+    await hubs[0].start_child(hubkit.ChildSpec("x", start))
+    await sim.settled(within=5)
+    active, passive = (pid.node for pid in hubs[0].pids("x"))
+    ears.forget()
+    await hubs[0].move("x", passive)
+    await sim.settled(within=5)
+    await sim.sleep(1)
+    assert [pid.node for pid in hubs[0].pids("x")] == [passive, active]
+    assert ears.all(events.RoleChanged) == {
+        active: [events.RoleChanged("x", "passive", hub="shop")],
+        passive: [events.RoleChanged("x", "active", hub="shop")],
+    }
+    assert ears.all(*MOVES) == {
+        active: [events.ChildMoving("x", active, passive, hub="shop")],
+        passive: [events.ChildMoved("x", active, passive, hub="shop")],
+    }
+
+
+@simulated(seeds=2)
+async def test_of_copies_that_are_all_active_the_token_moves_and_no_role_changes(sim: Simulation) -> None:
+    ears = Ears()
+    hubs = await boot(sim, ears, redundancy=Replication(2, "active_active"))
+    await hubs[0].start_child(hubkit.child("x", Ledger))
+    await sim.settled(within=5)
+    first, second = (pid.node for pid in hubs[0].pids("x"))
+    ears.forget()
+    await hubs[0].move("x", second)
+    await sim.settled(within=5)
+    await sim.sleep(1)
+    assert ears.all(*MOVES) == {
+        first: [events.ChildMoving("x", first, second, hub="shop")],
+        second: [events.ChildMoved("x", first, second, hub="shop")],
+    }
+    assert not ears.all(events.RoleChanged, *LIFE)
+
+
+@simulated(seeds=3)
+async def test_a_copy_that_is_called_while_it_starts_is_told_of_both_roles(sim: Simulation) -> None:
+    """The active one dies before the other has started: it starts as what it was to be, and is told at once what it is."""
+    ears = Ears()
+    hubs = await boot(sim, ears, "ab", redundancy=Replication(2))
+    SlowWhenSecond.started.clear()
+    hubs[0].start_children_soon([hubkit.ChildSpec("x", SlowWhenSecond)])
+    while not ears.all(events.ChildStarted) or len(SlowWhenSecond.started) < 2:
+        await sim.sleep(0.01)
+    active = next(iter(ears.all(events.ChildStarted)))
+    passive = "b" if active == "a" else "a"
+    ears.forget()
+    sim.crash(active)
+    await sim.sleep(10)
+    await sim.settled(within=5)
+    assert [e.role for e in ears.all(events.RoleChanged)[passive]] == ["passive", "active"]
+    value, roles, role, _ = await sim.hub(passive).ref("x", SlowWhenSecond).call(SlowWhenSecond.about)
+    assert (value, roles, role) == (0, ["passive", "active"], "active")
+
+
+class SlowWhenSecond(Ledger):
+    """Takes its time to start where it is not the first."""
+
+    started: ClassVar[list[str]] = []
+
+    async def on_start(self) -> None:
+        SlowWhenSecond.started.append(self.context.node)
+        if len(SlowWhenSecond.started) > 1:
+            await trio.sleep(6.0)

@@ -81,8 +81,9 @@ class Instance:
 
     ``born``: the term with which it was started; its name, for the shell. ``term``: that with which it is active.
     ``phase``, ``serial`` and ``error``: as in its row, also while that says something else. ``ticket``: the newest state
-    that it has accepted, or that was taken of it. ``frozen``: the ticket that it was frozen for, ``frozen_at``: since when; ``taken``: that state
-    is there. ``count``: of tickets made in this term. ``offers``: node -> what it was offered last, and when. ``bound``: where it is about to move, as has been told. ``failures``: of moves, in a row; ``retry_at``: when the
+    that it has accepted, or that was taken of it. ``frozen``: the ticket that it was frozen for, ``frozen_at``: since when;
+    ``taken``: that state is there. ``count``: of tickets made in this term. ``offers``: node -> what it was offered last, and
+    when. ``bound``: where it is about to move, as has been told. ``failures``: of moves, in a row; ``retry_at``: when the
     next may begin.
     """
 

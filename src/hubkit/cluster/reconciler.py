@@ -229,7 +229,9 @@ class Reconciler:
             self.move_over(child)
             if step.rule == "no answer":
                 self.move_failed(child, step.nodes[0], "it neither accepted nor declined the state in time", now)
-            self._not_moved(child, "it belongs here again" if step.rule == "home" else "no copy is ready there any more")
+            self._not_moved(
+                child, "it belongs here again" if step.rule == "home" else "no copy is ready there any more"
+            )
             self.effects.append(Thaw(child))
         elif step.do is Do.OFFER:
             ticket = instance.frozen or instance.ticket

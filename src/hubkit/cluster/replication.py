@@ -56,8 +56,26 @@ def _stamp_of(item: tuple[Key, Row]) -> Stamp:
 class _Link:
     """One link, from its beginning to its end."""
 
-    __slots__ = ("answer", "asked", "caught_up", "chunks", "digest", "greeted", "have", "hello", "met", "news", "passing",
-                 "outdated", "relay", "repaired", "since", "spoke", "told", "whole")  # fmt: skip
+    __slots__ = (
+        "answer",
+        "asked",
+        "caught_up",
+        "chunks",
+        "digest",
+        "greeted",
+        "have",
+        "hello",
+        "met",
+        "news",
+        "outdated",
+        "passing",
+        "relay",
+        "repaired",
+        "since",
+        "spoke",
+        "told",
+        "whole",
+    )  # fmt: skip
 
     def __init__(self, now: float) -> None:
         self.hello = True  # I owe a hello
@@ -329,7 +347,9 @@ class Replication:
         if self._forwards and owed:
             self._round += 1
             few = len(self._strategy.targets(self._around(owed), self._round))
-            owed = sorted(self._around(owed), key=lambda peer: self.links[peer].since)[:few]  # whoever has waited longest
+            owed = sorted(self._around(owed), key=lambda peer: self.links[peer].since)[
+                :few
+            ]  # whoever has waited longest
         for peer in owed:
             self.links[peer].news, self.links[peer].since = True, now
         if ripe != store.version:

@@ -112,6 +112,13 @@ def _name(handler: Handler) -> str:
     return str(getattr(handler, "__qualname__", type(handler).__qualname__))
 
 
+def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """What goes through, and what is the handler's own."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(_PASSING)
+    return (error, None) if isinstance(error, _PASSING) else (None, error)
+
+
 class Bulletin:
     """The events of one hub."""
 
@@ -214,19 +221,21 @@ class Bulletin:
                     await result
                 else:
                     await trio.lowlevel.checkpoint()
-            except BaseExceptionGroup as group:
-                passing, rest = group.split(_PASSING)
+            except BaseException as error:  # whatever it is, it is the handler's: but for what is meant for others
+                passing, rest = _split(error)
                 if rest is not None:
                     self._raised(hook, event, rest)
                 if passing is not None:
-                    raise passing from None
-            except _PASSING:
-                raise
-            except BaseException as error:  # whatever it is, it is the handler's
-                self._raised(hook, event, error)
+                    raise passing from passing.__cause__
         if scope.cancelled_caught:
-            took = "the handler %s took more than %g s on %s and was cancelled"
-            log.error(f"hub %s: {took}", self._hub, _name(hook.handler), HANDLER_SECONDS, event)
+            name = _name(hook.handler)
+            log.error(
+                "hub %s: the handler %s took more than %g s on %s: it is cancelled",
+                self._hub,
+                name,
+                HANDLER_SECONDS,
+                event,
+            )
 
     def _raised(self, hook: Hook, event: Event, error: BaseException) -> None:
         log.error("hub %s: the handler %s raised on %s", self._hub, _name(hook.handler), event, exc_info=error)

@@ -98,8 +98,8 @@ class _Started:
 class Keeper:
     """One child on this node.
 
-    ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``role``: the one that was last told. ``frozen``: for which move.
-    ``held``: the newest state that was taken of it, or that it has accepted.
+    ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``role``: the one that was told last.
+    ``frozen``: for which move. ``held``: the newest state that was taken of it, or that it has accepted.
     """
 
     child: str

@@ -151,6 +151,7 @@ class Hub(Reads, Block):
         self._driver_: Driver | None = None
         self._household_: Household | None = None
         self._nursery: trio.Nursery | None = None
+        self._draining = False
         self._futures: dict[Future[Any], None] = {}
 
     # -- the block ------------------------------------------------------------------------------------------------------
@@ -447,6 +448,7 @@ class Hub(Reads, Block):
         if driver.closed:
             return
         check_not_waiting(driver, self.node._system)
+        self._draining = True
         self._bulletin.stopping("drain")
         await drain(driver, self._drain_timeout, self._cancel_grace)
         if driver.core.left:
