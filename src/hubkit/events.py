@@ -111,7 +111,7 @@ class PlacementChanging(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlacementChanged(Event):
-    """This node has acted on the new set of ready nodes, or another one has come. ``moved``: ids of children with new places."""
+    """This node has acted on the new set of ready nodes, or another one has come. ``moved``: children with new places."""
 
     nodes: tuple[str, ...]
     moved: tuple[str, ...]

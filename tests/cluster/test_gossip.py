@@ -181,7 +181,7 @@ def test_who_was_passed_over_says_so_and_is_told() -> None:
 
 def test_a_removal_is_passed_on_though_a_creation_has_come_since() -> None:
     """Who has seen a removal, by its version, must not keep what was removed until the creation arrives."""
-    crowd = crowd_of(list("abcd"), fanout=1)
+    crowd = crowd_of(list("abcd"), fanout=2)
     crowd.want("d", "x", start="nobody can")
     crowd.held = {(one, other) for one in "abcd" for other in "abcd"}
     b = crowd.core("b")

@@ -583,6 +583,8 @@ async def test_two_copies_that_change_roles_each_tell_it_once(sim: Simulation, s
         active: [events.ChildMoving("x", active, passive, hub="shop")],
         passive: [events.ChildMoved("x", active, passive, hub="shop")],
     }
+    if start is Ledger:  # (a function cannot be called back: it ends, and stands by under a new pid)
+        assert not ears.all(*REGISTRY)
 
 
 @simulated(seeds=2)
@@ -600,7 +602,7 @@ async def test_of_copies_that_are_all_active_the_token_moves_and_no_role_changes
         first: [events.ChildMoving("x", first, second, hub="shop")],
         second: [events.ChildMoved("x", first, second, hub="shop")],
     }
-    assert not ears.all(events.RoleChanged, *LIFE)
+    assert not ears.all(events.RoleChanged, *LIFE, *REGISTRY)
 
 
 @simulated(seeds=3)

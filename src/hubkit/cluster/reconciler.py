@@ -137,6 +137,9 @@ class Reconciler:
     def _take(self, child: str, step: Step, now: float) -> None:
         match step.do:
             case Do.STOP:
+                mine = self._ledger.runs.get(child, {}).get(self._me)
+                if mine is not None and mine.role == "released" and mine.phase:
+                    self._write(child, mine._replace(phase="", serial=0), now)
                 self._stop(child, step)
             case Do.DROP:
                 self._write(child, None, now)
@@ -251,7 +254,7 @@ class Reconciler:
         instance.passive, instance.frozen, instance.taken = True, None, False
         self.move_over(child)
         instance.offers.clear()
-        self._write(child, Run(step.term, "released", to, rev, ticket=ticket), now)
+        self._write(child, _standing(Run(step.term, "released", to, rev, ticket=ticket), instance), now)
         self.effects.append(Demote(child))
         if to is not None:
             self._forward(child, to)
@@ -309,10 +312,13 @@ class Reconciler:
     def report(self, child: str, instance: Instance, now: float) -> None:
         """The instance here has changed: say so, unless my row is about something else now."""
         mine = self._ledger.runs.get(child, {}).get(self._me)
-        if mine is None or mine.role != ("passive" if instance.passive else "active"):
+        if mine is not None and mine.role == "released" and instance.passive:
+            run = _standing(mine, instance)
+        elif mine is None or mine.role != ("passive" if instance.passive else "active"):
             return
-        ticket = instance.ticket if instance.passive else None
-        run = mine._replace(phase=instance.phase, serial=instance.serial, error=instance.error, ticket=ticket)
+        else:
+            ticket = instance.ticket if instance.passive else None
+            run = mine._replace(phase=instance.phase, serial=instance.serial, error=instance.error, ticket=ticket)
         if run != mine:
             self._write(child, run, now)
 
@@ -361,6 +367,12 @@ class Reconciler:
 
     def _publish(self, event: Event) -> None:
         self.effects.append(Publish(event))
+
+
+def _standing(row: Run, instance: Instance) -> Run:
+    """The row of a node that has let go of the token, and where a copy stands by: whether it runs, and who it is."""
+    running = instance.phase == "running"
+    return row._replace(phase="running" if running else "", serial=instance.serial if running else 0)
 
 
 def _missing_in(these: Iterable[Pid], those: Iterable[Pid]) -> list[Pid]:

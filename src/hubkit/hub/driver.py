@@ -42,8 +42,8 @@ from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor
 from hubkit.events import ChildMoved, ChildRegistered, ConflictResolved, DeadLetter, Event
 from hubkit.hub.bulk import Bulk
 from hubkit.hub.bulletin import Bulletin
-from hubkit.hub.burden import Burden
 from hubkit.hub.handovers import Handovers
+from hubkit.hub.burden import Burden
 from hubkit.hub.household import Household, failure_text
 from hubkit.hub.operators import listing, summary
 from hubkit.hub.watch import Watch

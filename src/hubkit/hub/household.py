@@ -98,7 +98,7 @@ class _Started:
 class Keeper:
     """One child on this node.
 
-    ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``role``: the one that was told last.
+    ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``role``: told last.
     ``frozen``: for which move. ``held``: the newest state that was taken of it, or that it has accepted.
     """
 
