@@ -280,8 +280,7 @@ class Reconciler:
         instance = self._rules.instances[child]
         instance.move_failed(now)
         self.unsure.add(child)
-        if instance.bound is not None:
-            instance.bound = target
+        instance.bound = instance.bound and target
         self._not_moved(child, error)
 
     def _moving(self, child: str, to: NodeId) -> None:
