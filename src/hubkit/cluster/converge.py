@@ -217,7 +217,7 @@ class Rules:
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
                 if self.copies.all_active:
                     return Step(Do.DEMOTE, "superseded", mine.term)
-                return Step(Do.STOP, "superseded", run.term, () if at is None else (at,), "conflict")
+                return Step(Do.STOP, "superseded", run.term, (node if at is None else at,), "conflict")
         if at is not None and self.quorum.claims(self._me, mine):
             return Step(Do.GRANT, "outbid", mine.term - 1)  # granted to myself in vain: what that replaced stands again
         return None

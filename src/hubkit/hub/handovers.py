@@ -27,6 +27,7 @@ from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Ticket
 from hubkit.errors import HubkitError, ProtocolViolation
 from hubkit.events import RoleChanged
+from hubkit.hub.checkpoints import Checkpoints
 from hubkit.hub.household import Household, Keeper, failure_text
 from hubkit.hub.merges import HOPS, Merges
 from hubkit.hub.states import States
@@ -75,7 +76,7 @@ class Talk(Protocol):
         """Send a message that waits here to an actor elsewhere."""
 
 
-class Handovers:
+class Handovers(Checkpoints):
     """States of one hub on one node.
 
     ``all_active``: all copies of a child handle messages. ``roles``: actors are told of their roles. ``retention``:
@@ -201,11 +202,31 @@ class Handovers:
         cell.term, cell.start_reason, cell.successor = term, reason, None
         if not keeper.running or self._all_active:
             return
+        self._call_on(keeper, cell)
+
+    def _call_on(self, keeper: Keeper, cell: Cell) -> None:
+        """Let a copy that stood by handle messages, as soon as it has been told."""
         if cell.instance is None:
             cell.role = "active"
+            self._publish_role(keeper, "active")
             self._open(keeper, cell)
         else:
             cell.order(partial(self._activate, keeper, cell))
+
+    def take_role(self, keeper: Keeper, cell: Cell) -> None:
+        """A copy has started: tell in which role; if that has changed meanwhile, it changes now."""
+        if self._all_active:
+            return
+        self._publish_role(keeper, cell.role)
+        if cell.stands_by and not keeper.passive:
+            self._call_on(keeper, cell)
+        elif keeper.passive and not cell.stands_by:
+            self._call_off(keeper, cell)
+
+    def _publish_role(self, keeper: Keeper, role: str) -> None:
+        if self._replicated() and keeper.role != role:
+            keeper.role = role
+            self._household.publish(RoleChanged(keeper.child, role, hub=self._hub_id))
 
     async def _activate(self, keeper: Keeper, cell: Cell) -> None:
         if keeper.passive or not cell.stands_by:
@@ -217,7 +238,7 @@ class Handovers:
     async def _tell_role(self, keeper: Keeper, cell: Cell, role: str) -> None:
         before, cell.role = cell.role, role
         if self._replicated() and before != role and cell.instance is not None:
-            self._household.publish(RoleChanged(keeper.child, role, hub=self._hub_id))
+            self._publish_role(keeper, role)
             await cell.instance.on_role(role)
 
     def demote(self, child: str) -> None:
@@ -230,6 +251,9 @@ class Handovers:
         keeper.passive, keeper.frozen, cell = True, None, keeper.cell
         if cell is None or not keeper.running or self._all_active:
             return
+        self._call_off(keeper, cell)
+
+    def _call_off(self, keeper: Keeper, cell: Cell) -> None:
         if cell.instance is None:  # a function cannot be called back: it ends here, and waits to be called again
             cell.request_stop("demoted")
             return
@@ -339,53 +363,7 @@ class Handovers:
         if held is not None:
             await self._states.give(cell, held[1])
         if roles and cell.instance is not None:
-            self._household.publish(RoleChanged(keeper.child, cell.role, hub=self._hub_id))
             await cell.instance.on_role(cell.role)
-
-    # -- checkpoints ---------------------------------------------------------------------------------------------------
-
-    async def checkpoint(self, cell: Cell) -> None:
-        """Give the state of an actor to all copies that stand by, and wait until they hold it. In the actor's own task."""
-        keeper = self._household.keepers.get(cell.child_id or "")
-        if keeper is None or keeper.cell is not cell or not self._replicated() or self._all_active:
-            await trio.lowlevel.checkpoint()
-            return
-        ticket = await self._take_checkpoint(keeper, cell)
-        if ticket is not None:
-            await self._talk.until_held(keeper.child, ticket)
-            if self._household.witness is not None:
-                self._household.witness.kept(keeper, ticket, self._talk.holders(keeper.child, ticket))
-
-    async def _take_checkpoint(self, keeper: Keeper, cell: Cell) -> Ticket | None:
-        data = await self._states.take(cell)
-        if keeper.cell is not cell or keeper.passive or keeper.frozen is not None:
-            return None
-        ticket = self._talk.checkpoint(keeper.child, keeper.born)
-        if ticket is not None:
-            keeper.held = (ticket, data)
-        return ticket
-
-    async def keep_checkpoints(self, seconds: float) -> None:
-        """Take checkpoints of all active children that have handled something, every so many seconds."""
-        handled: dict[Pid, int] = {}
-        while True:
-            await trio.sleep(seconds)
-            before, handled = handled, {}
-            for number, keeper in enumerate(list(self._household.keepers.values())):
-                cell = keeper.cell
-                if cell is None or cell.instance is None or not keeper.running or keeper.passive or keeper.frozen:
-                    continue
-                handled[cell.pid] = cell.handled
-                if before.get(cell.pid, 0) != cell.handled:
-                    cell.order(partial(self._checkpoint_now, keeper, cell))
-                if number % 100 == 99:
-                    await trio.lowlevel.checkpoint()
-
-    async def _checkpoint_now(self, keeper: Keeper, cell: Cell) -> None:
-        try:
-            await self._take_checkpoint(keeper, cell)
-        except Exception as error:  # of the actor's own code: it goes on, and this is tried again
-            log.error("hub %s: child %s gives no checkpoint: %s", self._hub_id, keeper.child, failure_text(error))
 
     # -- what other nodes say ------------------------------------------------------------------------------------------
 

@@ -105,8 +105,8 @@ class _Started:
 class Keeper:
     """One child on this node.
 
-    ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``frozen``: for which move.
-    ``held``: the newest state that was taken of it, or that it has accepted.
+    ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``role``: told last.
+    ``frozen``: for which move. ``held``: the newest state that was taken of it, or that it has accepted.
     """
 
     child: str
@@ -126,6 +126,7 @@ class Keeper:
     restarts: int = 0
     born: int = 0
     passive: bool = False
+    role: str = ""
     frozen: Ticket | None = None
     held: tuple[Ticket, bytes] | None = None
     gate: Gate | None = None
@@ -289,12 +290,13 @@ class Household:
             # A child that has never run is parked at once: whoever asked for it is told, and decides.
             restart: Restart = "permanent" if wish is None or exit is None else wish.spec.restart
             if exit is not None and exit.reason == "demoted":
+                reason = "start"
                 continue
             normal = exit is not None and exit.is_normal
             verdict, history = decide(restart, normal, history, self._environment.now(), self._limits)
             if verdict in (Verdict.KEEP, Verdict.FORGET):
                 return True
-            reason = "restart"
+            reason = keeper.reason if keeper.last_pid is None else "restart"
             if verdict is Verdict.GIVE_UP or keeper.last_pid is None:
                 await self._park(keeper, keeper.crash or RuntimeError("it ended too often, each time without an error"))
                 history = ()
@@ -341,9 +343,9 @@ class Household:
         return wish, exit
 
     async def _wish(self, keeper: Keeper) -> Wish:
-        wish = self.reader.open(keeper.child, keeper.want)
         if self._prepare is None:
-            return wish
+            return self.reader.open(keeper.child, keeper.want)
+        wish = self.reader.open_anew(keeper.child, keeper.want)
         answer = self._prepare(wish.spec, wish.metadata)
         if isinstance(answer, Awaitable):
             answer = await answer
@@ -361,9 +363,10 @@ class Household:
             self._publish(restarted)
         self._publish(ChildStarted(keeper.child, cell.pid, reason, hub=self._hub_id))
         keeper.last_pid = cell.pid
-        if cell.stands_by and not keeper.passive:  # promoted while it started
-            cell.stands_by, cell.role = False, "active"
-        self.begins(keeper)
+        if not cell.stands_by:
+            self.begins(keeper)
+        if self.handovers is not None:
+            self.handovers.take_role(keeper, cell)
         if self.handovers is not None and not keeper.passive:
             self.handovers.started(keeper, cell)
         self._reports.started(keeper.child, keeper.born, cell.pid.serial)
