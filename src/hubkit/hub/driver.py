@@ -41,6 +41,8 @@ log: logging.Logger = logging.getLogger("hubkit.hub")
 #: for how many turns of the scheduler, and seconds, messages wait for children that begin to start
 HELD_TURNS = 3
 HELD_SECONDS = 0.3
+#: the same while many children are still to be looked at: in one piece that would take as long, and nothing be sent
+BUSY_SECONDS = 1.0
 
 
 class Wires(Protocol):
@@ -290,7 +292,7 @@ class Driver:
         now = self.now()
         if self._held_since is None:
             self._held_since = now
-        if self._held_turns > 0 and now - self._held_since < HELD_SECONDS:
+        if self._held_turns > 0 and now - self._held_since < (BUSY_SECONDS if self.core.busy else HELD_SECONDS):
             self._held_turns -= 1
             self._due = True
             return False
