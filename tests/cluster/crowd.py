@@ -48,9 +48,9 @@ class Member:
 
     def perform(self) -> bool:
         """Do what the core wants; whether there was anything."""
-        if self.core.busy:
+        if self.core.backlog:
             self.core.proceed(self.crowd.now)
-        effects = self.core.take(send=not self.core.busy)
+        effects = self.core.take(send=not self.core.backlog)
         for effect in effects:
             if isinstance(effect, Send):
                 self.sent.append((effect.peer, effect.sync))
@@ -69,7 +69,7 @@ class Member:
             else:
                 assert isinstance(effect, Publish)
                 self.events.append(effect.event)
-        return bool(effects) or self.core.busy
+        return bool(effects) or self.core.backlog > 0
 
     def run_of(self, child: str) -> Run | None:
         """What this node says about a child."""

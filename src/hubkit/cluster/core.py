@@ -297,9 +297,9 @@ class Core:
         return effects
 
     @property
-    def busy(self) -> bool:
-        """Whether more children are to be looked at than one turn has time for: `proceed`, when others had theirs."""
-        return self._reconciler.busy
+    def backlog(self) -> int:
+        """How many more children are to be looked at than one turn has time for: `proceed`, when others had theirs."""
+        return self._reconciler.backlog
 
     @property
     def deadline(self) -> float | None:
@@ -367,7 +367,7 @@ class Core:
     @property
     def is_settled(self) -> bool:
         """Whether every child in sight runs, or is parked, exactly where it belongs, by its current spec."""
-        return self.live and not self._reconciler.unsettled and not self.busy
+        return self.live and not self._reconciler.unsettled and not self.backlog
 
     @property
     def allowed(self) -> bool:

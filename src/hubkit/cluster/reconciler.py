@@ -69,9 +69,9 @@ class Reconciler:
         ledger.dirty.clear()  # each step concerned its own child only
 
     @property
-    def busy(self) -> bool:
-        """Whether there are more children to be looked at: let others have their turn, and then `run` further."""
-        return bool(self._backlog)
+    def backlog(self) -> int:
+        """How many more children are to be looked at: let others have their turn, and then `run` further."""
+        return len(self._backlog)
 
     def _slice(self, allowed: bool, further: bool) -> list[str]:
         """Children to be looked at now. Many wait for their turn, but not those that may not run here any longer."""
