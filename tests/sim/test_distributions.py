@@ -316,6 +316,17 @@ async def test_a_quiet_hub_with_a_balancer_stays_quiet(sim: Simulation) -> None:
     assert {row.load for row in a._driver.core.nodes.values()} == {0.0}
 
 
+@simulated(seeds=3, checkers=EXACT)
+async def test_a_move_is_over_when_the_registry_names_the_new_node_alone(sim: Simulation) -> None:
+    a, *_ = await boot(sim, "abc")
+    await start(sim, a, 12)
+    child = next(child for child, node in each_owner(a).items() if node == "b")
+    sim.link("a", "b", latency=0.2)  # that it runs on c is known before that it has stopped on b
+    await a.move(child, "c")
+    assert [pid.node for pid in a.pids(child)] == ["c"]
+    sim.check()
+
+
 # -- all of them, under plans of disasters -----------------------------------------------------------------------------
 
 

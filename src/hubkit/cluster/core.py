@@ -274,9 +274,9 @@ class Core(Instances):
         return effects
 
     @property
-    def busy(self) -> bool:
-        """Whether more children are to be looked at than one turn has time for: `proceed`, when others had theirs."""
-        return self._reconciler.busy
+    def backlog(self) -> int:
+        """How many more children are to be looked at than one turn has time for: `proceed`, when others had theirs."""
+        return self._reconciler.backlog
 
     @property
     def deadline(self) -> float | None:
@@ -344,7 +344,7 @@ class Core(Instances):
     @property
     def is_settled(self) -> bool:
         """Whether every child in sight runs, or is parked, exactly where it belongs, by its current spec."""
-        return self.live and not self._reconciler.unsettled and not self.busy
+        return self.live and not self._reconciler.unsettled and not self.backlog
 
     @property
     def allowed(self) -> bool:
@@ -404,7 +404,7 @@ class Core(Instances):
         while self._electorate.attend(effects, now):
             reconciler.run(membership.live, now)
         self.quorum.acted(now)
-        if not reconciler.busy:
+        if not reconciler.backlog:
             effects.extend(self._placed())
         if membership.leaving and not membership.left and membership.finish_leaving(bool(self._rules.instances), now):
             membership.observe(reconciler.unsure, effects, now)
