@@ -120,7 +120,7 @@ class Driver(Reports):
         self._differing: set[NodeId] = set()
         self.household: Household | None = None
         self.handovers: Handovers | None = None
-        self._active: dict[str, Pid] = {}  # who handles messages for a child, where that is not said by its only pid
+        self._active: dict[str, Pid | None] = {}  # who handles messages for a child, where that is not said by its only pid
         self.pids: dict[str, tuple[Pid, ...]] = {}
         self.failures: dict[str, tuple[int, BaseException]] = {}
         self.closed: bool = False
@@ -348,23 +348,16 @@ class Driver(Reports):
             pids = core.pids(child)
             if pids:
                 self.pids[child] = pids
+                if core.has_copies:
+                    self._active[child] = core.active(child)
             else:
                 self.pids.pop(child, None)
-            if core.has_copies:
-                self._find_active(child)
+                self._active.pop(child, None)
             for watch in self._watches.get(child, ()):
                 watch.touch(child)
         core.changed.clear()
         for watch in self._others:
             watch.touch()
-
-    def _find_active(self, child: str) -> None:
-        """Who is to be asked, of several copies."""
-        active = self.core.active(child)
-        if active is None:
-            self._active.pop(child, None)
-        else:
-            self._active[child] = active
 
     def notice(self) -> None:
         """Let those who wait look again."""
