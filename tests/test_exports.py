@@ -65,6 +65,7 @@ TESTING = {
     "Hold",
     "InvariantViolated",
     "Join",
+    "laws",
     "Leave",
     "monotonic_terms",
     "no_lost_child",
