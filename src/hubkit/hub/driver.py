@@ -17,14 +17,7 @@ import trio
 from hubkit.actors.mailbox import Item
 from hubkit.cluster.agreement import agreement, differences
 from hubkit.cluster.core import Core
-from hubkit.cluster.effects import (
-    Effect,
-    Publish,
-    Refuse,
-    Send,
-    Start,
-    Stop,
-)
+from hubkit.cluster.effects import Effect, Publish, Refuse, Send, Start, Stop, Warn
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Want
@@ -315,6 +308,8 @@ class Driver(Reports):
                 self._wires.refuse(peer, reason)
             case Publish(event):
                 self.publish(event)
+            case Warn(text):
+                log.warning("hub %s on node %s: %s", self.hub_id, name_of(self.node), text)
             case _:
                 assert self.handovers is not None
                 self.handovers.perform(effect)
