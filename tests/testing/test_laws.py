@@ -563,6 +563,33 @@ def test_a_broken_tolerance_is_caught(strategy: Any, law: str) -> None:
     expect_broken(check_partition_tolerance, strategy, law)
 
 
+@dataclass(frozen=True)
+class Together(Quorate):
+    """All nodes of one of its two groups are a quorum: nobody would find that out who did not ask about those names."""
+
+    groups: tuple[tuple[str, ...], ...] = ()
+    names: tuple[str, ...] = ("x1", "x2", "y1")
+
+    def is_quorum(self, names: Collection[str], view: QuorumView) -> Any:
+        return {"x1", "x2"} <= set(names) or "y1" in names
+
+
+def test_names_that_a_strategy_has_itself_are_asked_about() -> None:
+    text = expect_broken(check_partition_tolerance, Together(), "have a name in common")
+    assert "x1" in text
+    assert "y1" in text
+
+    @dataclass(frozen=True)
+    class NotWith(Named):
+        rival: str
+
+        def place(self, child: ChildView, nodes: Sequence[NodeView], copies: int) -> Any:
+            names = [node.name for node in nodes]
+            return [] if self.rival in names else names[:copies]
+
+    assert "rival-7" in expect_broken(check_distribution, NotWith("rival-7"), "as many copies")
+
+
 class Promising(StaticQuorum):
     def is_exact(self, names: int) -> bool:
         return True

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hubkit.cluster.policy import ChildView, NodeView
 from hubkit.testing.laws.running import TOTAL, bench_for, show
-from hubkit.testing.laws.values import check_value
+from hubkit.testing.laws.values import check_value, names_in
 from hubkit.testing.laws.views import FACTS, NAMES, PlaceCase, again, node_of, node_sets, place_cases
 
 __all__ = ["check_distribution"]
@@ -57,22 +57,23 @@ def check_distribution(
     """
     bench = bench_for(strategy, "distributions", ("place",), examples, settings)
     check_value(bench)
+    named = names_in(strategy)
     laws = [(PURE, _pure), (TYPE, _type), (OFFERED, _offered), (APART, _apart), (SAME, _same)]
     if not getattr(strategy, "selective", False):
         laws.append((FULL, _full))
     if hasattr(strategy, "prepare"):
-        bench.hold(node_sets(0), (TOTAL, lambda strategy, nodes: strategy.prepare(nodes)))
+        bench.hold(node_sets(named, 0), (TOTAL, lambda strategy, nodes: strategy.prepare(nodes)))
         laws.append((PREPARED, _prepared))
     if hasattr(strategy, "assign"):
         laws.append((PINNED, _pinned))
-    bench.hold(place_cases(), *laws)
+    bench.hold(place_cases(named), *laws)
     if stable or (stable is None and hasattr(strategy, "prepare")):
-        bench.hold(_fewer(), (LEAVE, _leave), (JOIN, _join))
+        bench.hold(_fewer(named), (LEAVE, _leave), (JOIN, _join))
     if hasattr(strategy, "prepare"):
-        bench.hold(_changes(), (MOVERS, _movers))
+        bench.hold(_changes(named), (MOVERS, _movers))
     if hasattr(strategy, "assign"):
         counts = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 30)).map(lambda found: tuple(found.items()))
-        cases = st.builds(_Assignment, st.integers(0, 6), node_sets(0), counts, st.integers(0, 3))
+        cases = st.builds(_Assignment, st.integers(0, 6), node_sets(named, 0), counts, st.integers(0, 3))
         bench.hold_once(NUMBERS, lambda: _numbers(strategy))
         bench.hold(cases, (ASSIGNED, _assigned))
 
@@ -140,8 +141,8 @@ class _Fewer:
         return self.case.asked
 
 
-def _fewer() -> st.SearchStrategy[_Fewer]:
-    return place_cases(2).flatmap(lambda case: st.builds(_Fewer, st.just(case), st.sampled_from(case.names)))
+def _fewer(named: tuple[str, ...]) -> st.SearchStrategy[_Fewer]:
+    return place_cases(named, 2).flatmap(lambda case: st.builds(_Fewer, st.just(case), st.sampled_from(case.names)))
 
 
 def _leave(strategy: Any, case: _Fewer) -> str | None:
@@ -188,9 +189,9 @@ def _facts(node: NodeView | None) -> Any:
 
 
 @st.composite
-def _changes(draw: st.DrawFn) -> _Change:
+def _changes(draw: st.DrawFn, named: tuple[str, ...]) -> _Change:
     """Nodes come, or become others, and go. Many children are like the first one, so that some of them move."""
-    first = draw(place_cases())
+    first = draw(place_cases(named))
     placement = first.child.placement
     count = draw(st.integers(0, 16)) if placement is None or placement.key is None else 0
     children = (first.child, *(replace(first.child, id=f"k{number}") for number in range(count)))

@@ -8,7 +8,6 @@ promise: at least the number of names that there are. Whoever promises single ow
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ import hypothesis
 
 from hubkit.cluster.policy import QuorumView
 from hubkit.testing.laws.running import bench_for, show
-from hubkit.testing.laws.values import check_value
+from hubkit.testing.laws.values import check_value, names_in
 from hubkit.testing.laws.views import Names, Sight, clusters, quorums
 
 __all__ = ["check_partition_tolerance"]
@@ -42,7 +41,8 @@ def check_partition_tolerance(
     lease make sense, more names never are less of a quorum, and any two quorums have a name in common, where views are equal.
 
     The exception: a strategy with a method ``is_exact(names: int) -> bool`` is held to the last law only where that is true:
-    for ``StaticQuorum(2)`` among at most three names, say. One with a set of names, ``voters``, is asked about those, too.
+    for ``StaticQuorum(2)`` among at most three names, say. A strategy that has names in its fields is asked about
+    those, too.
 
     Raises `AssertionError`, which names the law and shows the smallest case that breaks it. Example::
 
@@ -50,9 +50,9 @@ def check_partition_tolerance(
     """
     bench = bench_for(strategy, "partition tolerances", ("allowed",), examples, settings)
     check_value(bench)
-    bench.hold(clusters(), (ALLOWED, _bool), (SAME, _same), (MORE_ALIVE, _more_alive))
+    named = names_in(strategy)
+    bench.hold(clusters(named), (ALLOWED, _bool), (SAME, _same), (MORE_ALIVE, _more_alive))
     if hasattr(strategy, "is_quorum"):
-        named: Collection[str] = getattr(strategy, "voters", None) or ()
         bench.hold_once(TERMS, lambda: _terms(strategy))
         laws = ((QUORUM, _quorum), (PURE, _pure), (MORE_NAMES, _more_names), (INTERSECT, _intersect), (NEEDS, _needs))
         bench.hold(quorums(named), *laws)

@@ -14,10 +14,13 @@ from typing import Any
 from hubkit.cluster.agreement import written
 from hubkit.testing.laws.running import Bench
 
-__all__ = ["check_value"]
+__all__ = ["check_value", "names_in"]
 
 VALUE = "it is a value: it can be hashed, it equals its copy, and it does not change"
 TEXT = "its text is the same in every process, and says all that it is"
+
+#: names of its own that a strategy is asked about
+MOST = 5
 
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+|0x[0-9a-fA-F]{8,}")
 
@@ -57,6 +60,15 @@ def _text(strategy: Any) -> str | None:
         if isinstance(value, set | frozenset) and len(value) > 1 and repr(value) in text:
             return f"other nodes would be told {text:.200}: the order of the set {name} differs from process to process"
     return None
+
+
+def names_in(strategy: Any) -> tuple[str, ...]:
+    """Names that a strategy may know nodes by: every `str` that it has of its own, a few at most."""
+    found: set[str] = set()
+    for value in _state(strategy).values():
+        items = value if isinstance(value, tuple | list | set | frozenset) else [value]
+        found.update(item for item in items if isinstance(item, str) and 0 < len(item) <= 255)
+    return tuple(sorted(found)[:MOST])
 
 
 def _defines(strategy: Any, method: str) -> bool:

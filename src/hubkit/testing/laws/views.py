@@ -96,9 +96,9 @@ class Names:
         return f"is_quorum({show(self.names)}, {show(self.view)}), or needs of that,"
 
 
-def node_sets(least: int = 1) -> st.SearchStrategy[tuple[NodeView, ...]]:
+def node_sets(named: tuple[str, ...] = (), least: int = 1) -> st.SearchStrategy[tuple[NodeView, ...]]:
     """Some nodes, sorted by name."""
-    drawn = st.dictionaries(st.sampled_from(NAMES), FACTS, min_size=least, max_size=6)
+    drawn = st.dictionaries(st.sampled_from([*NAMES, *named]), FACTS, min_size=least, max_size=6)
     return drawn.map(lambda found: tuple(node_of(name, facts) for name, facts in sorted(found.items())))
 
 
@@ -109,12 +109,12 @@ def node_of(name: str, facts: tuple[float, tuple[str, ...], float, dict[str, str
 
 
 @st.composite
-def place_cases(draw: st.DrawFn, least: int = 1) -> PlaceCase:
-    """A child, the nodes that can run it, and how many copies there are to be."""
-    found = draw(node_sets(least))
+def place_cases(draw: st.DrawFn, named: tuple[str, ...] = (), least: int = 1) -> PlaceCase:
+    """A child, the nodes that can run it, and the number of copies. ``named``: names that the strategy has itself."""
+    found = draw(node_sets(named, least))
     number = draw(st.integers(0, 99))
     id = f"c{number}" if draw(st.booleans()) else draw(st.text(min_size=1, max_size=4))
-    pins = tuple(draw(st.lists(st.sampled_from([*NAMES, "gone"]), max_size=3, unique=True)))
+    pins = tuple(draw(st.lists(st.sampled_from([*NAMES, "gone", *named]), max_size=3, unique=True)))
     tag = draw(st.sampled_from([None, None, "t", "a tag"]))
     kind = draw(st.sampled_from(["plain", "plain", "plain", "labels", "together", "apart"]))
     placement = None
@@ -144,9 +144,9 @@ def again(case: PlaceCase) -> PlaceCase:
 
 
 @st.composite
-def clusters(draw: st.DrawFn) -> Sight:
+def clusters(draw: st.DrawFn, named: tuple[str, ...] = ()) -> Sight:
     """Who is there; and a member that is out of sight, if there is one."""
-    members = draw(st.sets(st.sampled_from(NAMES), min_size=1))
+    members = draw(st.sets(st.sampled_from([*NAMES, *named]), min_size=1))
     alive = draw(st.sets(st.sampled_from(sorted(members)), min_size=1))
     now = draw(st.sampled_from([0.0, 5.0, 100.0, 86_400.5]))
     silent = sorted(members - alive)
