@@ -65,6 +65,7 @@ TESTING = {
     "Hold",
     "InvariantViolated",
     "Join",
+    "laws",
     "Leave",
     "monotonic_terms",
     "no_acked_message_lost",
@@ -131,11 +132,14 @@ def test_tests_can_be_written_without_hypothesis() -> None:
         "import sys; sys.modules['hypothesis'] = None\n"
         "from hubkit.testing import Simulation, FaultPlan, simulated\n"
         "import hubkit.testing\n"
-        "try: hubkit.testing.strategies\n"
-        "except ModuleNotFoundError as error: print(error)\n"
+        "for name in ('strategies', 'laws'):\n"
+        "    try: getattr(hubkit.testing, name)\n"
+        "    except ModuleNotFoundError as error: print(error)\n"
     )
     result = python("-c", source, within=30)
-    assert result.stdout.strip() == "hubkit.testing.strategies needs Hypothesis: pip install 'hubkit[testing]'"
+    assert result.stdout.splitlines() == [
+        f"hubkit.testing.{name} needs Hypothesis: pip install 'hubkit[testing]'" for name in ("strategies", "laws")
+    ]
 
 
 def test_nothing_leaks() -> None:

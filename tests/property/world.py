@@ -39,6 +39,7 @@ from hubkit.cluster.effects import (
     Start,
     Stop,
     Thaw,
+    Warn,
 )
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import Strategies
@@ -257,7 +258,7 @@ class Box:
                     actor.due = max(world.now, min(actor.due, actor.by))
             elif isinstance(effect, Refuse):
                 world.fail(f"{self.node} refused {effect.peer}: {effect.reason}")
-            else:
+            elif not isinstance(effect, Warn):  # a line in a log
                 self.hear(effect)
         if self.core.changed:
             for child in sorted(self.core.changed):

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
+from hubkit.cluster.doubts import believed
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.members import Members
 from hubkit.cluster.placement import Offer, Placement
@@ -82,7 +83,7 @@ class Balance:
             found.update(
                 zip(children, self._assign(len(children), offer.nodes, counts, self._placement.copies), strict=True)
             )
-        return found
+        return {child: pins for child, pins in found.items() if pins and pins != wants[child].pins}
 
     def _holders(self, child: str) -> list[str]:
         """Where it runs, the greatest term first."""
@@ -106,7 +107,13 @@ class Balance:
         if self._name is not None:  # how busy they say they are now: the placement does not follow that
             loads = {row.name: row.load for node, row in self._ledger.nodes.items() if node in self._members.ready}
         loaded = [replace(view, load=loads.get(view.name, view.load)) for view in nodes]
-        answer = [tuple(names) for names in self._distribution.assign(children, loaded, counts, copies)]
+        offered = {view.name for view in nodes}
+        try:
+            given = self._distribution.assign(children, loaded, dict(counts), copies)
+            answer = [believed(names, offered, copies) for _, names in zip(range(children), given, strict=True)]
+        except Exception as error:
+            self._placement.doubts.note("distribution", self._distribution, "assign", error)
+            answer = [()] * children
         for names in answer:
             for name in names:
                 counts[name] += 1

@@ -198,7 +198,7 @@ class Copies:
             return Step(Do.STOP, "updated", reason="updated")
         if mine is not None and mine.role == "passive" and mine.rev != want.rev:
             return Step(Do.STOP, "updated", reason="updated") if mine.phase == "failed" else Step(Do.ADOPT, "updated")
-        if not belongs and is_held:
+        if not belongs and is_held and (owners or not self._placement.failing):
             return Step(Do.STOP, "no copy", reason="removed")
         if mine is None and is_held:
             return Step(Do.WARM, "stands by")

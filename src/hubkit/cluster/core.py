@@ -19,6 +19,7 @@ from hubkit.cluster.balance import Balance
 from hubkit.cluster.converge import Rules
 from hubkit.cluster.copies import Copies
 from hubkit.cluster.credence import incredible
+from hubkit.cluster.doubts import Doubts, trusted
 from hubkit.cluster.effects import Effect, Publish, Refuse
 from hubkit.cluster.electorate import Electorate
 from hubkit.cluster.explain import Explanation, explain
@@ -78,7 +79,8 @@ class Core(Instances):
         self.id = node
         self.hub = hub
         self._liveness = liveness
-        self._strategies = strategies
+        doubts = Doubts()
+        self._strategies = strategies = trusted(strategies, doubts)
         self._drift_max = drift_max
         self._forget_after = forget_after
         self._refused: set[NodeId] = set()  # links to be closed, and not listened to until then
@@ -90,7 +92,7 @@ class Core(Instances):
         self._store = Store(self._clock)
         self._ledger = Ledger(self._store)
         self._members = Members(node, hub, liveness)
-        self._placement = Placement(strategies.distribution, strategies.redundancy)
+        self._placement = Placement(strategies.distribution, strategies.redundancy, doubts)
         self._replication = Replication(node, self._store, strategies.synchronization)
         self.quorum: Quorum = Quorum(
             node,

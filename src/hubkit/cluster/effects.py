@@ -16,7 +16,7 @@ from hubkit.pids import NodeId, Pid
 
 __all__ = [
     "Demote", "Discard", "Effect", "Forward", "Freeze", "Offer", "Promote", "Publish", "Refuse", "Send", "Start",
-    "StartReason", "Stop", "StopReason", "Thaw",
+    "StartReason", "Stop", "StopReason", "Thaw", "Warn",
 ]  # fmt: skip
 
 StartReason: TypeAlias = Literal["start", "failover", "migration"]
@@ -132,6 +132,13 @@ class Publish:
     event: Event
 
 
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """Tell whoever looks after this hub, with a line in the log."""
+
+    text: str
+
+
 Effect: TypeAlias = (
-    Send | Start | Promote | Demote | Freeze | Thaw | Offer | Forward | Discard | Stop | Refuse | Publish
+    Send | Start | Promote | Demote | Freeze | Thaw | Offer | Forward | Discard | Stop | Refuse | Publish | Warn
 )

@@ -93,12 +93,15 @@ def explain(
         rule, text = ("unplaced", _TEXTS["unplaced"]) if heir is None else (rule, f"it belongs on {name_of(heir)}")
     if want is not None and heir is None and rule in ("unplaced", "home"):
         rows = [ledger.nodes[node] for node in members.ready]
-        text = placement.obstacle(child, want, rows, "ready node") or _TEXTS["unplaced"]
+        text = placement.failing.get(child) or placement.obstacle(child, want, rows, "ready node") or _TEXTS["unplaced"]
     since = max((store.rows["run", child, node].stamp.time_ms for node in holders), default=None)
     in_flight = [*_here(child, step, rules, now), *_there(ledger, child, step)]
-    if heir is not None:
+    if want is not None and heir is not None:
         leaving = [node for node in holders if node != heir and node in members.alive]
         in_flight += [f"to move from {name_of(node)} to {name_of(heir)}" for node in leaving]
+        found, copies = len(placement.owners(child, want)), placement.copies
+        if found < copies and want.start:
+            in_flight.append(f"{copies - found} of {copies} copies wait for more nodes that can run it")
     return Explanation(
         child=child,
         where=tuple(name_of(node) for node in holders),

@@ -29,4 +29,5 @@ def imagined(
     wants: dict[str, Want] = dict(ledger.wants)
     for child, pins in Balance(None, strategies.distribution, ledger, members, placement).due(sorted(wants)).items():
         wants[child] = replace(wants[child], pins=pins)
-    return {child: tuple(map(name_of, placement.owners(child, want))) for child, want in wants.items()}
+    found = {child: tuple(map(name_of, placement.owners(child, want))) for child, want in wants.items()}
+    return {child: owners for child, owners in found.items() if child not in placement.failing}  # those would stay

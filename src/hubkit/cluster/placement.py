@@ -3,17 +3,21 @@
 Law of this room: ownership is a function of the want and of the ready nodes, and of nothing else. What is remembered here
 is never truth, only work saved: a change of members asks anew about the children whom it may concern.
 
+Of a child whose place its distribution fails to say (`hubkit.cluster.doubts`) nobody is the owner, until it is asked again.
+
 Only nodes that are ready, that know how to start a child, and that have the labels it needs, are offered to the distribution.
 (How busy a node says it is comes and goes, and moves nothing: it is no part of who is ready.)
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from hubkit.cluster.affinity import has_labels, show_labels, turned
+from hubkit.cluster.doubts import Doubts, believed, complaint
 from hubkit.cluster.policy import ChildView, Distribution, NodeView, Placer, Redundancy
 from hubkit.cluster.rows import NodeRow, Want, knows
 from hubkit.pids import NodeId
@@ -51,7 +55,7 @@ class _Plain:
     def movers(
         self, children: Sequence[ChildView], owners: Sequence[Sequence[str]], joined: Sequence[str]
     ) -> Iterable[int]:
-        return range(len(children))  # pragma: no cover  # all are placed anew before it is asked
+        return range(len(children))
 
 
 def view_of(row: NodeRow) -> NodeView:
@@ -98,9 +102,12 @@ class Placement:
         "_redundancy",
         "_rows",
         "copies",
+        "doubts",
+        "failing",
     )  # fmt: skip
 
-    def __init__(self, distribution: Distribution, redundancy: Redundancy) -> None:
+    def __init__(self, distribution: Distribution, redundancy: Redundancy, doubts: Doubts | None = None) -> None:
+        self.doubts: Doubts = Doubts() if doubts is None else doubts
         self._distribution = distribution
         self._redundancy = redundancy
         self._prepare = preparing(distribution)
@@ -115,6 +122,8 @@ class Placement:
         self._owned: dict[str, dict[str, None]] = {}  # node name -> children it owns
         self._lacking: dict[str, None] = {}  # children with fewer owners than copies
         self._owned_by_hub: set[str] = set()  # children without an actor
+        #: children whose place the distribution has failed to say, and what went wrong
+        self.failing: dict[str, str] = {}
 
     def names(self) -> tuple[str, ...]:
         """Names of the ready nodes, sorted."""
@@ -123,6 +132,15 @@ class Placement:
     def count(self, name: str) -> int:
         """How many children this node owns, of those that have been asked about."""
         return len(self._owned.get(name, ()))
+
+    @property
+    def short(self) -> int:
+        """How many children have fewer copies than are wanted, though more nodes would not make more of those."""
+        missing = len(self._lacking) - len(self.failing)
+        if self.copies < 2 or missing <= 0 or not self._nodes:
+            return 0
+        ready = len(self._nodes)
+        return missing if self.copies > ready or self._redundancy.copies(ready + 1) == self.copies else 0
 
     def owners(self, child: str, want: Want) -> tuple[NodeId, ...]:
         """The nodes that should run this child, the one that does (the heir) first; none if no ready node can."""
@@ -203,7 +221,14 @@ class Placement:
             for child, view in zip(children, views, strict=True):
                 if view.placement is not None and view.placement.apart is not None:
                     yield child  # each newcomer takes its place in the ranking
-        for position in offer.placer.movers(views, owners, able):
+        try:
+            positions = [operator.index(position) for position in offer.placer.movers(views, owners, able)]
+            if positions and not 0 <= min(positions) <= max(positions) < len(children):
+                positions = [*range(len(children))]
+        except Exception as error:
+            self.doubts.note("distribution", self._distribution, "movers", error)
+            positions = [*range(len(children))]
+        for position in positions:
             yield children[position]
 
     def offer(self, child: ChildView) -> Offer:
@@ -217,9 +242,18 @@ class Placement:
                 for view in self._nodes.values()
                 if knows(view.actors, child.start) and has_labels(view.labels, needs)
             )
-            placer = _Plain(self._distribution, nodes) if self._prepare is None else self._prepare(nodes)
-            offer = self._offers[kind] = Offer(nodes, frozenset(view.name for view in nodes), placer)
+            offer = self._offers[kind] = Offer(nodes, frozenset(view.name for view in nodes), self._prepared(nodes))
         return offer
+
+    def _prepared(self, nodes: tuple[NodeView, ...]) -> Placer:
+        if self._prepare is not None:
+            try:
+                placer: Placer = self._prepare(nodes)
+            except Exception as error:
+                self.doubts.note("distribution", self._distribution, "prepare", error)
+            else:
+                return placer
+        return _Plain(self._distribution, nodes)
 
     def view(self, child: str, want: Want) -> ChildView:
         """A child as a distribution sees it."""
@@ -237,14 +271,10 @@ class Placement:
             self._owned_by_hub.add(child)
             names = tuple(node.name for node in offer.nodes[:1])
         elif offer.nodes:
-            placement = view.placement
-            if placement is None or placement.apart is None:
-                names = tuple(offer.placer.place(_asked(view), copies))
-            else:
-                key = replace(view, id=placement.apart, pins=())
-                names = turned(
-                    lambda: offer.placer.place(key, len(offer.nodes)), view.pins, offer.names, placement.slot, copies
-                )
+            try:
+                names = self._answer(offer, view, copies)
+            except Exception as error:
+                self.failing[child] = self.doubts.note("distribution", self._distribution, "place", error)
         self._owners[child] = names
         for name in names:
             self._owned.setdefault(name, {})[child] = None
@@ -252,11 +282,23 @@ class Placement:
             self._lacking[child] = None
         return names
 
+    def _answer(self, offer: Offer, view: ChildView, copies: int) -> tuple[str, ...]:
+        """What the distribution says. Raises whatever it raises, and if that makes no sense."""
+        placement, nodes = view.placement, len(offer.nodes)
+        if placement is None or placement.apart is None:
+            return believed(offer.placer.place(_asked(view), copies), offer.names, copies)
+        key = replace(view, id=placement.apart, pins=())
+        return turned(
+            lambda: believed(offer.placer.place(key, nodes), offer.names, nodes),
+            view.pins, offer.names, placement.slot, copies,
+        )  # fmt: skip
+
     def _drop(self, child: str) -> str | None:
         names = self._owners.pop(child, ())
         for name in names:
             self._owned[name].pop(child, None)
         self._lacking.pop(child, None)
+        self.failing.pop(child, None)
         return names[0] if names else None
 
     def obstacle(self, child: str, want: Want, rows: Iterable[NodeRow], who: str) -> str | None:
@@ -269,6 +311,10 @@ class Placement:
             if not able:
                 return f"no {who} that knows its actor has the labels {show_labels(want.placement.labels)}"
         views = tuple(sorted(map(view_of, able), key=lambda view: view.name))
-        if self._distribution.place(ChildView(child, want.start, want.tag, want.pins, want.placement), views, 1):
-            return None
+        view = ChildView(child, want.start, want.tag, want.pins, want.placement)
+        try:
+            if believed(self._distribution.place(_asked(view), views, 1), [node.name for node in views], 1):
+                return None
+        except Exception as error:
+            return complaint("distribution", self._distribution, "place", error)
         return f"none of the nodes that it was put on ({', '.join(want.pins) or 'none'}) is a {who} that can start it"

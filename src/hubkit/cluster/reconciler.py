@@ -11,12 +11,26 @@ from dataclasses import replace
 
 from hubkit.cluster.balance import Balance
 from hubkit.cluster.converge import Do, Instance, Rules, Step
-from hubkit.cluster.effects import Demote, Discard, Effect, Forward, Freeze, Offer, Promote, Publish, Start, Stop, Thaw
+from hubkit.cluster.effects import (
+    Demote,
+    Discard,
+    Effect,
+    Forward,
+    Freeze,
+    Offer,
+    Promote,
+    Publish,
+    Start,
+    Stop,
+    Thaw,
+    Warn,
+)
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.members import Members
 from hubkit.cluster.placement import Placement
 from hubkit.cluster.replication import Replication
 from hubkit.cluster.rows import Run
+from hubkit.cluster.shortage import Shortage
 from hubkit.cluster.store import Store
 from hubkit.events import (
     ChildMoved,
@@ -40,7 +54,7 @@ class Reconciler:
     """Takes steps. ``unsettled``: children that do not run exactly where they belong; ``moved``: whose heir has changed."""
 
     __slots__ = ("_backlog", "_balance", "_hub", "_ledger", "_me", "_members", "_patience", "_placement", "_replication",
-                 "_rules", "_store", "effects", "stirred", "unsettled", "unsure")  # fmt: skip
+                 "_rules", "_shortage", "_store", "effects", "stirred", "unsettled", "unsure")  # fmt: skip
 
     def __init__(
         self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
@@ -56,6 +70,7 @@ class Reconciler:
         self._rules = rules
         self._patience = patience
         self._balance = balance
+        self._shortage = Shortage(placement)
         self._backlog: list[str] = []  # children still to be looked at, the last first
         self.effects: list[Effect] = []
         self.unsettled: set[str] = set()
@@ -77,6 +92,8 @@ class Reconciler:
             self._review(child)
         ledger.dirty = self.stirred  # each step concerned its own child only, but for those that wait for it
         self.stirred = set()
+        warnings = self._placement.doubts.take(now) + self._shortage.take(now, acts=live and rules.allowed)
+        self.effects.extend(map(Warn, warnings))
 
     @property
     def backlog(self) -> int:

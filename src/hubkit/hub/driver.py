@@ -17,14 +17,7 @@ import trio
 from hubkit.actors.mailbox import Item
 from hubkit.cluster.agreement import agreement, differences
 from hubkit.cluster.core import Core
-from hubkit.cluster.effects import (
-    Effect,
-    Publish,
-    Refuse,
-    Send,
-    Start,
-    Stop,
-)
+from hubkit.cluster.effects import Effect, Publish, Refuse, Send, Start, Stop, Warn
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Want
@@ -120,7 +113,9 @@ class Driver(Reports):
         self._differing: set[NodeId] = set()
         self.household: Household | None = None
         self.handovers: Handovers | None = None
-        self._active: dict[str, Pid | None] = {}  # who handles messages for a child, where that is not said by its only pid
+        self._active: dict[
+            str, Pid | None
+        ] = {}  # who handles messages for a child, where that is not said by its only pid
         self.pids: dict[str, tuple[Pid, ...]] = {}
         self.failures: dict[str, tuple[int, BaseException]] = {}
         self.closed: bool = False
@@ -318,6 +313,8 @@ class Driver(Reports):
                 self._wires.refuse(peer, reason)
             case Publish(event):
                 self.publish(event)
+            case Warn(text):
+                log.warning("hub %s on node %s: %s", self.hub_id, name_of(self.node), text)
             case _:
                 assert self.handovers is not None
                 self.handovers.perform(effect)

@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from hubkit.cluster.explain import Explanation
-from hubkit.cluster.policy import Strategies
 from hubkit.errors import ConfigurationError, NoSuchActor
 from hubkit.hub.driver import Driver
+from hubkit.hub.families import check_strategies
 from hubkit.hub.household import Household
 from hubkit.hub.results import HubStatistics
 from hubkit.names import actor_names, is_local_name
@@ -34,27 +34,6 @@ def actor_table(actors: Iterable[Any] | None) -> Callable[[], tuple[str, ...]]:
         names.add(name)
     fixed = tuple(sorted(names))
     return lambda: fixed
-
-
-def check_strategies(strategies: Strategies) -> Strategies:
-    """Return the strategies if each can do what its family must."""
-    for family, protocol in (
-        ("distribution", "place"),
-        ("redundancy", "copies"),
-        ("migration", "warm"),
-        ("synchronization", "targets"),
-        ("partition_tolerance", "allowed"),
-    ):
-        value = getattr(strategies, family)
-        if isinstance(value, type) or not hasattr(value, protocol):
-            msg = f"{family} must be a value with .{protocol} (see hubkit.strategies), not {value!r:.80}"
-            raise ConfigurationError(msg)
-    tolerance = strategies.partition_tolerance
-    for name in ("lease", "stop", "drift", "needs") if hasattr(tolerance, "is_quorum") else ():
-        if not hasattr(tolerance, name):
-            msg = f"partition_tolerance has is_quorum, so it must have .{name}, too (see Leased): {tolerance!r:.80}"
-            raise ConfigurationError(msg)
-    return strategies
 
 
 def explanation(driver: Driver, child: str) -> Explanation:

@@ -75,6 +75,11 @@ class Guided:
     and comes back with it. `Hub.move` names another node. Nothing moves by itself; weights mean nothing here.
     """
 
+    @property
+    def selective(self) -> bool:
+        """A child may have fewer copies than there are nodes: its own are not there."""
+        return True
+
     def place(self, child: ChildView, nodes: Sequence[NodeView], copies: int) -> Sequence[str]:
         """Those of its nodes that are ready, in the order in which they were named."""
         there = {node.name for node in nodes}

@@ -2,8 +2,9 @@
 
 `Simulation` runs a scenario; `FaultPlan` is a plan of disasters as a value, which ``hubkit.testing.strategies.fault_plans``
 draws and shrinks (it needs Hypothesis); checkers say what must hold at every step; `simulated` makes tests of scenarios;
-`SimulationMachine` (Hypothesis again) is the base of users' own state machines. `SimulatedNetwork` is the transport beneath,
-`check_transport` the suite that every transport must pass.
+`SimulationMachine` (Hypothesis again) is the base of users' own state machines; ``hubkit.testing.laws`` (and again) tells
+whether a strategy of your own keeps the laws of its family. `SimulatedNetwork` is the transport beneath, `check_transport` the
+suite that every transport must pass.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from hubkit.testing.trace import Report, Step
 from hubkit.testing.watching import Checker, Watcher, World
 
 if TYPE_CHECKING:
-    from hubkit.testing import strategies
+    from hubkit.testing import laws, strategies
     from hubkit.testing.machine import FaultRules, SimulationMachine
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "balance",
     "check_transport",
     "down_exactly_once",
+    "laws",
     "monotonic_terms",
     "no_acked_message_lost",
     "no_lost_child",
@@ -75,14 +77,15 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """What needs Hypothesis is loaded when it is asked for."""
-    if name in ("strategies", "FaultRules", "SimulationMachine"):
+    if name in ("laws", "strategies", "FaultRules", "SimulationMachine"):
+        is_room = name in ("laws", "strategies")
         try:
-            room = importlib.import_module(f"hubkit.testing.{'strategies' if name == 'strategies' else 'machine'}")
+            room = importlib.import_module(f"hubkit.testing.{name if is_room else 'machine'}")
         except ModuleNotFoundError as error:
             if error.name != "hypothesis":
                 raise
             msg = f"hubkit.testing.{name} needs Hypothesis: pip install 'hubkit[testing]'"
             raise ModuleNotFoundError(msg, name="hypothesis") from None
-        return room if name == "strategies" else getattr(room, name)
+        return room if is_room else getattr(room, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
