@@ -108,7 +108,7 @@ class Rules:
         _, giver, missing = self._token(runs)
         is_held = giver is not None and not self.quorum.claims(giver, runs[giver])
         if missing is None and (giver is None or not is_held or self._is_idle(child, giver, instance)):
-            heir = self.copies.claimant(owners, runs, instance)
+            heir = self.copies.claimant(child, owners, runs, instance)
         step = self._decide(child, want, runs, heir, mine, instance)
         return step or self.copies.stand_by(runs, owners, want, instance, is_held=is_held)
 
@@ -258,10 +258,11 @@ class Rules:
 
     def _kept(self, child: str, want: Want, runs: Mapping[NodeId, Run], heir: NodeId, last: int) -> Step:
         """The token is here, and the state, but nothing runs any more: the heir must have both."""
-        theirs, ticket = runs.get(heir), self.copies.kept[child][0]
+        theirs, mine, ticket = runs.get(heir), runs.get(self._me), self.copies.kept_ticket(child)
         if theirs is not None and theirs.role == "passive" and theirs.ticket == ticket and theirs.rev == want.rev:
-            mine = runs.get(self._me)
             return Step(Do.GRANT, "not the heir", mine.term if mine and mine.role == "active" else last + 1, (heir,))
+        if mine is None or mine.role != "active":  # it was let go of
+            return self._claim(child, runs)
         return Step(
             Do.BEGIN, "not taken over", last + 1, reason="failover"
         )  # it is served here until it can be handed over
@@ -275,10 +276,12 @@ class Rules:
         if heir is not None and heir != self._me and self.copies.warm and want.start:
             if (instance.want.start, instance.want.body) == (want.start, want.body) and mine.rev == want.rev:
                 owners = self._placement.owners(child, want)
-                return self.copies.hand_over(child, want, runs, owners, instance, leaving=self.leaving)
+                hand_over = self.copies.hand_over(child, want, runs, owners, instance, leaving=self.leaving)
+                behind = None if instance.taken else self.copies.lacking(runs, instance)
+                return behind if behind and hand_over.do is Do.REST and behind.do is Do.OFFER else hand_over
         elif heir is not None and heir != self._me:
-            step = self.copies.may_move(child, heir, leaving=self.leaving)
-            return step or Step(Do.STOP, "not the heir", nodes=(heir,), reason="moved")
+            obstacle = self.copies.may_move(child, heir, leaving=self.leaving)
+            return obstacle or Step(Do.STOP, "not the heir", nodes=(heir,), reason="moved")
         if instance.frozen is not None:
             return Step(Do.THAW, "home")
         if heir is None and self.leaving:
@@ -304,8 +307,8 @@ class Rules:
         dead = tuple(sorted(node for node in strangers if self._buriable(node, runs[node])))
         if dead:
             return Step(Do.BURY, "home", nodes=dead)
-        if instance.ticket is not None and (step := self.copies.lacking(runs, instance)) is not None:
-            return step
+        if instance.ticket is not None and (behind := self.copies.lacking(runs, instance)) is not None:
+            return behind
         return Step(Do.REST, "home", unsure=True) if strangers else _HOME
 
     def _awaits_company(self) -> bool:

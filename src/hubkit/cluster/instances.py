@@ -88,8 +88,11 @@ class Instances:
     def declined(self, child: str, ticket: Ticket, peer: NodeId, error: str, now: float) -> None:
         """The copy on that node does not take the state of this ticket."""
         instance = self._rules.instances.get(child)
-        if instance is not None and instance.frozen == ticket and instance.stopping is None:
-            self._move_failed(child, error, now, peer)
+        if instance is not None and instance.stopping is None:
+            if instance.frozen == ticket:
+                self._move_failed(child, error, now, peer)
+            else:
+                self._copies.declined(instance, ticket, peer)
         self._reconcile(now)
 
     def accepted(self, child: str, term: int, ticket: Ticket, now: float) -> None:
@@ -101,10 +104,15 @@ class Instances:
         self._reconcile(now)
 
     def checkpoint(self, child: str, term: int, now: float) -> Ticket | None:
-        """The active instance of this term has given a state to be kept by all that stand by; under which ticket?"""
+        """The active instance of this term has given a state to be kept by all that stand by; under which ticket?
+
+        One that is about to be frozen gives it before that: so the state that is then taken is the later one.
+        """
         instance = self._running(child, term)
-        if instance is None or instance.passive or instance.frozen is not None:
+        if instance is None or instance.passive or instance.taken:
             return None
+        if instance.frozen is not None:
+            self._reconciler.thaw(child)
         instance.ticket = ticket = instance.next_ticket(self.id)
         self._ledger.dirty.add(child)
         self._reconcile(now)
@@ -126,6 +134,11 @@ class Instances:
     def has_copies(self) -> bool:
         """Whether copies of children may stand by."""
         return self._copies.warm
+
+    @property
+    def all_active(self) -> bool:
+        """Whether all copies of a child handle messages."""
+        return self._copies.all_active
 
     @property
     def is_replicated(self) -> bool:

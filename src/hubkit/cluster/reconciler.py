@@ -145,7 +145,7 @@ class Reconciler:
                     self._discard(child)
             case Do.CLAIM:
                 rev, instance = self._ledger.wants[child].rev, self._rules.instances.get(child)
-                ticket = None if instance is None else instance.ticket
+                ticket = self._rules.copies.kept_ticket(child) if instance is None else instance.ticket
                 claim = Run(step.term, "released", self._me, rev) if step.nodes else Run(step.term, "claiming", rev=rev)
                 claim = claim._replace(ticket=ticket)
                 moment = self._write(child, claim, now)
@@ -220,23 +220,35 @@ class Reconciler:
         if step.do is Do.FREEZE:
             self._rules.copies.moves.begun(child)
             instance.frozen, instance.taken, instance.frozen_at = instance.next_ticket(self._me), False, now
-            instance.offers.clear()
+            instance.target = step.nodes[0]
             self._publish(ChildMoving(child, name_of(self._me), name_of(step.nodes[0]), hub=self._hub))
             self.effects.append(Freeze(child, instance.frozen))
         elif step.do is Do.THAW:
-            instance.frozen, instance.taken = None, False
+            self.thaw(child)
             self.move_over(child)
-            if step.rule == "no answer":
-                self.move_failed(child, step.nodes[0], "it neither accepted nor declined the state in time", now)
-            self.effects.append(Thaw(child))
+            self._tell_why(child, step, instance.target or self._me, now)
         elif step.do is Do.OFFER:
-            ticket = instance.frozen or instance.ticket
+            ticket = instance.ticket
             assert ticket is not None
             for node in step.nodes:
                 instance.offers[node] = (ticket, now)
                 self.effects.append(Offer(child, node, ticket))
         else:
             self._demote(child, instance, step, now)
+
+    def thaw(self, child: str) -> None:
+        """Let a frozen instance go on."""
+        instance = self._rules.instances[child]
+        instance.frozen, instance.taken = None, False
+        self.effects.append(Thaw(child))
+
+    def _tell_why(self, child: str, step: Step, target: NodeId, now: float) -> None:
+        """A child goes on here that was frozen to go elsewhere."""
+        if step.rule == "no answer":
+            self.move_failed(child, target, "it neither accepted nor declined the state in time", now)
+        elif step.rule != "move failed":  # that has been told
+            why = "it belongs elsewhere by now" if target in self._members.alive else "that node is gone"
+            self._publish(MoveFailed(child, name_of(self._me), name_of(target), why, hub=self._hub))
 
     def _demote(self, child: str, instance: Instance, step: Step, now: float) -> None:
         to, ticket = step.nodes[0] if step.nodes else None, instance.frozen
@@ -306,8 +318,11 @@ class Reconciler:
         self._ledger.dirty.add(child)
         if copies.moves.over(child):
             self._ledger.dirty |= copies.moves.waiting
-        if instance.stopping == "moved" and instance.taken and instance.frozen is not None:
-            copies.kept[child] = (instance.frozen, instance.want)
+        ticket = instance.frozen if instance.stopping == "moved" and instance.taken else None
+        if instance.stopping == "partition" and copies.replicated and not instance.passive:
+            ticket = instance.ticket
+        if ticket is not None:
+            copies.kept[child] = (ticket, instance.want)
         elif copies.warm:
             self.effects.append(Discard(child))
 

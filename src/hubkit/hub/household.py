@@ -30,7 +30,7 @@ from hubkit.events import ChildFailed, ChildRestarted, ChildStarted, ChildStarti
 from hubkit.hub.quorum import Gate
 from hubkit.hub.wants import Wish, WishReader, check_spec
 from hubkit.names import error_name, error_text
-from hubkit.pids import Pid
+from hubkit.pids import NodeId, Pid
 from hubkit.specs import Backoff, ChildSpec, Restart
 from hubkit.supervision.restarts import History, Limits, Verdict, decide, restart_delay
 
@@ -100,7 +100,9 @@ class Keeper:
     """One child on this node.
 
     ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``frozen``: for which move.
-    ``held``: the newest state that was taken of it, or that it has accepted.
+    ``held``: the newest state that was taken of it, or that it has accepted; ``owed``: nothing was handled since, so the
+    next incarnation goes on from there. ``offered``: who has offered it a state that it has not accepted yet.
+    ``recalled``: it was told to end, and to begin anew when it is called again.
     """
 
     child: str
@@ -122,6 +124,9 @@ class Keeper:
     passive: bool = False
     frozen: Ticket | None = None
     held: tuple[Ticket, bytes] | None = None
+    owed: bool = False
+    offered: tuple[NodeId, Ticket] | None = None
+    recalled: bool = False
     gate: Gate | None = None
     by: float | None = None
 
@@ -174,6 +179,7 @@ class Household:
         """Take a child in; `launch` begins to run it."""
         assert child not in self.keepers, f"{child} is kept already"
         keeper = Keeper(child, want, term, reason, born=term, passive=passive, held=held, gate=self._gate())
+        keeper.owed = held is not None
         self.keepers[child] = keeper
         self._queue.append(keeper)
 
@@ -281,7 +287,8 @@ class Household:
                 break
             # A child that has never run is parked at once: whoever asked for it is told, and decides.
             restart: Restart = "permanent" if wish is None or exit is None else wish.spec.restart
-            if exit is not None and exit.reason == "demoted":
+            if keeper.recalled:
+                keeper.recalled = False
                 continue
             normal = exit is not None and exit.is_normal
             verdict, history = decide(restart, normal, history, self._environment.now(), self._limits)
@@ -354,11 +361,10 @@ class Household:
             self._publish(restarted)
         self._publish(ChildStarted(keeper.child, cell.pid, reason, hub=self._hub_id))
         keeper.last_pid = cell.pid
-        if cell.stands_by and not keeper.passive:  # promoted while it started
-            cell.stands_by, cell.role = False, "active"
-        self.begins(keeper)
-        if self.handovers is not None and not keeper.passive:
-            self.handovers.started(keeper, cell)
+        if self.handovers is None:
+            self.begins(keeper)
+        else:
+            self.handovers.began(keeper, cell)
         self._reports.started(keeper.child, keeper.born, cell.pid.serial)
         if keeper.stopping is not None:  # told to stop in the very moment of its start
             self.ending(keeper)
@@ -368,8 +374,8 @@ class Household:
     def _on_ended(self, keeper: Keeper, exit: Exit | None) -> None:
         cell, keeper.cell, was = keeper.cell, None, keeper.running
         keeper.running = False
-        if keeper.frozen is not None and keeper.stopping is None and cell is not None:
-            keeper.frozen = None  # it crashed; its state is gone with it
+        if cell is not None and keeper.stopping is None and self.handovers is not None:
+            self.handovers.ended(keeper, cell)
         if exit is not None:
             keeper.crash = exit.error
         if cell is not None and was:

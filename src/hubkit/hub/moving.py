@@ -37,7 +37,7 @@ async def move(driver: Driver, id: str, node: object, strategies: Strategies) ->
     pins = repinned(strategies, want.pins, node)
     with driver.watching([id]) as watch:
         driver.do(lambda now: driver.core.pin(id, pins, now))
-        while not any(pid.node == node for pid in driver.pids.get(id, ())):
+        while not _is_there(driver, id, node):
             run = driver.core.runs.get(id, {}).get(ready[node])
             if run is not None and run.role == "active" and run.phase == "failed":
                 msg = f"child {id!r} did not start on {node!r}: {run.error}"
@@ -50,3 +50,11 @@ async def move(driver: Driver, id: str, node: object, strategies: Strategies) ->
             if id not in driver.core.wants:
                 msg = f"child {id!r} was stopped while it moved"
                 raise NoSuchActor(msg)
+
+
+def _is_there(driver: Driver, id: str, node: str) -> bool:
+    """Whether the child runs there; where one copy is active, that one."""
+    if driver.core.has_copies and not driver.core.all_active:
+        pid = driver.running(id)
+        return pid is not None and pid.node == node
+    return any(pid.node == node for pid in driver.pids.get(id, ()))
