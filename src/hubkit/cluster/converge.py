@@ -110,6 +110,8 @@ class Rules:
         if missing is None and (giver is None or not is_held or self._is_idle(child, giver, instance)):
             heir = self.copies.claimant(child, owners, runs, instance)
         step = self._decide(child, want, runs, heir, mine, instance)
+        if step is None and self.leaving and not owners and instance is not None and not self._awaits_company():
+            return Step(Do.STOP, "unplaced", reason="shutdown")  # a copy, and nobody to leave it to
         return step or self.copies.stand_by(runs, owners, want, instance, is_held=is_held)
 
     def _is_idle(self, child: str, giver: NodeId, instance: Instance | None) -> bool:
