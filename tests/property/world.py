@@ -425,6 +425,7 @@ class World:
     def _end(self, box: Box, how: str) -> None:
         del self.boxes[box.node]
         self.leavers.discard(box.node)
+        self._forget_checkpoints()
         for pair in [pair for pair in self.links if box.node in pair]:
             del self.links[pair]
         for other in self.boxes:
