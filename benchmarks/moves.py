@@ -228,7 +228,8 @@ async def join(migration: str, count: int) -> float:
         began = await nodes[2].join()
         for node in nodes:
             node.tell(nodes=3, children=count)
-        return max([await node.answer() for node in nodes]) - began
+        moments: list[float] = [await node.answer() for node in nodes]
+        return max(moments) - began
 
 
 async def join_under_traffic() -> dict[str, Any]:

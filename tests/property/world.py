@@ -648,7 +648,8 @@ class World:
         """All copies in sight hold what was in a checkpoint."""
         done, actor.asked = actor.asked, None
         redundancy = self.strategies.redundancy
-        if done is not None and actor.want.body == b"plain" and redundancy.copies(2) > 1:
+        has_one = redundancy.copies(2) > 1 and getattr(redundancy, "active", "one") == "one"
+        if done is not None and actor.want.body == b"plain" and has_one:
             self.checkpoints[child] = done
 
     def _forget_checkpoints(self) -> None:

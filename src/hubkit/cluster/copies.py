@@ -306,10 +306,9 @@ class Copies:
         if offered == ticket:
             instance.offers[peer] = (ticket, self.now - PATIENCE + FIRST)
 
-    def linked(self, peer: NodeId, instances: Mapping[str, Instance]) -> None:
-        """A new link to this peer: what was offered on the old one may be lost."""
-        for instance in instances.values():
-            instance.offers.pop(peer, None)
+    def linked(self, peer: NodeId, instances: Mapping[str, Instance]) -> set[str]:
+        """A new link to this peer: what was offered on the old one may be lost. The children that this is about."""
+        return {child for child, instance in instances.items() if instance.offers.pop(peer, None) is not None}
 
     def is_stale(self, child: str, want: Want | None) -> bool:
         """Whether the state that is kept is of no use: the child is not wanted any more, or is another one."""
