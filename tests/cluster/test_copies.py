@@ -10,7 +10,8 @@ from tests.cluster.crowd import Crowd, Member, strategies
 from hubkit.cluster.converge import Do
 from hubkit.cluster.copies import PATIENCE, RELIEF, Instance
 from hubkit.cluster.effects import Demote, Discard, Freeze, Offer, Promote, Start, Thaw
-from hubkit.cluster.rows import Ticket, Want
+from hubkit.cluster.instances import Instances
+from hubkit.cluster.rows import Run, Ticket, Want
 from hubkit.events import ChildMoving, MoveFailed
 from hubkit.strategies import HotSwap, Replication, StaticQuorum
 
@@ -200,8 +201,18 @@ def test_a_veto_and_a_limit_hold_a_child() -> None:
     mine = [child for child in mine if "a" in nodes.where(child)]
     for child in mine[:2]:
         pin(nodes, child, "b")
-    assert nodes.core("a").why(mine[1], nodes.now).rule == "in line"
-    assert len(orders(nodes["a"], Freeze)) == 1
+    a = nodes["a"]
+    assert a.core.why(mine[1], nodes.now).rule == "in line"
+    (freeze,) = orders(a, Freeze)
+    a.core.froze(freeze.child, freeze.ticket, "not now", nodes.now)
+    nodes.settle()
+    assert [order.child for order in orders(a, Freeze)] == mine[:2]  # the next looked again at once
+    a.reluctant = False
+    a.core.froze(mine[1], orders(a, Freeze)[-1].ticket, None, nodes.now)
+    nodes.settle()
+    assert "b" in nodes.where(mine[1])
+    nodes.tick(3)
+    assert nodes.where(mine[0]) == nodes.where(mine[1]) == {"b": "running"}
 
 
 # -- copies ----------------------------------------------------------------------------------------------------------------
@@ -468,6 +479,18 @@ def test_after_a_lapse_a_child_that_belongs_elsewhere_is_claimed_first_where_its
     assert instance(nodes["b"], child).passive is False
     assert Start in {type(order) for order in nodes["a"].starts}
     assert nodes.core("a").is_settled
+
+
+def test_while_nothing_may_run_here_only_copies_stay() -> None:
+    nodes = pair("a", "b")
+    rules, copy = nodes.core("a")._rules, Instance(0, Want("A", b""), passive=True)
+    assert rules._forbidden(None, copy).do is Do.REST
+    assert rules._forbidden(Run(0, "passive"), copy).do is Do.REST
+    assert rules._forbidden(Run(1, "released"), copy).do is Do.REST
+    assert rules._forbidden(Run(1, "active"), copy).do is Do.GRANT
+    assert rules._forbidden(Run(0, "passive"), None).do is Do.DROP
+    with pytest.raises(NotImplementedError):
+        Instances._reconcile(nodes.core("a"), nodes.now)
 
 
 def test_rules_say_what_they_wait_for() -> None:

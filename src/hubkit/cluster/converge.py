@@ -212,7 +212,9 @@ class Rules:
         alive, held = self._members.alive, self.quorum.held_term
         token = (held(self._me, mine), self._me)
         for node, run in runs.items():
-            if (held(node, run), node) > token and node in alive:
+            # (Whoever runs what I have let go of for it, at the very same term, shall not wait for my copy in vain.)
+            tied = self.copies.warm and mine.to == node and run.role == "active" and run.term == mine.term
+            if ((held(node, run), node) > token or tied) and node in alive:
                 if instance is None or instance.passive:
                     known = self._known(("run", child, node))
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)

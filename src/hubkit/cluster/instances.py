@@ -14,7 +14,7 @@ from hubkit.cluster.placement import Placement
 from hubkit.cluster.reconciler import Reconciler
 from hubkit.cluster.rows import Ticket
 from hubkit.cluster.store import Store
-from hubkit.pids import NodeId, Pid, boot_of, name_of
+from hubkit.pids import NodeId, Pid, name_of, node_id
 
 __all__ = ["Instances"]
 
@@ -150,12 +150,10 @@ class Instances:
         pids = self._ledger.registry.get(child, ())
         if self._copies.all_active:
             return next((pid for pid in pids if pid.node == name_of(self.id)), pids[0] if pids else None)
-        for node, run in self._ledger.runs.get(child, {}).items():
-            if run.role == "active" and run.phase == "running" and node in self._members.alive:
-                found = Pid(name_of(node), boot_of(node), run.serial)
-                if found == (pids[0] if pids else None):
-                    return found
-        return None
+        if not pids:
+            return None
+        run = self._ledger.runs[child][node_id(pids[0].node, pids[0].incarnation)]
+        return pids[0] if run.role == "active" else None  # the first of them, if there is one
 
     def lack(self, child: str, ticket: Ticket) -> bool:
         """Whether some copy in sight that stands by does not have this state, nor a later one."""
