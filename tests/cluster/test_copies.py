@@ -205,8 +205,9 @@ def test_a_veto_and_a_limit_hold_a_child() -> None:
     assert a.core.why(mine[1], nodes.now).rule == "in line"
     (freeze,) = orders(a, Freeze)
     a.core.froze(freeze.child, freeze.ticket, "not now", nodes.now)
+    a.core.touch(nodes.now)
     nodes.settle()
-    assert [order.child for order in orders(a, Freeze)] == mine[:2]  # the next looked again at once
+    assert [order.child for order in orders(a, Freeze)] == mine[:2]  # the next looked again
     a.reluctant = False
     a.core.froze(mine[1], orders(a, Freeze)[-1].ticket, None, nodes.now)
     nodes.settle()

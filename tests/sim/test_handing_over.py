@@ -688,3 +688,147 @@ async def test_a_child_restarted_on_the_spot_goes_on_from_its_checkpoint(sim: Si
     assert (await hubs["b"].ref(id, Stubborn).call(Stubborn.about))[0] == 1
     assert len(restarts) == 1
     assert active(hubs["a"], id) == "a"
+
+
+class Doomed(Stubborn):
+    """Cannot be started where it stands by, or crashes there."""
+
+    where = ""
+
+    async def on_start(self) -> None:
+        if self.context.node == Doomed.where:
+            raise ValueError("not here")
+
+
+@pytest.mark.parametrize("options", [HOT, PAIR], ids=["hot", "pair"])
+@simulated(seeds=1)
+async def test_a_child_that_cannot_start_on_its_next_node_goes_on_where_it_is(
+    sim: Simulation, options: dict[str, Any]
+) -> None:
+    Doomed.where = "b"
+    hubs = await cluster(sim, "ab", **options)
+    id = await child_at(hubs, "a", Doomed)
+    await hubs["a"].ref(id, Doomed).call(Doomed.add)
+    pin(hubs["a"], id, "b")
+    await sim.sleep(10)
+    assert active(hubs["b"], id) == "a"
+    assert (await hubs["b"].ref(id, Doomed).call(Doomed.about))[0] == 1
+    assert hubs["a"].explain(id).rule == "warming"
+    Doomed.where = ""
+    await sim.settled(within=120)
+    assert active(hubs["b"], id) == "b"
+    assert (await hubs["b"].ref(id, Doomed).call(Doomed.about))[0] == 1
+    sim.check()
+
+
+@simulated(seeds=2)
+async def test_a_role_that_cannot_be_told_is_a_crash_and_the_child_goes_on(sim: Simulation) -> None:
+    hubs = await cluster(sim, "ab", **PAIR)
+    id = await child_at(hubs, "a")
+    assert await hubs["a"].ref(id, Stubborn).call(Stubborn.keep) == 1
+    ORDERS["active"] = [ValueError("no"), No("nor now")]
+    sim.crash("a")
+    await sim.settled(within=20)
+    with trio.fail_after(10):
+        found = await hubs["b"].ref(id, Stubborn).call(Stubborn.about)
+    assert (found[0], found[1][-1], found[2]) == (1, "active", "active")
+    ORDERS["passive"] = [ValueError("no")]
+    sim.restart("a")
+    await sim.settled(within=20)
+    with trio.fail_after(10):
+        await sim.hub("a").move(id, "a")
+        assert (await hubs["b"].ref(id, Stubborn).call(Stubborn.about))[0] == 1
+        assert await hubs["b"].ref(id, Stubborn).call(Stubborn.keep) == 2
+    sim.check()
+
+
+@simulated(seeds=2)
+async def test_a_target_that_drains_meanwhile_is_not_waited_for(sim: Simulation) -> None:
+    hubs = await cluster(sim, "abc", **HOT)
+    id = await child_at(hubs, "a")
+    for _ in range(3):
+        await hubs["a"].ref(id, Stubborn).call(Stubborn.add)
+
+    async def wait(actor: Stubborn) -> None:
+        await trio.sleep(1)
+
+    ORDERS["accept"] = [wait]
+    pin(hubs["a"], id, "b")
+    await until(sim, lambda: frozen(hubs["a"], id))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sim.stop, "b")
+        with trio.fail_after(5):
+            assert await hubs["c"].ref(id, Stubborn).call(Stubborn.add) == 4
+    await sim.settled(within=20)
+    assert (await hubs["c"].ref(id, Stubborn).call(Stubborn.about))[0] == 4
+    sim.check()
+
+
+@simulated(seeds=2)
+async def test_calls_with_deadlines_end_in_time_across_a_move(sim: Simulation) -> None:
+    hubs = await cluster(sim, "ab", **HOT)
+    id = await child_at(hubs, "a")
+
+    async def wait(actor: Stubborn) -> None:
+        await trio.sleep(3)
+
+    ORDERS["accept"] = [wait]
+    pin(hubs["a"], id, "b")
+    await until(sim, lambda: frozen(hubs["a"], id))
+    for hub in hubs.values():
+        with pytest.raises(trio.TooSlowError), trio.fail_after(0.5):
+            await hub.ref(id, Stubborn).call(Stubborn.add)
+    await sim.settled(within=20)
+    assert (await hubs["a"].ref(id, Stubborn).call(Stubborn.about))[0] == 0  # expired: never begun
+
+
+@simulated(seeds=2)
+async def test_a_monitor_of_a_child_that_moves_tells_once_and_of_one_that_stands_by_not_at_all(sim: Simulation) -> None:
+    for options, downs in ((HOT, 1), (PAIR, 0)):
+        hubs = {name: await sim.start_hub("h" + str(downs), node=name, **options) for name in "ab"}
+        await sim.settled(within=20)
+        fresh()
+        id = await child_at(hubs, "a")
+        await hubs["a"].start_child(hubkit.child("watcher", Stubborn))
+        await hubs["a"].ref("watcher", Stubborn).call(Stubborn.watch, id)
+        await hubs["a"].move(id, "b")
+        await sim.sleep(2)
+        assert [type(note) for _, note in NOTES] == [hubkit.Down] * downs
+
+
+@simulated(seeds=2)
+async def test_views_agree_about_copies(sim: Simulation) -> None:
+    hubs = await cluster(sim, "abc", **PAIR)
+    await hubs["a"].start_children([hubkit.child(f"c{n}", Stubborn) for n in range(9)], tag="t")
+    await sim.settled(within=5)
+    for hub in hubs.values():
+        assert sorted(hub.tagged("t")) == sorted(hub.children())
+        for id, info in hub.children().items():
+            found = hub.lookup(id)
+            assert found is not None
+            assert found.pids == info.pids == hub.pids(id)
+            assert hub.pid(id) == hub.pids(id)[0]
+            assert len({pid.node for pid in info.pids}) == 2
+            assert hub.explain(id).where == (hub.pids(id)[0].node,)
+        local = hub.children("local")
+        assert set(local) == {id for id in hub.children() if any(p.node == hub.node.name for p in hub.pids(id))}
+    assert sum(hub.statistics().local_children for hub in hubs.values()) == 18
+    moves = hubs["a"].plan(remove=["c"])
+    assert {move.target for move in moves} <= {"a", "b"}
+    assert all(move.source == "c" for move in moves)
+
+
+@simulated(seeds=2)
+async def test_a_crash_loop_parks_the_active_one_and_its_copy_stays(sim: Simulation) -> None:
+    hubs = await cluster(sim, "ab", max_restarts=2, **PAIR)
+    id = await child_at(hubs, "a")
+    assert await hubs["a"].ref(id, Stubborn).call(Stubborn.keep) == 1
+    for _ in range(3):
+        with pytest.raises(ActorCrashed):
+            await hubs["b"].ref(id, Stubborn).call(Stubborn.crash)
+    await sim.sleep(0.1)
+    await sim.settled(within=5)  # parked is settled
+    with pytest.raises(NoSuchActor, match="parked"):
+        await hubs["b"].ref(id, Stubborn).call(Stubborn.add)
+    await sim.sleep(2)
+    assert (await hubs["b"].ref(id, Stubborn).call(Stubborn.about))[0] == 1  # it was tried again
