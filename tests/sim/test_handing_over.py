@@ -11,7 +11,15 @@ from tests.sim.test_copies import Ledger
 import hubkit
 from hubkit.errors import ActorCrashed, NoSuchActor
 from hubkit.events import ChildRestarted, DeadLetter, Event, MoveFailed, RoleChanged
-from hubkit.strategies import ColdSwap, Guided, HotSwap, Replication, StaticQuorum
+from hubkit.strategies import (
+    CentralizedLoadBalancer,
+    ColdSwap,
+    Guided,
+    HotSwap,
+    MajorityQuorum,
+    Replication,
+    StaticQuorum,
+)
 from hubkit.testing import Simulation, simulated
 
 GATES: dict[str, trio.Event] = {}
@@ -832,3 +840,88 @@ async def test_a_crash_loop_parks_the_active_one_and_its_copy_stays(sim: Simulat
         await hubs["b"].ref(id, Stubborn).call(Stubborn.add)
     await sim.sleep(2)
     assert (await hubs["b"].ref(id, Stubborn).call(Stubborn.about))[0] == 1  # it was tried again
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        PAIR | {"distribution": CentralizedLoadBalancer()},
+        PAIR | {"partition_tolerance": StaticQuorum(2)},
+        PAIR | {"partition_tolerance": MajorityQuorum(voters=("a", "b", "c"))},
+        {"redundancy": Replication(3), "migration": ColdSwap()},
+    ],
+    ids=["balancer", "static", "majority", "three"],
+)
+@simulated(seeds=2)
+async def test_checkpoints_outlive_joins_drains_and_deaths_under_other_strategies(
+    sim: Simulation, options: dict[str, Any]
+) -> None:
+    fresh()
+    for name in "abc":
+        sim.start_soon("shop", node=name, **options)
+    await sim.settled(within=60)
+    a = sim.hub("a")
+    with trio.fail_after(40):
+        while not a._driver.core.allowed:
+            await sim.sleep(0.5)
+    await a.start_children([hubkit.child(f"c{n}", Stubborn) for n in range(8)])
+    await sim.settled(within=60)
+    for n in range(8):
+        for _ in range(n):
+            await a.ref(f"c{n}", Stubborn).call(Stubborn.keep)
+
+    async def check() -> None:
+        await sim.settled(within=120)
+        for n in range(8):
+            with trio.fail_after(60):
+                assert (await a.ref(f"c{n}", Stubborn).call(Stubborn.about))[0] == n
+
+    sim.start_soon("shop", node="d", **options)
+    await check()
+    await sim.stop("d")
+    await check()
+    sim.crash("b")
+    await check()
+    sim.restart("b")
+    await check()
+    assert sim.overlap == 0
+    sim.check()
+
+
+@simulated(seeds=2)
+async def test_children_that_stay_apart_or_together_have_copies_as_any(sim: Simulation) -> None:
+    hubs = await cluster(sim, "abcd", **PAIR)
+    apart = {f"c{n}": hubkit.Placement(apart="one", slot=n) for n in range(2)}
+    together = {f"t{n}": hubkit.Placement(together="two") for n in range(3)}
+    await hubs["a"].start_children(
+        [hubkit.child(id, Stubborn) for id in (*apart, *together)], placement=apart | together
+    )
+    await sim.settled(within=10)
+    for id in (*apart, *together):
+        assert await hubs["b"].ref(id, Stubborn).call(Stubborn.keep) == 1
+    assert len({active(hubs["a"], id) for id in together}) == 1
+    assert len({active(hubs["a"], id) for id in apart}) == 2
+    victim = active(hubs["a"], "t0")
+    sim.crash(victim)
+    await sim.settled(within=20)
+    other = next(hub for name, hub in hubs.items() if name != victim)
+    for id in (*apart, *together):
+        assert (await other.ref(id, Stubborn).call(Stubborn.about))[0] == 1
+    sim.check()
+
+
+@simulated(seeds=1)
+async def test_hubs_of_one_node_do_not_mix_up_their_states(sim: Simulation) -> None:
+    fresh()
+    hubs = {(hub, node): await sim.start_hub(hub, node=node, **HOT) for hub in ("one", "two") for node in "ab"}
+    await sim.settled(within=20)
+    for number, hub in enumerate(("one", "two")):
+        await hubs[hub, "a"].start_child(hubkit.child("c", Stubborn))
+        for _ in range(number + 1):
+            await hubs[hub, "b"].ref("c", Stubborn).call(Stubborn.add)
+    for target in "baba":
+        async with trio.open_nursery() as nursery:
+            for hub in ("one", "two"):
+                nursery.start_soon(hubs[hub, "a"].move, "c", target)
+        for number, hub in enumerate(("one", "two")):
+            assert (await hubs[hub, "b"].ref("c", Stubborn).call(Stubborn.about))[0] == number + 1
