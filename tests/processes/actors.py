@@ -158,6 +158,22 @@ class Child(hubkit.Actor):
         self.context.stop(reason)
 
 
+class Carried(Child):
+    """Takes its value along."""
+
+    async def keep(self, n: int = 1) -> int:
+        """Add, and have that kept by all copies."""
+        self.value += n
+        await self.context.checkpoint()
+        return self.value
+
+    def handover_state(self) -> Any:
+        return self.value
+
+    def accept_handover(self, state: Any) -> None:
+        self.value = state
+
+
 class FailsToStart(Child):
     """Raises the built-in exception of this name from ``on_start``."""
 

@@ -65,7 +65,7 @@ def same(one: Any, other: Any) -> bool:
 class Options:
     """How a member is started. ``node`` and ``hub`` are passed to `hubkit.Node` and `hubkit.Hub` as they are.
 
-    (But ``partition_tolerance`` is the name of a strategy, and its arguments.)
+    (But a strategy is its name and its arguments; a ``distribution`` its name alone.)
     """
 
     control: str
@@ -225,6 +225,31 @@ class Member:
         for id in ids:
             await self.hub().ref(id).cast(method, *args)
         return clock()
+
+    async def pump(self, ids: list[str], seconds: float, every: float = 0.002) -> dict[str, Any]:
+        """Call and cast ``add`` to children in turn for some seconds; how much was taken, what failed, the longest wait."""
+        taken: dict[str, int] = dict.fromkeys(ids, 0)
+        failures: list[str] = []
+        longest = 0.0
+
+        async def one(id: str, cast: bool) -> None:
+            nonlocal longest
+            ref, began = self.hub().ref(id), clock()
+            try:
+                await (ref.cast("add") if cast else ref.call("add"))
+            except hubkit.errors.HubkitError as error:
+                failures.append(f"{id}: {type(error).__name__}: {error}")
+            else:
+                taken[id] += 1
+                longest = max(longest, clock() - began)
+
+        async with trio.open_nursery() as nursery:
+            end, turn = clock() + seconds, 0
+            while clock() < end:
+                turn += 1
+                nursery.start_soon(one, ids[turn * 7 % len(ids)], turn % 3 == 0)
+                await trio.sleep(every)
+        return {"taken": taken, "failures": failures, "longest": longest}
 
     async def send(self, ids: list[str], message: Any) -> float:
         """Send a plain message to many children; when that was done."""
@@ -405,9 +430,10 @@ async def _live(member: Member) -> None:
         for name, value in options.hub.items()
     }
     common: dict[str, Any] = {**named, "children": declared, "hooks": [(Event, member.note)]}
-    if "partition_tolerance" in common:
-        kind, values = common["partition_tolerance"]
-        common["partition_tolerance"] = getattr(hubkit.strategies, kind)(**values)
+    for name in ("partition_tolerance", "redundancy", "migration"):
+        if name in common:
+            kind, values = common[name]
+            common[name] = getattr(hubkit.strategies, kind)(**values)
     async with AsyncExitStack() as stack:
         try:
             if len(options.hubs) == 1:

@@ -56,6 +56,8 @@ SCHEDULES: dict[str, dict[str, float]] = {
     "restarts": _CALM | {"crash": 4, "restart": 8, "pause": 2},
 }
 SCHEDULES |= {f"{name} {how}": SCHEDULES[how] for name in OTHERS for how in ("calm", "chaos", "silence")}
+for _name in ("pair", "all"):
+    SCHEDULES[f"{_name} deaths"] = {k: v for k, v in _CALM.items() if k != "depart"} | {"crash": 2, "restart": 2}
 for _name in (*COPIES, "gossip hot"):  # who leaves at once takes its states along
     SCHEDULES[f"{_name} calm"] = {event: weight for event, weight in _CALM.items() if event != "depart"}
 
@@ -69,6 +71,7 @@ def make(seed: int, schedule: str) -> World:
         refusals=how != "silence",
         forget_after=25.0 if schedule == "oblivion" else 3600.0,
         strategies=OTHERS[others] if others else STRATEGIES,
+        sighted=how in ("calm", "deaths"),
     )
 
 

@@ -27,6 +27,12 @@ FOUND = [
     ("silence", 40139, "the same"),
     ("silence", 40365, "one who was out of sight heard of a removal, and not of its reason"),
     ("chaos", 61, "one who was forgotten while it left looked for the least of nobody"),
+    (
+        "pair silence",
+        1042,
+        "two had the same term, and one waited for the copy of the other, which said that it had let go",
+    ),
+    ("hot chaos", 137, "the last to leave kept a copy that nobody could have"),
     ("chaos", 84, "a creation met the removal of an older one whose tombstone had gone"),
 ]
 

@@ -87,6 +87,7 @@ class Actor:
     freezes: tuple[float, Ticket] | None = None  # when its state will have been taken, and for which ticket
     value: State = (0, 0)  # how many messages it has handled, by its state
     held: tuple[Ticket, State] | None = None  # the newest state that it has accepted, or that was taken of it
+    asked: tuple[Ticket, State] | None = None  # a checkpoint that others do not hold yet
 
 
 @dataclass
@@ -208,6 +209,9 @@ class Box:
                 self.world.handled(self, child, actor)
             if chance() < 0.05 and (given := self.core.checkpoint(child, actor.born, clock)) is not None:
                 actor.held = (given, actor.value)
+                actor.asked = actor.held
+            if actor.asked is not None and not self.core.lack(child, actor.asked[0]):
+                self.world.completed(child, actor)
 
     def take_state(self, peer: NodeId, child: str, ticket: Ticket, value: State) -> None:
         """A state has been offered to a copy here."""
@@ -332,7 +336,10 @@ class Box:
 
 
 class World:
-    """Processes and what lies between them. ``calm``: no faults will happen, and delays are short."""
+    """Processes and what lies between them. ``calm``: no faults will happen, and delays are short.
+
+    ``sighted``: all see each other while they live, so that no checkpoint is lost which one of them has.
+    """
 
     def __init__(
         self,
@@ -343,13 +350,15 @@ class World:
         skewed: bool = True,
         forget_after: float = 3600.0,
         strategies: Strategies = STRATEGIES,
+        sighted: bool = False,
     ) -> None:
-        self.strategies = strategies
+        self.sighted = sighted
         self.down_after = 4.0
         self.random = random.Random(seed)
         self.strategies = strategies
         self.has_copies = strategies.migration.warm or strategies.redundancy.copies(2) > 1
         self.states: dict[str, State] = {}  # what the active copy of each child last was
+        self.checkpoints: dict[str, tuple[Ticket, State]] = {}  # the last that was completed
         self.renewed: dict[str, float] = {}  # when children were last removed or changed: they may begin anew
         self.fresh = 0
         self.calm = calm
@@ -417,6 +426,7 @@ class World:
     def _end(self, box: Box, how: str) -> None:
         del self.boxes[box.node]
         self.leavers.discard(box.node)
+        self._forget_checkpoints()
         for pair in [pair for pair in self.links if box.node in pair]:
             del self.links[pair]
         for other in self.boxes:
@@ -470,7 +480,9 @@ class World:
             if box.core.left or not box.core.live:
                 continue  # the shell waits
             self.revision += not same
-            self.renewed |= {} if same else {child: self.now}
+            if not same:
+                self.renewed[child] = self.now
+                self.checkpoints.pop(child, None)
             content = body if same else body + str(self.revision).encode()
             box.core.write_wants({child: Want(start, content)}, box.clock)
             box.flush()
@@ -485,6 +497,7 @@ class World:
     def removed(self, child: str, box: Box) -> None:
         store = box.core._store
         self.renewed[child] = self.now
+        self.checkpoints.pop(child, None)
         self.removals.setdefault(child, []).append((store.rows["want", child].stamp, dict(store.version)))
 
     def pin(self, child: str, pins: tuple[str, ...], name: str) -> None:
@@ -588,6 +601,8 @@ class World:
                 self._goodbye(self.boxes[node])
         if self.calm:
             self._never_twice()
+        if self.checkpoints:
+            self._forget_checkpoints()
 
     def _deliver(self, a: NodeId, b: NodeId) -> None:
         while True:
@@ -611,8 +626,12 @@ class World:
         self.starts[child] = (term, want.rev)
 
     def handled(self, box: Box, child: str, actor: Actor) -> None:
-        """An actor has handled one more message: in quiet its state knows of all before."""
+        """An actor has handled one more message: its state knows of the last checkpoint, and in quiet of all before."""
         strategies = self.strategies
+        if self.sighted and (done := self.checkpoints.get(child)) is not None and actor.want.body == b"plain":
+            number, count = done[1]
+            fine = actor.value[0] == number and actor.value[1] > count
+            self.check(fine, f"{child} on {box.node} is behind its checkpoint {done}: {actor.value}")
         if not self.calm or getattr(strategies.redundancy, "active", "one") == "all" or actor.want.body != b"plain":
             return
         if not (strategies.redundancy.copies(2) > 1 or getattr(strategies.migration, "handover", False)):
@@ -625,6 +644,25 @@ class World:
             if self.renewed[child] < actor.since:
                 del self.renewed[child]
         self.states[child] = actor.value
+
+    def completed(self, child: str, actor: Actor) -> None:
+        """All copies in sight hold what was in a checkpoint."""
+        done, actor.asked = actor.asked, None
+        redundancy = self.strategies.redundancy
+        has_one = redundancy.copies(2) > 1 and getattr(redundancy, "active", "one") == "one"
+        if done is not None and actor.want.body == b"plain" and has_one:
+            self.checkpoints[child] = done
+
+    def _forget_checkpoints(self) -> None:
+        """They bind as long as somebody who stays has them, and there are no two truths about the child."""
+        for child, (ticket, _) in list(self.checkpoints.items()):
+            actors = [box.actors[child] for box in self.boxes.values() if child in box.actors]
+            staying = [box for node, box in self.boxes.items() if node not in self.leavers]
+            held = [box.actors[child].held for box in staying if child in box.actors]
+            held += [box.kept.get(child) for box in staying]
+            active = [actor for actor in actors if not actor.passive and actor.frozen is None]
+            if len(active) > 1 or not any(one is not None and one[0] >= ticket for one in held):
+                del self.checkpoints[child]
 
     def fresh_state(self) -> State:
         self.fresh += 1

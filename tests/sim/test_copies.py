@@ -14,7 +14,8 @@ import hubkit
 from hubkit.errors import HubClosed, NoSuchActor
 from hubkit.events import ChildMoved, MoveFailed, RoleChanged
 from hubkit.strategies import HotSwap, Replication
-from hubkit.testing import FaultPlan, Leave, Simulation, no_acked_message_lost, simulated
+from hubkit.testing import FaultPlan, Hold, Leave, Simulation, no_acked_message_lost, simulated
+from hubkit.testing.faults import Fault
 from hubkit.testing.strategies import fault_plans
 
 COUNT = 12
@@ -45,7 +46,7 @@ class Ledger(hubkit.Actor):
     def handover_state(self) -> Any:
         return self.value
 
-    def accept_handover(self, state: Any) -> None:
+    def accept_handover(self, state: Any) -> Any:
         self.value = state
 
     def merge_handover(self, state: Any) -> None:
@@ -73,16 +74,16 @@ class Deaf(Ledger):
 
 
 def patient(plan: FaultPlan) -> FaultPlan:
-    """Whoever leaves has the time for it: a short one ends with a kill."""
-    return replace(
-        plan,
-        faults=tuple(
-            replace(fault, until=None)
-            if isinstance(fault, Leave) and fault.until is not None and fault.until - fault.at < 12
-            else fault
-            for fault in plan.faults
-        ),
-    )
+    """Whoever leaves has the time for it: a short one ends with a kill. And no link is held until it breaks."""
+    return replace(plan, faults=tuple(map(_patient, plan.faults)))
+
+
+def _patient(fault: Fault) -> Fault:
+    if isinstance(fault, Leave) and fault.until is not None and fault.until - fault.at < 12:
+        return replace(fault, until=None)
+    if isinstance(fault, Hold) and (fault.until is None or fault.until - fault.at > 2):
+        return replace(fault, until=fault.at + 2)
+    return fault
 
 
 class Traffic:

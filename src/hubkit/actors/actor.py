@@ -8,7 +8,7 @@ in a table afterwards; never found with `getattr`. A callable method is a corout
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from hubkit.errors import ConfigurationError, NoSuchMethod
@@ -159,14 +159,19 @@ class Actor:
         """Called when a copy of a replicated child starts as, or becomes, ``"active"`` or ``"passive"``."""
 
     def handover_state(self) -> Any:
-        """What a move or a checkpoint carries to the next incarnation; must be able to travel. Default: `None`."""
+        """What a move or a checkpoint carries to the next incarnation; must be able to travel. Default: `None`.
+
+        This and the next two may be ``async``; then they have 5 s.
+        """
         return None
 
-    def accept_handover(self, state: Any) -> None:
+    def accept_handover(self, state: Any) -> Awaitable[None] | None:
         """Take over the state of the incarnation before. Default: ignore it."""
+        return None
 
-    def merge_handover(self, state: Any) -> None:
+    def merge_handover(self, state: Any) -> Awaitable[None] | None:
         """Take in the state of a duplicate that lost after a partition healed. Default: ignore it."""
+        return None
 
 
 def methods_of(cls: type[Actor]) -> Methods:

@@ -14,6 +14,7 @@ trio cannot end a task that never reaches a checkpoint, or shields itself; nor c
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ class Cell(Standing):
     """One incarnation: its mailbox, its task, its end. `System.spawn` makes it, `run` runs it."""
 
     __slots__ = (
-        "args", "chain", "child_id", "context", "current", "function_scope", "gate", "handled", "hub", "hub_name", "instance",
+        "args", "chain", "child_id", "context", "current", "function_scope", "gate", "hub", "hub_name", "instance",
         "kwargs", "metadata", "methods", "monitors", "nursery", "own_chain", "pid", "reads_mailbox", "restarts",
         "restore", "role", "scope", "shutdown", "start", "start_reason", "started", "stop_reason", "system", "table", "task",
         "term", "timers", "watchers",
@@ -110,7 +111,6 @@ class Cell(Standing):
         #: Asked before each message; what may not begin waits for the end.
         self.gate: Callable[[], bool] | None = None
         self.current: Item | None = None
-        self.handled: int = 0
         self.timers: set[Timer] | None = None
         #: Who watches this actor: token -> what to call with the reason.
         self.watchers: dict[object, Callable[[str], None]] | None = None
@@ -396,7 +396,7 @@ class Cell(Standing):
         """Take no more messages; answer those that wait."""
         self.table = _NO_METHODS
         if not self.closed and self.successor is not None:
-            self.pass_on(self.successor)
+            self.queue = deque(self.pass_on(self.successor))
         if not self.closed:
             self.close(f"actor {self.describe()} has ended ({self.stop_reason or 'normal'})", self._undelivered)
 

@@ -62,6 +62,11 @@ class Call:
         self.mailbox: Mailbox = mailbox
         self.task = task
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for the reply any more."""
+        return self.task is None
+
     def answer(self, value: Any) -> None:
         """Reply, unless nobody waits any more."""
         task = self.task
@@ -94,6 +99,11 @@ class RemoteCall(Call):
         super().__init__(*args)
         self.deadline: float = deadline
         self.on_reply = on_reply
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for the reply any more."""
+        return self.task is None and self.on_reply is None
 
     def answer(self, value: Any) -> None:
         """Reply, to the function if there is one."""

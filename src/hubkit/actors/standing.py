@@ -14,7 +14,9 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hubkit.actors.mailbox import Item, Mailbox, close_letter
+from hubkit.actors.mailbox import Item, Mailbox
+from hubkit.errors import Reject
+from hubkit.names import error_text
 
 __all__ = ["ORDER", "SYSTEM", "Order", "Standing"]
 
@@ -29,13 +31,15 @@ SYSTEM: dict[str, Any] = {}
 class Standing(Mailbox):
     """A mailbox whose actor may stand by. ``stands_by``: it handles nothing but orders.
 
-    ``successor``: who takes the messages that still wait at its end, or come while it stands by.
+    ``successor``: who takes the messages that still wait at its end, or come while it stands by. ``handled``: how many it
+    has handled; orders do not count.
     """
 
-    __slots__ = ("orders", "stands_by", "successor")
+    __slots__ = ("handled", "orders", "stands_by", "successor")
 
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity)
+        self.handled: int = 0
         self.stands_by: bool = False
         self.orders: deque[Order] | None = None
         self.successor: Callable[[Item], None] | None = None
@@ -64,28 +68,42 @@ class Standing(Mailbox):
         self.wake()
 
     async def _obey(self) -> None:
+        self.handled -= 1
         while self.orders:
-            await self.orders.popleft()()
+            await self._do(self.orders.popleft())
+
+    async def _do(self, work: Order) -> None:
+        """An order that fails is a crash, whatever it raises: nobody is there to be refused."""
+        try:
+            await work()
+        except Reject as refusal:
+            msg = f"{type(refusal).__name__}: {error_text(refusal)} (there is no request to reject here)"
+            raise RuntimeError(msg) from refusal
 
     async def stand_by(self) -> None:
         """Handle nothing but orders, until one of them clears ``stands_by``, or the actor is to stop."""
+        kept: deque[Item] = deque()
         while self.stands_by and not self.is_stopping:
             if self.orders:
-                await self.orders.popleft()()
-            elif self.successor is not None and self.queue:
-                self.pass_on(self.successor)
-            else:
-                await self.park()
+                await self._do(self.orders.popleft())
+                continue
+            if self.successor is not None and self.queue:
+                kept += self.pass_on(self.successor)
+            await self.park()
+        if kept:
+            self.queue = kept + (self.queue or deque())
+        while self.orders and not self.is_stopping:  # that came after the one which let it go on
+            await self._do(self.orders.popleft())
 
-    def pass_on(self, successor: Callable[[Item], None]) -> None:
-        """Let somebody else have the messages that wait; those of the system are about this incarnation alone."""
-        queue, self.queue = self.queue, None
-        for item in queue or ():
-            if isinstance(item, tuple) and (item[3] is SYSTEM or item[2] is ORDER):
-                close_letter(item)
-            else:
-                successor(item)
-        if self.waiting:
-            self.queue = deque()
+    def pass_on(self, successor: Callable[[Item], None]) -> list[Item]:
+        """Let somebody else have the messages that wait, but for those of the system, which are about this incarnation."""
+        kept: list[Item] = []
+        while self.queue or self.waiting:
+            queue, self.queue = self.queue, deque()
+            for item in queue or ():
+                if isinstance(item, tuple) and (item[3] is SYSTEM or item[2] is ORDER):
+                    kept.append(item)
+                else:
+                    successor(item)
             self.admit()
-            self.pass_on(successor)
+        return kept

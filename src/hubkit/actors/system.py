@@ -298,8 +298,11 @@ class System:
         cell.push(self._letter(cell, request))
         return True
 
-    def deliver_cast_nowait(self, serial: int, request: Request) -> None:
-        """The same for a sender that did not wait. Never raises: what cannot be delivered becomes a `DeadLetter`."""
+    def deliver_cast_nowait(self, serial: int, request: Request, *, always: bool = False) -> None:
+        """The same for a sender that did not wait. Never raises: what cannot be delivered becomes a `DeadLetter`.
+
+        ``always``: room or not.
+        """
         pid = self._own(serial)
         successor = self.successors.get(serial)
         if successor is not None:
@@ -307,7 +310,8 @@ class System:
             return
         try:
             cell = self.open_cell(pid)
-            cell.push_nowait(self._letter(cell, request))
+            take = cell.push if always else cell.push_nowait
+            take(self._letter(cell, request))
         except (HubkitError, TypeError) as error:
             message = request.args[0] if request.kind == "info" else (request.method, request.args)
             self.dead_letter(str(pid), message, f"{type(error).__name__}: {error}")

@@ -109,8 +109,10 @@ class Rules:
         _, giver, missing = self._token(runs)
         is_held = giver is not None and not self.quorum.claims(giver, runs[giver])
         if missing is None and (giver is None or not is_held or self._is_idle(child, giver, instance)):
-            heir = self.copies.claimant(owners, runs, instance)
+            heir = self.copies.claimant(child, owners, runs, instance)
         step = self._decide(child, want, runs, heir, mine, instance)
+        if step is None and self.leaving and not owners and instance is not None and not self._awaits_company():
+            return Step(Do.STOP, "unplaced", reason="shutdown")  # a copy, and nobody to leave it to
         return step or self.copies.stand_by(runs, owners, want, instance, is_held=is_held)
 
     def _is_idle(self, child: str, giver: NodeId, instance: Instance | None) -> bool:
@@ -211,7 +213,9 @@ class Rules:
         alive, held = self._members.alive, self.quorum.held_term
         token = (held(self._me, mine), self._me)
         for node, run in runs.items():
-            if (held(node, run), node) > token and node in alive:
+            # (Whoever runs what I have let go of for it, at the very same term, shall not wait for my copy in vain.)
+            tied = self.copies.warm and mine.to == node and run.role == "active" and run.term == mine.term
+            if ((held(node, run), node) > token or tied) and node in alive:
                 if instance is None or instance.passive:
                     known = self._known(("run", child, node))
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
@@ -259,10 +263,11 @@ class Rules:
 
     def _kept(self, child: str, want: Want, runs: Mapping[NodeId, Run], heir: NodeId, last: int) -> Step:
         """The token is here, and the state, but nothing runs any more: the heir must have both."""
-        theirs, ticket = runs.get(heir), self.copies.kept[child][0]
+        theirs, mine, ticket = runs.get(heir), runs.get(self._me), self.copies.kept_ticket(child)
         if theirs is not None and theirs.role == "passive" and theirs.ticket == ticket and theirs.rev == want.rev:
-            mine = runs.get(self._me)
             return Step(Do.GRANT, "not the heir", mine.term if mine and mine.role == "active" else last + 1, (heir,))
+        if mine is None or mine.role != "active":  # it was let go of
+            return self._claim(child, runs)
         return Step(
             Do.BEGIN, "not taken over", last + 1, reason="failover"
         )  # it is served here until it can be handed over
@@ -276,10 +281,12 @@ class Rules:
         if heir is not None and heir != self._me and self.copies.warm and want.start:
             if (instance.want.start, instance.want.body) == (want.start, want.body) and mine.rev == want.rev:
                 owners = self._placement.owners(child, want)
-                return self.copies.hand_over(child, want, runs, owners, instance, leaving=self.leaving)
+                hand_over = self.copies.hand_over(child, want, runs, owners, instance, leaving=self.leaving)
+                behind = None if instance.taken else self.copies.lacking(runs, instance)
+                return behind if behind and hand_over.do is Do.REST and behind.do is Do.OFFER else hand_over
         elif heir is not None and heir != self._me:
-            step = self.copies.may_move(child, heir, leaving=self.leaving)
-            return step or Step(Do.STOP, "not the heir", nodes=(heir,), reason="moved")
+            obstacle = self.copies.may_move(child, heir, leaving=self.leaving)
+            return obstacle or Step(Do.STOP, "not the heir", nodes=(heir,), reason="moved")
         if instance.frozen is not None:
             return Step(Do.THAW, "home")
         if heir is None and self.leaving:
@@ -305,8 +312,8 @@ class Rules:
         dead = tuple(sorted(node for node in strangers if self._buriable(node, runs[node])))
         if dead:
             return Step(Do.BURY, "home", nodes=dead)
-        if instance.ticket is not None and (step := self.copies.lacking(runs, instance)) is not None:
-            return step
+        if instance.ticket is not None and (behind := self.copies.lacking(runs, instance)) is not None:
+            return behind
         return Step(Do.REST, "home", unsure=True) if strangers else _HOME
 
     def _awaits_company(self) -> bool:

@@ -40,6 +40,8 @@ __all__ = ["Copies", "Do", "Instance", "Step"]
 PATIENCE = 10.0
 #: Seconds until a failed move is tried again, at first and at the most.
 FIRST, MOST = 1.0, 15.0
+#: Seconds for which a copy that belongs elsewhere waits, at the most, until those that replace it have a state.
+RELIEF = 30.0
 
 
 class Do(Enum):
@@ -84,7 +86,7 @@ class Instance:
     that it has accepted, or that was taken of it. ``frozen``: the ticket that it was frozen for, ``frozen_at``: since when;
     ``taken``: that state is there. ``count``: of tickets made in this term. ``offers``: node -> what it was offered last, and
     when. ``bound``: where it is about to move, as has been told. ``failures``: of moves, in a row; ``retry_at``: when the
-    next may begin.
+    next may begin. ``relieved_by``: until when a copy that belongs elsewhere stays, at the most.
     """
 
     term: int
@@ -103,6 +105,7 @@ class Instance:
     count: int = 0
     offers: dict[NodeId, tuple[Ticket, float]] = field(default_factory=dict)
     bound: NodeId | None = None
+    relieved_by: float | None = None
     failures: int = 0
     retry_at: float = 0.0
 
@@ -164,17 +167,22 @@ class Copies:
 
     # -- who stands by -------------------------------------------------------------------------------------------------
 
+    def kept_ticket(self, child: str) -> Ticket | None:
+        """Of the state that is kept of a child which has stopped here."""
+        kept = self.kept.get(child)
+        return None if kept is None else kept[0]
+
     def claimant(
-        self, owners: tuple[NodeId, ...], runs: Mapping[NodeId, Run], instance: Instance | None
+        self, child: str, owners: tuple[NodeId, ...], runs: Mapping[NodeId, Run], instance: Instance | None
     ) -> NodeId | None:
-        """Which of the owners is to have a child that runs nowhere: the first of those with the newest state."""
-        if self._all or len(owners) < 2:
+        """Who is to have a child that runs nowhere: the first of those with the newest state."""
+        if self._all or not owners or not self.replicated:
             return owners[0] if owners else None
         best, newest = owners[0], None
-        for node in owners:
+        for node in (*owners, *sorted(runs.keys() - set(owners))):  # those that wait to be relieved have a state, too
             run = runs.get(node)
             if node == self._me:
-                ticket = None if instance is None else instance.ticket
+                ticket = self.kept_ticket(child) if instance is None else instance.ticket
             elif run is None or run.role not in ("passive", "claiming") or node not in self._members.alive:
                 continue
             else:
@@ -199,10 +207,24 @@ class Copies:
         if mine is not None and mine.role == "passive" and mine.rev != want.rev:
             return Step(Do.STOP, "updated", reason="updated") if mine.phase == "failed" else Step(Do.ADOPT, "updated")
         if not belongs and is_held and (owners or not self._placement.failing):
-            return Step(Do.STOP, "no copy", reason="removed")
+            if self._is_relieved(runs, owners, instance):
+                return Step(Do.STOP, "no copy", reason="removed")
+            return Step(Do.REST, "to be relieved", unsure=True)
+        instance.relieved_by = None
         if mine is None and is_held:
             return Step(Do.WARM, "stands by")
         return Step(Do.REST, "stands by")
+
+    def _is_relieved(self, runs: Mapping[NodeId, Run], owners: tuple[NodeId, ...], instance: Instance) -> bool:
+        """Whether all who are to have a copy have one, and a state in it; or else they must have had the time for it."""
+        if instance.ticket is None or not self.replicated:
+            return True
+        if instance.relieved_by is None:
+            instance.relieved_by = self.now + RELIEF
+        if self.now >= instance.relieved_by:
+            return True
+        theirs = [runs.get(node) for node in owners if node in self._members.alive]
+        return all(run is not None and (run.holds or run.phase == "failed" or run.ticket is not None) for run in theirs)
 
     # -- handing over --------------------------------------------------------------------------------------------------
 
@@ -278,10 +300,15 @@ class Copies:
             return Step(Do.OFFER, "checkpoint", nodes=tuple(sorted(due)))
         return Step(Do.REST, "home", unsure=True) if waiting else None
 
-    def linked(self, peer: NodeId, instances: Mapping[str, Instance]) -> None:
-        """A new link to this peer: what was offered on the old one may be lost."""
-        for instance in instances.values():
-            instance.offers.pop(peer, None)
+    def declined(self, instance: Instance, ticket: Ticket, peer: NodeId) -> None:
+        """A copy does not take what was in a checkpoint: it is offered again a little later."""
+        offered, _ = instance.offers.get(peer, (None, 0.0))
+        if offered == ticket:
+            instance.offers[peer] = (ticket, self.now - PATIENCE + FIRST)
+
+    def linked(self, peer: NodeId, instances: Mapping[str, Instance]) -> set[str]:
+        """A new link to this peer: what was offered on the old one may be lost. The children that this is about."""
+        return {child for child, instance in instances.items() if instance.offers.pop(peer, None) is not None}
 
     def is_stale(self, child: str, want: Want | None) -> bool:
         """Whether the state that is kept is of no use: the child is not wanted any more, or is another one."""

@@ -130,7 +130,7 @@ class Core(Instances):
         if not self.left:
             self._refused.discard(peer)
             self._replication.up(peer, now)
-            self._copies.linked(peer, self._rules.instances)
+            self._ledger.dirty |= self._copies.linked(peer, self._rules.instances)
             self._reconcile(now)
 
     def link_down(self, peer: NodeId, now: float) -> None:

@@ -68,6 +68,7 @@ _TEXTS = {
     "in line": "it waits for other moves from this node to be over",
     "no copy": "no copy is to stand by here",
     "stands by": "a copy stands by here",
+    "to be relieved": "a copy stands by here until those that replace it have its state",
     "warming": "it waits for the copy on its next node to be ready",
     "freezing": "its state is being taken, to be handed over",
     "handing over": "its state is being handed over",

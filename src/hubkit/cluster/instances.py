@@ -14,7 +14,7 @@ from hubkit.cluster.placement import Placement
 from hubkit.cluster.reconciler import Reconciler
 from hubkit.cluster.rows import Ticket
 from hubkit.cluster.store import Store
-from hubkit.pids import NodeId, Pid, boot_of, name_of
+from hubkit.pids import NodeId, Pid, name_of, node_id
 
 __all__ = ["Instances", "Together"]
 
@@ -89,8 +89,11 @@ class Instances:
     def declined(self, child: str, ticket: Ticket, peer: NodeId, error: str, now: float) -> None:
         """The copy on that node does not take the state of this ticket."""
         instance = self._rules.instances.get(child)
-        if instance is not None and instance.frozen == ticket and instance.stopping is None:
-            self._move_failed(child, error, now, peer)
+        if instance is not None and instance.stopping is None:
+            if instance.frozen == ticket:
+                self._move_failed(child, error, now, peer)
+            else:
+                self._copies.declined(instance, ticket, peer)
         self._reconcile(now)
 
     def accepted(self, child: str, term: int, ticket: Ticket, now: float) -> None:
@@ -102,10 +105,15 @@ class Instances:
         self._reconcile(now)
 
     def checkpoint(self, child: str, term: int, now: float) -> Ticket | None:
-        """The active instance of this term has given a state to be kept by all that stand by; under which ticket?"""
+        """The active instance of this term has given a state to be kept by all that stand by; under which ticket?
+
+        One that is about to be frozen gives it before that: so the state that is then taken is the later one.
+        """
         instance = self._running(child, term)
-        if instance is None or instance.passive or instance.frozen is not None:
+        if instance is None or instance.passive or instance.taken:
             return None
+        if instance.frozen is not None:
+            self._reconciler.thaw(child)
         instance.ticket = ticket = instance.next_ticket(self.id)
         self._ledger.dirty.add(child)
         self._reconcile(now)
@@ -129,6 +137,11 @@ class Instances:
         return self._copies.warm
 
     @property
+    def all_active(self) -> bool:
+        """Whether all copies of a child handle messages."""
+        return self._copies.all_active
+
+    @property
     def is_replicated(self) -> bool:
         """Whether there is more than one copy of each child, or would be if there were nodes for them."""
         return self._copies.replicated
@@ -138,12 +151,10 @@ class Instances:
         pids = self._ledger.registry.get(child, ())
         if self._copies.all_active:
             return next((pid for pid in pids if pid.node == name_of(self.id)), pids[0] if pids else None)
-        for node, run in self._ledger.runs.get(child, {}).items():
-            if run.role == "active" and run.phase == "running" and node in self._members.alive:
-                found = Pid(name_of(node), boot_of(node), run.serial)
-                if found == (pids[0] if pids else None):
-                    return found
-        return None
+        if not pids:
+            return None
+        run = self._ledger.runs[child][node_id(pids[0].node, pids[0].incarnation)]
+        return pids[0] if run.role == "active" else None  # the first of them, if there is one
 
     def lack(self, child: str, ticket: Ticket) -> bool:
         """Whether some copy in sight that stands by does not have this state, nor a later one."""

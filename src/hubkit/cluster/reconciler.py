@@ -166,7 +166,7 @@ class Reconciler:
                     self._discard(child)
             case Do.CLAIM:
                 rev, instance = self._ledger.wants[child].rev, self._rules.instances.get(child)
-                ticket = None if instance is None else instance.ticket
+                ticket = self._rules.copies.kept_ticket(child) if instance is None else instance.ticket
                 claim = Run(step.term, "released", self._me, rev) if step.nodes else Run(step.term, "claiming", rev=rev)
                 claim = claim._replace(ticket=ticket)
                 moment = self._write(child, claim, now)
@@ -242,26 +242,40 @@ class Reconciler:
         if step.do is Do.FREEZE:
             self._rules.copies.moves.begun(child)
             instance.frozen, instance.taken, instance.frozen_at = instance.next_ticket(self._me), False, now
-            instance.offers.clear()
             self._moving(child, step.nodes[0])
             self.effects.append(Freeze(child, instance.frozen))
         elif step.do is Do.THAW:
-            instance.frozen, instance.taken = None, False
+            self.thaw(child)
             self.move_over(child)
-            if step.rule == "no answer":
-                self.move_failed(child, step.nodes[0], "it neither accepted nor declined the state in time", now)
-            self._not_moved(
-                child, "it belongs here again" if step.rule == "home" else "no copy is ready there any more"
-            )
-            self.effects.append(Thaw(child))
+            self._tell_why(child, step, now)
         elif step.do is Do.OFFER:
-            ticket = instance.frozen or instance.ticket
+            ticket = instance.ticket
             assert ticket is not None
             for node in step.nodes:
                 instance.offers[node] = (ticket, now)
                 self.effects.append(Offer(child, node, ticket))
         else:
             self._demote(child, instance, step, now)
+
+    def thaw(self, child: str) -> None:
+        """Let a frozen instance go on."""
+        instance = self._rules.instances[child]
+        instance.frozen, instance.taken = None, False
+        self.effects.append(Thaw(child))
+
+    def _tell_why(self, child: str, step: Step, now: float) -> None:
+        """A child goes on here that was frozen to go elsewhere: so say why, if that has not been said yet."""
+        target = self._rules.instances[child].bound or self._me
+        if step.rule == "no answer":
+            self.move_failed(child, target, "it neither accepted nor declined the state in time", now)
+        elif target not in self._members.alive:
+            self._not_moved(child, "that node is gone")
+        elif step.rule == "home":
+            self._not_moved(child, "it belongs here again")
+        elif target not in step.nodes:
+            self._not_moved(child, "it belongs elsewhere by now")
+        else:
+            self._not_moved(child, "no copy is ready there any more")
 
     def _demote(self, child: str, instance: Instance, step: Step, now: float) -> None:
         to, ticket = step.nodes[0] if step.nodes else None, instance.frozen
@@ -303,7 +317,10 @@ class Reconciler:
 
     def _moving(self, child: str, to: NodeId) -> None:
         """It is about to move: that is told once, and so is what comes of it."""
-        self._rules.instances[child].bound = to
+        instance = self._rules.instances[child]
+        if instance.bound == to:
+            return
+        instance.bound = to
         self._publish(ChildMoving(child, name_of(self._me), name_of(to), hub=self._hub))
 
     def _not_moved(self, child: str, error: str) -> None:
@@ -350,8 +367,11 @@ class Reconciler:
         self._ledger.dirty.add(child)
         if copies.moves.over(child):
             self._ledger.dirty |= copies.moves.waiting
-        if instance.stopping == "moved" and instance.taken and instance.frozen is not None:
-            copies.kept[child] = (instance.frozen, instance.want)
+        ticket = instance.frozen if instance.stopping == "moved" and instance.taken else None
+        if instance.stopping == "partition" and copies.replicated and not instance.passive:
+            ticket = instance.ticket
+        if ticket is not None:
+            copies.kept[child] = (ticket, instance.want)
         elif copies.warm:
             self.effects.append(Discard(child))
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import trio
 
 from hubkit.actors.cell import Cell
 from hubkit.cluster.rows import Ticket
+from hubkit.errors import NoSuchActor
 from hubkit.hub.household import Household, Keeper, failure_text
 from hubkit.hub.states import States
+from hubkit.hub.wires import Talk
 from hubkit.pids import Pid
-
-if TYPE_CHECKING:
-    from hubkit.hub.handovers import Talk
 
 __all__ = ["Checkpoints"]
 
@@ -37,13 +35,25 @@ class Checkpoints:
     _replicated: Callable[[], bool]
     _all_active: bool
 
+    @property
+    def _tells_roles(self) -> bool:
+        """Whether actors have roles that change."""
+        return self._replicated() and not self._all_active
+
     async def checkpoint(self, cell: Cell) -> None:
         """Give the state of an actor to all copies that stand by, and wait until they hold it. In the actor's own task."""
         keeper = self._household.keepers.get(cell.child_id or "")
-        if keeper is None or keeper.cell is not cell or not self._replicated() or self._all_active:
+        if keeper is None or keeper.cell is not cell or not self._tells_roles or cell.restore is not None:
             await trio.lowlevel.checkpoint()
             return
-        ticket = await self._take_checkpoint(keeper, cell)
+        ticket = None
+        while ticket is None and not keeper.passive:
+            if keeper.stopping is not None:
+                msg = f"child {keeper.child!r} is being stopped here ({keeper.stopping}): this checkpoint is not kept"
+                raise NoSuchActor(msg)
+            ticket = await self._take_checkpoint(keeper, cell)
+            if ticket is None:
+                await trio.sleep(0.05)  # a background task of a frozen actor: until that is over
         if ticket is not None:
             await self._talk.until_held(keeper.child, ticket)
             if self._household.witness is not None:
@@ -51,7 +61,7 @@ class Checkpoints:
 
     async def _take_checkpoint(self, keeper: Keeper, cell: Cell) -> Ticket | None:
         data = await self._states.take(cell)
-        if keeper.cell is not cell or keeper.passive or keeper.frozen is not None:
+        if keeper.cell is not cell or keeper.passive or cell.stands_by:
             return None
         ticket = self._talk.checkpoint(keeper.child, keeper.born)
         if ticket is not None:

@@ -10,20 +10,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
-from hubkit.actors.mailbox import Item
 from hubkit.cluster.agreement import agreement, differences
 from hubkit.cluster.core import Core
 from hubkit.cluster.effects import Effect, Publish, Refuse, Send, Start, Stop, Warn
-from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import from_wire, to_wire
-from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor
 from hubkit.events import ChildMoved, ChildRegistered, ConflictResolved, DeadLetter, Event
 from hubkit.hub.bulk import Bulk
@@ -35,9 +32,10 @@ from hubkit.hub.operators import listing, summary
 from hubkit.hub.quorum import Gate, check_allowed
 from hubkit.hub.reports import Reports
 from hubkit.hub.watch import Watch
+from hubkit.hub.wires import Wires
 from hubkit.pids import NodeId, Pid, name_of
 
-__all__ = ["Driver", "Wires"]
+__all__ = ["Driver"]
 
 log: logging.Logger = logging.getLogger("hubkit.hub")
 
@@ -47,29 +45,6 @@ HELD_TURNS = 3
 HELD_SECONDS = 0.3
 #: the same while many children are still to be looked at: in one piece that would take as long, and nothing be sent
 BUSY_SECONDS = 1.0
-
-
-class Wires(Protocol):
-    """What a hub needs of its node."""
-
-    environment: Environment
-    liveness: Liveness
-
-    def sync(self, peer: NodeId, hub: str, message: list[Any]) -> None:
-        """Send a sync message of a hub to a linked node, soon."""
-
-    def state(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
-        """Send a message about a child's state to a hub of a linked node; `False`: there is no link."""
-        ...
-
-    def forward(self, pid: Pid, item: Item) -> None:
-        """Send a message that waits here to an actor elsewhere."""
-
-    def refuse(self, peer: NodeId, reason: str) -> None:
-        """Close the link to a node that sends what must not be believed."""
-
-    def wake_at(self, deadline: float) -> None:
-        """See to it that this hub is touched then."""
 
 
 class Driver(Reports):

@@ -13,67 +13,32 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
 from hubkit.actors.cell import Cell
-from hubkit.actors.mailbox import Call, Item, close_letter
-from hubkit.actors.messages import NotBegun
 from hubkit.actors.standing import Order
 from hubkit.actors.system import System
 from hubkit.cluster.effects import Demote, Discard, Effect, Forward, Freeze, Offer, Promote, Thaw
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Ticket
-from hubkit.errors import HubkitError, ProtocolViolation
+from hubkit.errors import ProtocolViolation
 from hubkit.events import RoleChanged
 from hubkit.hub.checkpoints import Checkpoints
 from hubkit.hub.household import Household, Keeper, failure_text
 from hubkit.hub.merges import HOPS, Merges
+from hubkit.hub.parcels import Parcels
 from hubkit.hub.states import States
+from hubkit.hub.wires import Talk
 from hubkit.net.payload import Payloads
 from hubkit.pids import NodeId, Pid
 
-__all__ = ["Handovers", "Talk", "hand_over"]
+__all__ = ["Handovers", "hand_over"]
 
 log: logging.Logger = logging.getLogger("hubkit.hub")
 
 OFFER, DECLINE = range(2)
-
-
-class Talk(Protocol):
-    """Whom the handovers tell what has come of them, and what they need of the node."""
-
-    def froze(self, child: str, ticket: Ticket, error: str | None) -> None:
-        """The child was frozen, and its state is kept; or it was not."""
-
-    def declined(self, child: str, ticket: Ticket, peer: NodeId, error: str) -> None:
-        """The copy on that node does not take it."""
-
-    def accepted(self, child: str, born: int, ticket: Ticket) -> None:
-        """The copy here has taken it."""
-
-    def checkpoint(self, child: str, born: int) -> Ticket | None:
-        """The ticket of a state that was taken just now."""
-        ...
-
-    async def until_held(self, child: str, ticket: Ticket) -> None:
-        """Wait until all copies that stand by hold this state, or a later one."""
-
-    def holders(self, child: str, ticket: Ticket) -> tuple[NodeId, ...]:
-        """The nodes, this one included, whose copies hold this state, or a later one."""
-        ...
-
-    async def locate(self, child: str, after: Pid | None) -> Pid:
-        """Where the child runs."""
-        ...
-
-    def tell(self, peer: NodeId, message: list[Any]) -> bool:
-        """Send a message to this hub on a linked node; `False`: there is no link."""
-        ...
-
-    def forward(self, pid: Pid, item: Item) -> None:
-        """Send a message that waits here to an actor elsewhere."""
 
 
 class Handovers(Checkpoints):
@@ -98,12 +63,11 @@ class Handovers(Checkpoints):
     ) -> None:
         self._hub_id, self._household, self._system = hub_id, household, system
         self._payloads, self._talk, self._nursery = payloads, talk, nursery
-        self._all_active, self._replicated, self._retention = all_active, replicated, retention
+        self._all_active, self._replicated = all_active, replicated
         self._states = States(payloads)
         self.merges: Merges = Merges(hub_id, household, system, self._states, talk, nursery)
         self._kept: dict[str, tuple[Ticket, bytes]] = {}
-        self._parcels: dict[str, list[Item]] = {}  # child -> what waited for it when it stopped here
-        self._serials: dict[str, int] = {}  # child -> where that was
+        self._parcels = Parcels(hub_id, system, talk.forward, nursery, retention)
         self._since: dict[str, float] = {}  # child -> when it was frozen
         self.longest_pause: float = 0.0
         household.handovers = self
@@ -134,7 +98,7 @@ class Handovers(Checkpoints):
     def take_kept(self, child: str, ticket: Ticket | None) -> tuple[Ticket, bytes] | None:
         """The state that is kept of a child which begins anew here."""
         kept = self._kept.pop(child, None)
-        return kept if kept is not None and kept[0] == ticket else None
+        return kept if kept is not None and ticket is not None and kept[0] >= ticket else None
 
     def freeze(self, child: str, ticket: Ticket) -> None:
         """Let a child begin nothing more, and take its state."""
@@ -143,12 +107,17 @@ class Handovers(Checkpoints):
             return
         keeper.frozen, cell = ticket, keeper.cell
         if cell is None or not keeper.running:
-            held, error = keeper.held, "it does not run at this moment"
-            if held is not None:
-                keeper.held, error = (ticket, held[1]), ""
-            self._talk.froze(child, ticket, error or None)
+            held = keeper.held if keeper.owed or self._tells_roles else None
+            if held is None:
+                keeper.frozen = None
+                self._talk.froze(child, ticket, "it does not run at this moment")
+            else:
+                keeper.held, keeper.owed = (ticket, held[1]), True
+                self._talk.froze(child, ticket, None)
+        elif cell.instance is None and self._replicated():
+            self._recall(keeper, cell)
         elif cell.instance is None:  # a function has no state to hand over
-            keeper.held = (ticket, self._payloads.dumps(None))
+            keeper.held = (ticket, self._states.nothing)
             self._talk.froze(child, ticket, None)
         else:
             cell.order(partial(self._freeze, keeper, cell, ticket))
@@ -166,16 +135,23 @@ class Handovers(Checkpoints):
             return
         self._household.rests(keeper)
         self._since[keeper.child] = trio.current_time()
-        keeper.held, cell.stands_by = (ticket, data), True
+        keeper.held, keeper.owed, cell.stands_by = (ticket, data), True, True
         self._talk.froze(keeper.child, ticket, None)
         await cell.stand_by()
+
+    def _recall(self, keeper: Keeper, cell: Cell) -> None:
+        """A function cannot be frozen: it ends, and begins anew if it is called again."""
+        keeper.recalled = True
+        self._parcels.divert(keeper.child, cell)
+        cell.scope.deadline = min(cell.scope.deadline, trio.current_time() + keeper.shutdown)
+        cell.request_stop("recalled")
 
     def thaw(self, child: str) -> None:
         """Let a frozen child go on."""
         keeper = self._household.keepers.get(child)
         if keeper is not None and keeper.frozen is not None:
             keeper.frozen = None
-            if keeper.cell is not None and keeper.cell.stands_by:
+            if keeper.cell is not None and keeper.running and keeper.cell.stands_by:
                 self._open(keeper, keeper.cell)
 
     def _goes_on(self, child: str) -> None:
@@ -186,6 +162,7 @@ class Handovers(Checkpoints):
     def _open(self, keeper: Keeper, cell: Cell) -> None:
         self._goes_on(keeper.child)
         cell.stands_by, cell.successor = False, None
+        keeper.owed = False
         self._household.begins(keeper)
         cell.wake()
 
@@ -212,16 +189,6 @@ class Handovers(Checkpoints):
             self._open(keeper, cell)
         else:
             cell.order(partial(self._activate, keeper, cell))
-
-    def take_role(self, keeper: Keeper, cell: Cell) -> None:
-        """A copy has started: tell in which role; if that has changed meanwhile, it changes now."""
-        if self._all_active:
-            return
-        self._publish_role(keeper, cell.role)
-        if cell.stands_by and not keeper.passive:
-            self._call_on(keeper, cell)
-        elif keeper.passive and not cell.stands_by:
-            self._call_off(keeper, cell)
 
     def _publish_role(self, keeper: Keeper, role: str) -> None:
         if self._replicated() and keeper.role != role:
@@ -251,11 +218,8 @@ class Handovers(Checkpoints):
         keeper.passive, keeper.frozen, cell = True, None, keeper.cell
         if cell is None or not keeper.running or self._all_active:
             return
-        self._call_off(keeper, cell)
-
-    def _call_off(self, keeper: Keeper, cell: Cell) -> None:
-        if cell.instance is None:  # a function cannot be called back: it ends here, and waits to be called again
-            cell.request_stop("demoted")
+        if cell.instance is None:
+            self._recall(keeper, cell)
             return
         cell.order(partial(self._deactivate, keeper, cell))
 
@@ -272,38 +236,18 @@ class Handovers(Checkpoints):
         """The copy at ``pid`` goes on with the child: what waits here is for it."""
         if self._all_active:
             return
-        keeper, send = self._household.keepers.get(child), partial(self._talk.forward, pid)
+        keeper = self._household.keepers.get(child)
         if keeper is not None and keeper.cell is not None:
             self._goes_on(child)
-            keeper.cell.successor = send
+            keeper.cell.successor = partial(self._talk.forward, pid)
             keeper.cell.wake()
-            return
-        for item in self._parcels.pop(child, ()):
-            send(item)
-        serial = self._serials.pop(child, None)
-        if serial is not None and self._retention:
-            self._nursery.start_soon(self._retain, serial, send)
-
-    async def _retain(self, serial: int, send: Callable[[Item], None]) -> None:
-        self._system.successors[serial] = send
-        try:
-            await trio.sleep(self._retention)
-        finally:
-            self._system.successors.pop(serial, None)
+        self._parcels.forward(child, pid)
 
     def discard(self, child: str) -> None:
         """What is kept of a child is of no use any more."""
         self._goes_on(child)
         self._kept.pop(child, None)
-        self._serials.pop(child, None)
-        for item in self._parcels.pop(child, ()):
-            if isinstance(item, Call):
-                item.coroutine.close()
-                item.fail(NotBegun(f"child {child!r} has stopped here"))
-            else:
-                close_letter(item)
-                message = item[2][0] if not item[1] else (item[1], item[2])
-                self._system.dead_letter(child, message, "its actor has stopped", self._hub_id)
+        self._parcels.discard(child)
 
     def offer(self, child: str, peer: NodeId, ticket: Ticket) -> None:
         """Send the newest state of a child to the copy on another node."""
@@ -319,8 +263,7 @@ class Handovers(Checkpoints):
         """A child is about to stop here because it moves: keep what still waits for it."""
         if keeper.frozen is not None and keeper.cell is not None:
             self._check_unchanged(keeper, keeper.cell)
-            parcel = self._parcels.setdefault(keeper.child, [])
-            keeper.cell.successor = parcel.append
+            self._parcels.divert(keeper.child, keeper.cell)
 
     def _check_unchanged(self, keeper: Keeper, cell: Cell) -> None:
         """In simulations: is what is let go still what was handed over?"""
@@ -330,38 +273,61 @@ class Handovers(Checkpoints):
 
     def gone(self, keeper: Keeper) -> None:
         """A child has stopped here."""
-        if keeper.stopping == "moved" and keeper.frozen is not None and keeper.held is not None:
+        moved = keeper.stopping == "moved" and keeper.frozen is not None
+        lapsed = keeper.stopping == "partition" and self._tells_roles
+        if keeper.held is not None and (moved or lapsed):
             self._kept[keeper.child] = keeper.held
-            if keeper.last_pid is not None:
-                self._serials[keeper.child] = keeper.last_pid.serial
 
-    def started(self, keeper: Keeper, cell: Cell) -> None:
-        """A child has started here: what waited for its last incarnation is for this one."""
-        for item in self._parcels.pop(keeper.child, ()):
-            try:
-                coroutine = cell.letter(item.method, item.args, item.kwargs)[0] if isinstance(item, Call) else None
-                if isinstance(item, Call):
-                    item.coroutine.close()
-                    assert coroutine is not None
-                    item.coroutine, item.mailbox = coroutine, cell
-                    cell.push(item)
-                else:
-                    close_letter(item)
-                    cell.push(cell.letter(item[1], item[2], item[3]) if item[1] else cell.message(item[2][0]))
-            except (HubkitError, TypeError) as error:
-                if isinstance(item, Call):
-                    item.coroutine.close()
-                    item.fail(error)
+    def began(self, keeper: Keeper, cell: Cell) -> None:
+        """An incarnation has started here, and what was decided of its child meanwhile holds for it."""
+        stands_by = (keeper.passive or keeper.frozen is not None) and not self._all_active
+        if cell.instance is None:
+            cell.role = "passive" if keeper.passive and stands_by else "active"
+            if stands_by and not cell.stands_by:
+                self._recall(keeper, cell)
+                return
+            cell.stands_by = stands_by
+        elif stands_by:
+            cell.stands_by = True
+            if keeper.passive and cell.role != "passive":
+                cell.order(partial(self._deactivate, keeper, cell))
+        elif cell.role == "passive" and self._tells_roles:
+            cell.order(partial(self._activate, keeper, cell))
+        else:
+            cell.stands_by, cell.role = False, "active"
+        if not cell.stands_by:
+            keeper.owed = False
+            self._household.begins(keeper)
+        if not self._all_active:
+            self._publish_role(keeper, cell.role)
+        if not keeper.passive:
+            self._parcels.deliver(keeper.child, cell)
+
+    def ended(self, keeper: Keeper, cell: Cell) -> None:
+        """An incarnation has ended here, and its child has not: tell those who wait for what it does not do any more."""
+        if keeper.offered is not None:
+            (peer, offered), keeper.offered = keeper.offered, None
+            self._decline(peer, keeper.child, offered, "the copy ended before it had accepted the state")
+        ticket = keeper.frozen
+        if ticket is None:
+            return
+        if keeper.recalled:
+            keeper.held = (ticket, self._states.nothing)
+            self._talk.froze(keeper.child, ticket, None)
+        elif keeper.held is None or keeper.held[0] != ticket:
+            keeper.frozen = None
+            self._talk.froze(keeper.child, ticket, "it crashed before its state was taken")
 
     def restore(self, keeper: Keeper, cell: Cell) -> Order | None:
         """How an incarnation that is about to start gets the state that is held for it, and learns of its role."""
-        roles = self._replicated() and not self._all_active
-        held = keeper.held if keeper.passive or keeper.last_pid is None or roles else None
+        roles = self._tells_roles
+        held = keeper.held if keeper.passive or keeper.owed or roles else None
         return partial(self._restore, keeper, cell, held, roles) if held is not None or roles else None
 
     async def _restore(self, keeper: Keeper, cell: Cell, held: tuple[Ticket, bytes] | None, roles: bool) -> None:
         if held is not None:
             await self._states.give(cell, held[1])
+        cell.restore = None  # from now on it has a state that can be given on
         if roles and cell.instance is not None:
             await cell.instance.on_role(cell.role)
 
@@ -391,6 +357,7 @@ class Handovers(Checkpoints):
             keeper.held = (ticket, data)
             self._talk.accepted(child, keeper.born, ticket)
         else:
+            keeper.offered = (peer, ticket)
             cell.order(partial(self._accept, keeper, cell, peer, ticket, data))
 
     def _decline(self, peer: NodeId, child: str, ticket: Ticket, reason: str) -> None:
@@ -399,13 +366,15 @@ class Handovers(Checkpoints):
     async def _accept(self, keeper: Keeper, cell: Cell, peer: NodeId, ticket: Ticket, data: bytes) -> None:
         if not keeper.passive:
             return
-        try:
-            await self._states.give(cell, data)
-        except Exception as error:
-            self._decline(peer, keeper.child, ticket, failure_text(error))
-            raise  # who knows in which state it is: it begins anew
         if keeper.held is None or keeper.held[0] < ticket:
-            keeper.held = (ticket, data)
+            try:
+                await self._states.give(cell, data)
+            except Exception as error:
+                keeper.offered = None
+                self._decline(peer, keeper.child, ticket, failure_text(error))
+                raise  # who knows in which state it is: it begins anew
+            keeper.held, keeper.owed = (ticket, data), True
+        keeper.offered = None
         self._talk.accepted(keeper.child, keeper.born, keeper.held[0])
 
 

@@ -106,7 +106,9 @@ class Keeper:
     """One child on this node.
 
     ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``role``: told last.
-    ``frozen``: for which move. ``held``: the newest state that was taken of it, or that it has accepted.
+    ``frozen``: for which move. ``held``: the newest state that was taken of it, or that it has accepted; ``owed``: nothing
+    was handled since, so the next incarnation goes on from there. ``offered``: who has offered it a state that it has not
+    accepted yet. ``recalled``: it was told to end, and to begin anew when it is called again.
     """
 
     child: str
@@ -129,6 +131,9 @@ class Keeper:
     role: str = ""
     frozen: Ticket | None = None
     held: tuple[Ticket, bytes] | None = None
+    owed: bool = False
+    offered: tuple[NodeId, Ticket] | None = None
+    recalled: bool = False
     gate: Gate | None = None
 
 
@@ -180,6 +185,7 @@ class Household:
         """Take a child in; `launch` begins to run it."""
         assert child not in self.keepers, f"{child} is kept already"
         keeper = Keeper(child, want, term, reason, born=term, passive=passive, held=held, gate=self._gate())
+        keeper.owed = held is not None
         self.keepers[child] = keeper
         self._queue.append(keeper)
 
@@ -289,8 +295,8 @@ class Household:
                 break
             # A child that has never run is parked at once: whoever asked for it is told, and decides.
             restart: Restart = "permanent" if wish is None or exit is None else wish.spec.restart
-            if exit is not None and exit.reason == "demoted":
-                reason = "start"
+            if keeper.recalled:
+                keeper.recalled, reason = False, "start"
                 continue
             normal = exit is not None and exit.is_normal
             verdict, history = decide(restart, normal, history, self._environment.now(), self._limits)
@@ -363,12 +369,10 @@ class Household:
             self._publish(restarted)
         self._publish(ChildStarted(keeper.child, cell.pid, reason, hub=self._hub_id))
         keeper.last_pid = cell.pid
-        if not cell.stands_by:
+        if self.handovers is None:
             self.begins(keeper)
-        if self.handovers is not None:
-            self.handovers.take_role(keeper, cell)
-        if self.handovers is not None and not keeper.passive:
-            self.handovers.started(keeper, cell)
+        else:
+            self.handovers.began(keeper, cell)
         self._reports.started(keeper.child, keeper.born, cell.pid.serial)
         if keeper.stopping is not None:  # told to stop in the very moment of its start
             self.ending(keeper)
@@ -378,8 +382,8 @@ class Household:
     def _on_ended(self, keeper: Keeper, exit: Exit | None) -> None:
         cell, keeper.cell, was = keeper.cell, None, keeper.running
         keeper.running = False
-        if keeper.frozen is not None and keeper.stopping is None and cell is not None:
-            keeper.frozen = None  # it crashed; its state is gone with it
+        if cell is not None and keeper.stopping is None and self.handovers is not None:
+            self.handovers.ended(keeper, cell)
         if exit is not None:
             keeper.crash = exit.error
         if cell is not None and was:

@@ -21,7 +21,7 @@ from hubkit.hub.states import States
 from hubkit.pids import Pid, node_id
 
 if TYPE_CHECKING:
-    from hubkit.hub.handovers import Talk
+    from hubkit.hub.wires import Talk
 
 __all__ = ["HOPS", "MERGE", "Merges"]
 

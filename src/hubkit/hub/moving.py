@@ -54,6 +54,12 @@ async def move(driver: Driver, id: str, node: object, strategies: Strategies) ->
 
 
 def _arrived(driver: Driver, id: str, node: str) -> bool:
-    """Whether the child runs on this node, and nowhere but where it belongs, as whoever reads here sees it."""
+    """Whether the child runs on this node, and nowhere but where it belongs, as whoever reads here sees it.
+
+    Where only one copy is active, it must be that one.
+    """
     nodes = {pid.node for pid in driver.pids.get(id, ())}
+    if driver.core.has_copies and not driver.core.all_active:
+        pid = driver.running(id)
+        return pid is not None and pid.node == node
     return node in nodes and nodes <= {name_of(owner) for owner in driver.core.owners(id)}

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from hubkit.actors.mailbox import Item
 from hubkit.cluster.core import Core
 from hubkit.cluster.rows import Ticket
+from hubkit.errors import HubClosed
 from hubkit.hub.household import failure_text
 from hubkit.hub.watch import Watch
 from hubkit.pids import NodeId, Pid
 
 if TYPE_CHECKING:
-    from hubkit.hub.driver import Wires
     from hubkit.hub.handovers import Handovers
+    from hubkit.hub.wires import Wires
 
 __all__ = ["Reports"]
 
@@ -89,7 +90,10 @@ class Reports:
     async def until_held(self, child: str, ticket: Ticket) -> None:
         """Wait until all copies in sight that stand by hold this state, or a later one."""
         with self.watching([child]) as watch:
-            while not self.closed and self.core.lack(child, ticket):
+            while self.core.lack(child, ticket):
+                if self.closed or self.core.left:
+                    msg = f"hub {self.hub_id!r} was closed on this node before the checkpoint was held by others"
+                    raise HubClosed(msg)
                 await watch.next()
 
     def holders(self, child: str, ticket: Ticket) -> tuple[NodeId, ...]:
@@ -105,6 +109,11 @@ class Reports:
     def forward(self, pid: Pid, item: Item) -> None:
         """Send a message that waits here to an actor elsewhere."""
         self._wires.forward(pid, item)
+
+    @property
+    def relaying(self) -> int:
+        """How many calls that were passed on still wait for their answer."""
+        return self._wires.relaying
 
     def take_state(self, peer: NodeId, message: list[Any]) -> None:
         """Another node's hub has something to say about a child's state."""

@@ -26,14 +26,14 @@ from hubkit.net.payload import Payloads
 from hubkit.node.answers import Code, decode_error, encode_error
 from hubkit.node.packing import pack, pack_arguments, unpack, unpack_arguments
 from hubkit.node.refs import NodeGone, read_pid
-from hubkit.node.relays import CALL, CAST, Relays
+from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
 from hubkit.node.seams import Attached
 from hubkit.pids import ChildKey, NodeId, Pid, node_id
 
 __all__ = ["CALL", "Exchange", "Wire"]
 
 # kinds of messages (0 is the node's own)
-REPLY, WITHDRAW, MONITOR, DEMONITOR, DOWN = 2, 4, 5, 6, 7
+REPLY, MONITOR, DEMONITOR, DOWN = 2, 5, 6, 7
 
 _OK = int(Code.OK)
 
@@ -352,11 +352,11 @@ class Exchange(Relays):
         try:
             request = self._request(method, arguments, None, chain, call=False)
         except HubkitError as error:
-            if number:
+            if number > 0:
                 self._reply(peer, number, None, NotSerializable(f"the arguments cannot be read on this node: {error}"))
             return
-        if not number:
-            self.system.deliver_cast_nowait(serial, request)
+        if number <= 0:
+            self.system.deliver_cast_nowait(serial, request, always=number == PASSED_ON)
             return
         try:  # in its order, and without a task, if there is room
             taken = self.system.deliver_cast_here(serial, request)

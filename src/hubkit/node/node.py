@@ -285,6 +285,11 @@ class Node(Block):
         """Send a message that waits here to an actor elsewhere."""
         self._exchange.forward(pid, item)
 
+    @property
+    def relaying(self) -> int:
+        """How many calls that were passed on still wait for their answer."""
+        return self._exchange.relaying
+
     def refuse(self, peer: NodeId, reason: str) -> None:
         """Close the link to a node that sends what must not be believed."""
         if peer not in self._distrusted:  # the link will come back, and be refused again: it is said once

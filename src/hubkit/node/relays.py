@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import trio
 
-from hubkit.actors.mailbox import Call, Item, close_letter
+from hubkit.actors.mailbox import Call, Item, Mailbox, close_letter
 from hubkit.actors.messages import NotBegun
 from hubkit.actors.system import System
 from hubkit.errors import HubkitError, NodeDown, NotSerializable
@@ -20,10 +20,12 @@ from hubkit.node.answers import Code, decode_error
 from hubkit.node.packing import pack_arguments, unpack
 from hubkit.pids import NodeId, Pid, node_id
 
-__all__ = ["CALL", "CAST", "Relays"]
+__all__ = ["CALL", "CAST", "PASSED_ON", "WITHDRAW", "Relays"]
 
 # Kinds of messages; `hubkit.node.exchange` has the others.
-CALL, CAST = 1, 3
+CALL, CAST, WITHDRAW = 1, 3, 4
+#: In the place of its number: a cast that has waited in one mailbox already, and is taken by the next, room or not.
+PASSED_ON = -1
 
 
 class Sender(Protocol):
@@ -32,6 +34,19 @@ class Sender(Protocol):
     def send(self, peer: NodeId, message: list[Any]) -> bool:
         """Send to a linked node; `False`: there is no link."""
         ...
+
+
+class _OnItsWay(Mailbox):
+    """Where a call is that was passed on: its caller may still give up."""
+
+    def __init__(self, relays: Relays, peer: NodeId, number: int) -> None:
+        super().__init__(0)
+        self._relays, self._peer, self._number = relays, peer, number
+
+    def withdraw(self, call: Call) -> None:
+        """Take it back, as well as that goes."""
+        if self._relays._relayed.pop(self._number, None) is not None:
+            self._relays._wire.send(self._peer, [WITHDRAW, self._number])
 
 
 class Relays:
@@ -48,6 +63,8 @@ class Relays:
         peer = node_id(pid.node, pid.incarnation)
         if isinstance(item, Call):
             item.coroutine.close()
+            if item.is_abandoned:
+                return
             method, args, kwargs, chain = item.method, item.args, item.kwargs, item.chain
         else:
             close_letter(item)
@@ -59,7 +76,7 @@ class Relays:
             self._not_forwarded(pid, item, error)
             return
         if not isinstance(item, Call):
-            if not self._wire.send(peer, [CAST, 0, pid.serial, method, [], arguments]):
+            if not self._wire.send(peer, [CAST, PASSED_ON, pid.serial, method, [], arguments]):
                 self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
             return
         self._number = number = self._number + 1
@@ -67,6 +84,7 @@ class Relays:
         path = [[p.node, p.incarnation, p.serial] for p in chain]
         if self._wire.send(peer, [CALL, number, pid.serial, method, path, arguments, remaining]):
             self._relayed[number] = (peer, pid, item)
+            item.mailbox = _OnItsWay(self, peer, number)
         else:
             self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
 

@@ -1,0 +1,80 @@
+"""What the rooms of a hub need of each other and of their node, as protocols.
+
+Law of this room: words only. Who implements them (`hubkit.hub.driver.Driver`, `hubkit.node.Node`) stands elsewhere, so that
+nobody who only talks need import whom it talks to.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from hubkit.actors.mailbox import Item
+from hubkit.cluster.liveness import Liveness
+from hubkit.cluster.rows import Ticket
+from hubkit.environment import Environment
+from hubkit.pids import NodeId, Pid
+
+__all__ = ["Talk", "Wires"]
+
+
+class Wires(Protocol):
+    """What a hub needs of its node."""
+
+    environment: Environment
+    liveness: Liveness
+
+    def sync(self, peer: NodeId, hub: str, message: list[Any]) -> None:
+        """Send a sync message of a hub to a linked node, soon."""
+
+    def state(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
+        """Send a message about a child's state to a hub of a linked node; `False`: there is no link."""
+        ...
+
+    def forward(self, pid: Pid, item: Item) -> None:
+        """Send a message that waits here to an actor elsewhere."""
+
+    @property
+    def relaying(self) -> int:
+        """How many calls that were passed on still wait for their answer."""
+        ...
+
+    def refuse(self, peer: NodeId, reason: str) -> None:
+        """Close the link to a node that sends what must not be believed."""
+
+    def wake_at(self, deadline: float) -> None:
+        """See to it that this hub is touched then."""
+
+
+class Talk(Protocol):
+    """Whom the handovers tell what has come of them, and what they need of the node."""
+
+    def froze(self, child: str, ticket: Ticket, error: str | None) -> None:
+        """The child was frozen, and its state is kept; or it was not."""
+
+    def declined(self, child: str, ticket: Ticket, peer: NodeId, error: str) -> None:
+        """The copy on that node does not take it."""
+
+    def accepted(self, child: str, born: int, ticket: Ticket) -> None:
+        """The copy here has taken it."""
+
+    def checkpoint(self, child: str, born: int) -> Ticket | None:
+        """The ticket of a state that was taken just now."""
+        ...
+
+    async def until_held(self, child: str, ticket: Ticket) -> None:
+        """Wait until all copies that stand by hold this state, or a later one."""
+
+    def holders(self, child: str, ticket: Ticket) -> tuple[NodeId, ...]:
+        """The nodes, this one included, whose copies hold this state, or a later one."""
+        ...
+
+    async def locate(self, child: str, after: Pid | None) -> Pid:
+        """Where the child runs."""
+        ...
+
+    def tell(self, peer: NodeId, message: list[Any]) -> bool:
+        """Send a message to this hub on a linked node; `False`: there is no link."""
+        ...
+
+    def forward(self, pid: Pid, item: Item) -> None:
+        """Send a message that waits here to an actor elsewhere."""
