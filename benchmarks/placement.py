@@ -120,7 +120,7 @@ class Driven:
                     self.core.stopped(effect.child, self.now)
                 elif isinstance(effect, Start):
                     self.core.started(effect.child, effect.term, 1, self.now)
-            if not self.core.busy:
+            if not self.core.backlog:
                 break
             act = self.proceed
         gc.enable()

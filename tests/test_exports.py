@@ -68,6 +68,7 @@ TESTING = {
     "laws",
     "Leave",
     "monotonic_terms",
+    "no_acked_message_lost",
     "no_lost_child",
     "NotSettled",
     "Partition",

@@ -3,6 +3,9 @@
 Law of this room: an event is a fact, published after it came true (or, for the ``...ing`` ones, when it begins); none can
 veto. Every event of a hub carries ``hub``, the hub's id. ``node`` is always a node's *name*.
 
+On which node each is published, when, and how often: see ``docs/hooks.md``. In short: events about children are published on
+the node where it happened, those of the registry and of membership on every node as it learns of it; each fact once.
+
 Handlers get them through ``hub.on``, programs through ``hub.events``. Subscribing to `Event` gets all of them.
 """
 
@@ -59,7 +62,7 @@ class NodeJoining(Event):
 
 @dataclass(frozen=True, slots=True)
 class NodeJoined(Event):
-    """A node is ready to run children of this hub."""
+    """A node is ready to run children of this hub: for the first time, or again after it was suspected."""
 
     node: str
 
@@ -98,14 +101,17 @@ class QuorumRegained(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlacementChanging(Event):
-    """The set of ready nodes has changed, and this node is about to act on it. ``nodes``: the new set, sorted."""
+    """The set of ready nodes has changed, and this node is about to act on it. ``nodes``: the new set, sorted.
+
+    One `PlacementChanged` follows before the next of these.
+    """
 
     nodes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementChanged(Event):
-    """This node has acted on the new set of ready nodes. ``moved``: the ids of children whose place has changed."""
+    """This node has acted on the new set of ready nodes, or another one has come. ``moved``: children with new places."""
 
     nodes: tuple[str, ...]
     moved: tuple[str, ...]
@@ -120,7 +126,11 @@ class SettledChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChildStarting(Event):
-    """This node is about to start a child. ``reason``: ``"start"``, ``"restart"``, ``"failover"`` or ``"migration"``."""
+    """This node is about to start a child. ``reason``: ``"start"``, ``"restart"``, ``"failover"`` or ``"migration"``.
+
+    At each try, also of a copy that stands by. What follows is `ChildStarted`, `ChildFailed`, or nothing if it was stopped
+    meanwhile.
+    """
 
     child: str
     reason: str
@@ -128,7 +138,7 @@ class ChildStarting(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChildStarted(Event):
-    """A child runs on this node."""
+    """A child (or a copy that stands by) runs on this node."""
 
     child: str
     pid: Pid
@@ -153,7 +163,10 @@ class ChildUnregistered(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChildRestarted(Event):
-    """A child of this node crashed and was restarted in place, under a new pid."""
+    """A child of this node crashed and was restarted in place, under a new pid. ``error``: what it crashed of.
+
+    The `ChildStarted` of the new incarnation follows.
+    """
 
     child: str
     old: Pid
@@ -163,7 +176,11 @@ class ChildRestarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChildStopped(Event):
-    """A child of this node has stopped. ``reason``: e.g. ``"normal"``, ``"removed"``, ``"moved"``, ``"shutdown"``."""
+    """An incarnation of a child on this node has ended; one for each `ChildStarted`.
+
+    ``reason``: ``"normal"`` or what it stopped itself with, ``"crash"``, ``"killed"``, ``"removed"``, ``"updated"``,
+    ``"moved"``, ``"conflict"``, ``"partition"``, ``"shutdown"``, or ``"demoted"`` (a function that stands by from now on).
+    """
 
     child: str
     pid: Pid
@@ -172,7 +189,11 @@ class ChildStopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChildFailed(Event):
-    """A child of this node could not be started, or crashed too often: it is parked, and tried again in ``retry_in`` s."""
+    """A child of this node could not be started, or crashed too often: it is parked, and tried again in ``retry_in`` s.
+
+    With an infinite ``retry_in``: what was begun by ``start_children_soon`` or ``stop_children_soon`` on this node has
+    failed, and nobody waits for it.
+    """
 
     child: str
     error: str
@@ -181,7 +202,10 @@ class ChildFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChildMoving(Event):
-    """A child of this node is about to move to another one."""
+    """A child of this node is about to move to another one. At each try.
+
+    What follows is `ChildMoved` (there) or `MoveFailed` (here), unless the child is stopped or a node dies meanwhile.
+    """
 
     child: str
     source: str
@@ -209,7 +233,11 @@ class MoveFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class RoleChanged(Event):
-    """A copy of a replicated child on this node has a new role: ``"active"`` or ``"passive"``."""
+    """A copy of a replicated child on this node has a role, or a new one: ``"active"`` or ``"passive"``.
+
+    Told when it has started, and whenever that changes; not when a copy is restarted as what it was, and not where all
+    copies are active.
+    """
 
     child: str
     role: str
@@ -231,7 +259,11 @@ class ConflictResolved(Event):
 
 @dataclass(frozen=True, slots=True)
 class HubStopping(Event):
-    """This hub has begun to stop. ``reason``: ``"drain"``, ``"exit"`` or ``"error"``."""
+    """This hub has begun to stop on this node. Told once, with the first reason.
+
+    ``reason``: ``"drain"`` (by ``drain``, ``stop``, or the end of the block), ``"exit"`` (its block is cancelled) or
+    ``"error"`` (its block is left by an exception).
+    """
 
     reason: str
 

@@ -50,9 +50,9 @@ class Member:
 
     def perform(self) -> bool:
         """Do what the core wants; whether there was anything."""
-        if self.core.busy:
+        if self.core.backlog:
             self.core.proceed(self.crowd.now)
-        effects = self.core.take(send=not self.core.busy)
+        effects = self.core.take(send=not self.core.backlog)
         for effect in effects:
             if isinstance(effect, Send):
                 self.sent.append((effect.peer, effect.sync))
@@ -72,7 +72,7 @@ class Member:
                 self.events.append(effect.event)
             else:
                 self.hand_over(effect)
-        return bool(effects) or self.core.busy
+        return bool(effects) or self.core.backlog > 0
 
     def hand_over(self, effect: Effect) -> None:
         """What concerns copies that stand by: states are taken and accepted at once, unless ``reluctant``."""

@@ -52,6 +52,7 @@ def test_nothing_runs_before_a_quorum_votes() -> None:
     assert core.why("x", found.now).in_flight == ("it takes 2 nodes; in touch: none",)
     found.tick(WAIT)
     assert sum(len(member.starts) for member in found.members.values()) == 1
+    assert (core.unsettled, core.unsettled_children()) == (0, [])
     assert all(quorum_events(found, name) == [QuorumRegained] for name in "abc")
     assert core.quorum.missing(found.now) == "it takes 2 nodes; in touch: a, b, c"
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from tests.property.world import STRATEGIES, World
 
 from hubkit.cluster.policy import Strategies
-from hubkit.strategies import ConsistentHashing, Divergence, HotSwap, PubSub, Replication, Singularity
+from hubkit.strategies import (
+    ColdSwap,
+    ConsistentHashing,
+    Divergence,
+    Gossip,
+    HotSwap,
+    PubSub,
+    Replication,
+    Singularity,
+)
 
 BODIES = (b"plain", b"plain", b"plain", b"slow", b"fails", b"flaky", b"brief", b"crashes")
 WITH_COPIES = (b"plain", b"plain", b"plain", b"slow", b"refuses", b"stubborn", b"brief", b"crashes")
@@ -32,6 +41,12 @@ COPIES = {
     "all": _copies(Replication("all"), HotSwap()),
     "active": _copies(Replication(2, "active_active"), HotSwap()),
 }
+#: Other strategies that are played under faults of all kinds.
+OTHERS = COPIES | {
+    "gossip": Strategies(ConsistentHashing(), Singularity(), ColdSwap(), Gossip(fanout=2), Divergence()),
+    "rumour": Strategies(ConsistentHashing(), Singularity(), ColdSwap(), Gossip(fanout=1), Divergence()),
+    "gossip hot": Strategies(ConsistentHashing(), Replication(2), HotSwap(), Gossip(fanout=2), Divergence()),
+}
 #: How often what happens, by schedule.
 SCHEDULES: dict[str, dict[str, float]] = {
     "calm": _CALM,
@@ -40,20 +55,20 @@ SCHEDULES: dict[str, dict[str, float]] = {
     "oblivion": _CHAOS,
     "restarts": _CALM | {"crash": 4, "restart": 8, "pause": 2},
 }
-SCHEDULES |= {f"{name} {how}": SCHEDULES[how] for name in COPIES for how in ("calm", "chaos", "silence")}
-for _name in COPIES:  # who leaves at once takes its states along
+SCHEDULES |= {f"{name} {how}": SCHEDULES[how] for name in OTHERS for how in ("calm", "chaos", "silence")}
+for _name in (*COPIES, "gossip hot"):  # who leaves at once takes its states along
     SCHEDULES[f"{_name} calm"] = {event: weight for event, weight in _CALM.items() if event != "depart"}
 
 
 def make(seed: int, schedule: str) -> World:
     """A world for a schedule."""
-    copies, _, how = schedule.rpartition(" ")
+    others, _, how = schedule.rpartition(" ")
     return World(
         seed,
         calm=how == "calm",
         refusals=how != "silence",
         forget_after=25.0 if schedule == "oblivion" else 3600.0,
-        strategies=COPIES[copies] if copies else STRATEGIES,
+        strategies=OTHERS[others] if others else STRATEGIES,
     )
 
 

@@ -25,7 +25,10 @@ def test_no_child_has_two_owners(kind: str, seed: int) -> None:
 #: Without what, and a seed that shows it.
 SHOWN = [
     ("a claim waits for a quorum", 0),
-    ("a claim waits for rivals out of sight", 11),
+    ("a claim waits for rivals out of sight", 66),
+    ("silence lasts for more than a lease", 32),
+    ("acknowledgements count, not sight", 23),
+    ("quorums intersect", 0),
     ("who was restarted does not vote", 19),
     ("a stop has a bound that counts from the lease", 8),
 ]

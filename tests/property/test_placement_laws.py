@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hubkit import Placement
 from hubkit.cluster.placement import Placement as Placement_
-from hubkit.cluster.placement import view_of
+from hubkit.cluster.placement import preparing, view_of
 from hubkit.cluster.rows import NodeRow, Want
 from hubkit.pids import node_id
 from hubkit.strategies import (
@@ -294,3 +294,14 @@ def test_a_change_asks_only_about_those_it_concerns() -> None:
     lost = {child for child, heir in heirs.items() if heir == "c#1"}
     assert set(asked) == set(moved) == lost
     assert set(moved.values()) == {"c"}
+
+
+def test_a_subclass_that_overrides_place_alone_is_asked() -> None:
+    class First(ConsistentHashing):
+        def place(self, child: ChildView, nodes: Sequence[NodeView], copies: int) -> Sequence[str]:
+            return [nodes[0].name]
+
+    placement, want = Placement_(First(), Singularity()), Want("A", b"")
+    placement.update({node_id(name, 1): NodeRow(name, None, "ready", ("A",)) for name in "abc"})
+    assert {placement.heir(f"c{i}", want) for i in range(20)} == {"a#1"}
+    assert preparing(object()) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.sim.actors import Counter, Friend, forget
 from tests.sim.traffic import Traffic
@@ -38,6 +39,8 @@ class Story:
     down_after: float = 4.0
     #: some node lives through the plan that knew all children at its beginning: so none of them may be lost
     survived: bool = False
+    #: more arguments of the hubs
+    arguments: dict[str, Any] = field(default_factory=dict)
     #: what became of it: seconds until all was well again, and what the clients were told
     took: float = field(default=0.0, init=False)
     traffic: Traffic = field(init=False)
@@ -45,13 +48,13 @@ class Story:
     async def __call__(self, sim: Simulation) -> None:
         assert sim.plan is not None
         forget()
-        options = {"down_after": self.down_after, "beat": self.down_after / 4}
+        options: dict[str, Any] = {"down_after": self.down_after, "beat": self.down_after / 4, **self.arguments}
         for name in sim.plan.founders:
             if self.second:
                 sim.start_soon(
                     "mail", node=name, children=[hubkit.child(f"m{n}", Counter) for n in range(5)], **options
                 )
-                sim.start_soon("shop", node=name)
+                sim.start_soon("shop", node=name, **self.arguments)
             elif self.together:
                 sim.start_soon("shop", node=name, **options)
             else:

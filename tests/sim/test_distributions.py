@@ -297,6 +297,7 @@ async def test_a_child_that_was_moved_by_hand_stays_there_under_the_balancer(sim
     await start(sim, a, 9)
     child = next(child for child, node in each_owner(a).items() if node == "a")
     await b.move(child, "c")
+    await sim.settled(within=10)
     assert each_owner(a)[child] == "c"
     assert a.explain(child).because == ("put on c",)
     await sim.sleep(30)
@@ -313,6 +314,17 @@ async def test_a_quiet_hub_with_a_balancer_stays_quiet(sim: Simulation) -> None:
     await sim.sleep(120)
     assert dict(a._driver.core._store.version) == version
     assert {row.load for row in a._driver.core.nodes.values()} == {0.0}
+
+
+@simulated(seeds=3, checkers=EXACT)
+async def test_a_move_is_over_when_the_registry_names_the_new_node_alone(sim: Simulation) -> None:
+    a, *_ = await boot(sim, "abc")
+    await start(sim, a, 12)
+    child = next(child for child, node in each_owner(a).items() if node == "b")
+    sim.link("a", "b", latency=0.2)  # that it runs on c is known before that it has stopped on b
+    await a.move(child, "c")
+    assert [pid.node for pid in a.pids(child)] == ["c"]
+    sim.check()
 
 
 # -- all of them, under plans of disasters -----------------------------------------------------------------------------

@@ -269,3 +269,21 @@ class Halfway:
 def test_a_strategy_of_ones_own_must_have_all_that_a_lease_takes() -> None:
     with pytest.raises(ConfigurationError, match=r"must have \.stop"):
         hubkit.Hub("shop", partition_tolerance=Halfway())
+
+
+@simulated(seeds=2, checkers=EXACT)
+async def test_what_stops_for_another_reason_ends_with_the_lease_too(sim: Simulation) -> None:
+    hubs = await form(sim, "ab", StaticQuorum(2))
+    await start(sim, hubs[0], 6)
+    household = hubs[0]._household_
+    assert household is not None
+    household.enforce()
+    cells = [keeper.cell for keeper in household.keepers.values()]
+    assert cells
+    assert not any(cell is None or cell.scope.cancel_called for cell in cells)
+    gates = [keeper.gate for keeper in household.keepers.values()]
+    sim.partition({"a"}, {"b"})
+    await sim.sleep(LEASE + 0.5)
+    assert not any(gate is None or gate.is_open or gate.is_overdue for gate in gates)
+    await sim.sleep(STOP)
+    assert all(gate is not None and gate.is_overdue for gate in gates)

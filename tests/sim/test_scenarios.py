@@ -11,11 +11,20 @@ import pytest
 import trio
 from tests.sim.actors import Counter, Looping, Slow, Unstartable
 from tests.sim.stage import BEAT, DOWN_AFTER, PATIENCE, boot, each_owner, pids, registries_agree, start
+from tests.sim.test_copies import Ledger
 
 import hubkit
 from hubkit import events
 from hubkit.errors import ActorCrashed, NoSuchActor, StartFailed
-from hubkit.testing import Simulation, no_lost_child, registry_converges, simulated, single_owner
+from hubkit.strategies import HotSwap, Replication
+from hubkit.testing import (
+    Simulation,
+    no_acked_message_lost,
+    no_lost_child,
+    registry_converges,
+    simulated,
+    single_owner,
+)
 
 #: What a side, or whoever is left, needs until every child runs: silence shows in 4 s, at the latest with the next beat; then a
 #: claim is acknowledged, or patience ends. (A dead process is refused at its port: that needs no silence, and no beat.)
@@ -197,6 +206,55 @@ def test_7_of_two_copies_that_meet_the_one_of_the_lesser_token_stops() -> None:
     for seed in range(3):
         Simulation.run(main, seed, checkers=PARTED)
     assert losers[0] == losers[1] == losers[2]
+
+
+@pytest.mark.parametrize("handover", [False, True])
+@simulated(seeds=2, checkers=EXACT)
+async def test_8_after_a_hot_move_no_old_copy_is_left(sim: Simulation, handover: bool) -> None:
+    """The original left 213 to 366 of the children running twice, where nothing was handed over."""
+    hot = {"migration": HotSwap(handover=handover)}
+    hubs = [await sim.start_hub("shop", node=name, **hot) for name in "ab"]
+    await start(sim, hubs[0], 500)
+    await sim.start_hub("shop", node="c", **hot)
+    await sim.settled(within=5)
+    sim.check()
+    assert len(registries_agree(sim)) == 500
+    households = [hub._household_ for hub in (*hubs, sim.hub("c"))]
+    assert sum(0 if household is None else len(household.keepers) for household in households) == 500
+
+
+@simulated(seeds=2, checkers=[*EXACT, no_acked_message_lost()])
+async def test_9_a_confirmed_handover_costs_milliseconds_and_crashes_nobody(sim: Simulation) -> None:
+    """The original took 5 s for each child, or crashed it."""
+    hot = {"migration": HotSwap()}
+    a = await sim.start_hub("shop", node="a", **hot)
+    await start(sim, a, [hubkit.child(f"c{n}", Ledger) for n in range(100)])
+    for child in a.children():
+        await a.ref(child, Ledger).call(Ledger.add)
+    restarts: list[events.ChildRestarted] = []
+    a.on(events.ChildRestarted, restarts.append)
+    sim.start_soon("shop", node="b", **hot)
+    while not a.nodes():
+        await sim.sleep(0.01)
+    began = sim.now
+    await sim.settled(within=10)
+    assert sim.now - began < 2.5  # a newcomer is let in after a beat
+    assert 0 < a.statistics().longest_pause < 0.1
+    assert {(await a.ref(child, Ledger).call(Ledger.about))[0] for child in a.children()} == {1}
+    assert not restarts
+
+
+@simulated(seeds=2, checkers=[*PARTED, no_acked_message_lost()])
+async def test_13_what_was_in_a_checkpoint_survives_a_kill_without_warning(sim: Simulation) -> None:
+    hubs = {name: await sim.start_hub("shop", node=name, redundancy=Replication(2)) for name in "abc"}
+    await start(sim, hubs["a"], [hubkit.child(f"c{n}", Ledger) for n in range(60)])
+    await sim.settled(within=5)
+    for child in hubs["a"].children():
+        await hubs["a"].ref(child, Ledger).call(Ledger.keep)
+    sim.crash("b")
+    await sim.settled(within=TAKEN_OVER)
+    about = [await hubs["a"].ref(child, Ledger).call(Ledger.about) for child in hubs["a"].children()]
+    assert {value for value, *_ in about} == {1}
 
 
 @simulated(seeds=2, checkers=EXACT)

@@ -18,6 +18,7 @@ from hubkit.testing.checkers import (
     registry_converges,
     single_owner,
 )
+from hubkit.testing.keeping import no_acked_message_lost
 from hubkit.testing.watching import Checker
 from hubkit.testing.written import CHECKERS, checker_text, network_text, read_checker, read_network
 
@@ -28,6 +29,7 @@ ALL = [
     no_lost_child(30),
     registry_converges(0.1 + 0.2),
     single_owner(math.inf),
+    no_acked_message_lost(),
 ]
 
 

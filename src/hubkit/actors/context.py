@@ -136,7 +136,7 @@ class Context:
         if cell.hub is None:
             await trio.lowlevel.checkpoint()
             return
-        await cell.hub._checkpoint(cell)
+        await cell.hub._driver.handovers.checkpoint(cell)
 
     async def receive(self) -> Any:
         """The next message; for actor functions. A checkpoint.

@@ -46,7 +46,12 @@ class Standing(Mailbox):
         raise NotImplementedError
 
     def order(self, work: Order) -> None:
-        """Let the actor's own task do this, after all orders before it, before it begins another message."""
+        """Let the actor's own task do this, after all orders before it, before it begins another message.
+
+        Nobody does it once the actor has ended, or says its goodbye.
+        """
+        if self.closed:
+            return
         orders = self.orders
         if orders is None:
             orders = self.orders = deque()

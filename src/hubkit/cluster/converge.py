@@ -14,7 +14,8 @@ belongs. In order:
 4. *Keep*: the token is here, and so it should be: run it, from its newest spec.
 5. *Claim*: nobody living holds it, nobody who might is unaccounted for, and I am the heir. A claim is announced by a row;
    when all believed alive have acknowledged that row (or patience has run out) look again, and act if no rival is left. Two
-   that differ on who is ready would otherwise both act. A grant needs no announcement: its giver held the token.
+   that differ on who is ready would otherwise both act. A grant needs no announcement: its giver held the token
+   (under a lease it does: `hubkit.cluster.quorum` has the other answers to what is asked here).
 
 A term grows whenever a child changes hands or is started anew, and it is never lost while the child is wanted: rows of the
 dead stay until a greater term stands. It is what a child hands to databases to fence off its predecessors.
@@ -167,7 +168,7 @@ class Rules:
         )
 
     def _forbidden(self, mine: Run | None, instance: Instance | None) -> Step:
-        if instance is not None and instance.passive and instance.stopping is None:
+        if instance is not None and instance.passive and instance.stopping is None and not self.copies.all_active:
             if mine is None or mine.role == "passive":  # it handles nothing, and has a state that may be needed
                 return Step(Do.REST, "forbidden")
         elif instance is not None:
@@ -216,7 +217,7 @@ class Rules:
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
                 if self.copies.all_active:
                     return Step(Do.DEMOTE, "superseded", mine.term)
-                return Step(Do.STOP, "superseded", run.term, () if at is None else (at,), "conflict")
+                return Step(Do.STOP, "superseded", run.term, (node if at is None else at,), "conflict")
         if at is not None and self.quorum.claims(self._me, mine):
             return Step(Do.GRANT, "outbid", mine.term - 1)  # granted to myself in vain: what that replaced stands again
         return None

@@ -83,7 +83,8 @@ class Instance:
     ``phase``, ``serial`` and ``error``: as in its row, also while that says something else. ``ticket``: the newest state
     that it has accepted, or that was taken of it. ``frozen``: the ticket that it was frozen for, ``frozen_at``: since when;
     ``taken``: that state is there. ``count``: of tickets made in this term. ``offers``: node -> what it was offered last, and
-    when. ``failures``: of moves, in a row; ``retry_at``: when the next may begin.
+    when. ``bound``: where it is about to move, as has been told. ``failures``: of moves, in a row; ``retry_at``: when the
+    next may begin.
     """
 
     term: int
@@ -101,6 +102,7 @@ class Instance:
     taken: bool = False
     count: int = 0
     offers: dict[NodeId, tuple[Ticket, float]] = field(default_factory=dict)
+    bound: NodeId | None = None
     failures: int = 0
     retry_at: float = 0.0
 

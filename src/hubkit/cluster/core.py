@@ -24,11 +24,11 @@ from hubkit.cluster.effects import Effect, Publish, Refuse
 from hubkit.cluster.electorate import Electorate
 from hubkit.cluster.explain import Explanation, explain
 from hubkit.cluster.imagining import imagined
-from hubkit.cluster.instances import Instances
+from hubkit.cluster.instances import Instances, Together
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.members import Members
-from hubkit.cluster.membership import Membership
+from hubkit.cluster.membership import Membership, Moved
 from hubkit.cluster.placement import Placement
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.quorum import Quorum
@@ -39,7 +39,7 @@ from hubkit.cluster.stamps import NEVER, HybridClock, Stamp
 from hubkit.cluster.store import Store
 from hubkit.cluster.sync import Sync
 from hubkit.errors import ConfigurationError
-from hubkit.events import PlacementChanged, QuorumLost, QuorumRegained, SettledChanged
+from hubkit.events import PlacementChanged, PlacementChanging, QuorumLost, QuorumRegained, SettledChanged
 from hubkit.pids import NodeId, Pid, name_of
 from hubkit.specs import check_id
 
@@ -86,6 +86,7 @@ class Core(Instances):
         self._refused: set[NodeId] = set()  # links to be closed, and not listened to until then
         self._received: list[tuple[NodeId, Sync]] = []  # since things were last brought in line
         self._published_settled = False
+        self._moved: tuple[tuple[str, ...], Moved] | None = None  # the ready nodes that are being acted on
         self._together = False
         self._clock = HybridClock(node, wall_offset)
         self._store = Store(self._clock)
@@ -94,9 +95,15 @@ class Core(Instances):
         self._placement = Placement(strategies.distribution, strategies.redundancy, doubts)
         self._replication = Replication(node, self._store, strategies.synchronization)
         self.quorum: Quorum = Quorum(
-            node, strategies.partition_tolerance, self._store, self._ledger, self._members, self._replication, liveness,
+            node,
+            strategies.partition_tolerance,
+            self._store,
+            self._ledger,
+            self._members,
+            self._replication,
+            liveness,
             now,
-        )  # fmt: skip
+        )
         self._copies = Copies(node, self._members, self._placement, strategies)
         self._rules = Rules(
             node, self._ledger, self._members, self._placement, liveness, self._replication, self._copies, self.quorum
@@ -256,7 +263,7 @@ class Core(Instances):
 
     def together(self, now: float) -> AbstractContextManager[None]:
         """Inputs given inside this block are brought in line at its end, all at once: many cost little more than one."""
-        return _Together(self, now)
+        return Together(self, now)
 
     # -- outputs -------------------------------------------------------------------------------------------------------
 
@@ -269,9 +276,9 @@ class Core(Instances):
         return effects
 
     @property
-    def busy(self) -> bool:
-        """Whether more children are to be looked at than one turn has time for: `proceed`, when others had theirs."""
-        return self._reconciler.busy
+    def backlog(self) -> int:
+        """How many more children are to be looked at than one turn has time for: `proceed`, when others had theirs."""
+        return self._reconciler.backlog
 
     @property
     def deadline(self) -> float | None:
@@ -339,7 +346,7 @@ class Core(Instances):
     @property
     def is_settled(self) -> bool:
         """Whether every child in sight runs, or is parked, exactly where it belongs, by its current spec."""
-        return self.live and not self._reconciler.unsettled and not self.busy
+        return self.live and not self._reconciler.unsettled and not self.backlog
 
     @property
     def allowed(self) -> bool:
@@ -388,16 +395,19 @@ class Core(Instances):
         if self._together:
             return
         membership, reconciler, effects = self._membership, self._reconciler, self._reconciler.effects
+        begun = len(effects)
         moved = membership.observe(reconciler.unsure, effects, now)
         self._rules.allowed = membership.allowed
+        if moved is not None and membership.live:
+            superseded, names = self._placed(), self._placement.names()
+            self._moved = (names, moved)
+            effects[begun:begun] = [*superseded, Publish(PlacementChanging(names, hub=self.hub))]
         reconciler.run(membership.live, now, further=further)
         while self._electorate.attend(effects, now):
             reconciler.run(membership.live, now)
         self.quorum.acted(now)
-        if moved is not None and membership.live:
-            wants = self.wants
-            gone = sorted(child for child, old in moved.items() if child in wants and self._heir_name(child) != old)
-            effects.append(Publish(PlacementChanged(self._placement.names(), tuple(gone), hub=self.hub)))
+        if not reconciler.backlog:
+            effects.extend(self._placed())
         if membership.leaving and not membership.left and membership.finish_leaving(bool(self._rules.instances), now):
             membership.observe(reconciler.unsure, effects, now)
         for peer, sync in self._received:
@@ -409,6 +419,14 @@ class Core(Instances):
         if self.is_settled != self._published_settled:
             self._published_settled = self.is_settled
             effects.append(Publish(SettledChanged(self.is_settled, hub=self.hub)))
+
+    def _placed(self) -> list[Effect]:
+        """All children have been looked at since the ready nodes have changed, or others are ready by now: say so, once."""
+        if self._moved is None:
+            return []
+        (names, moved), self._moved, wants = self._moved, None, self.wants
+        gone = sorted(child for child, old in moved.items() if child in wants and self._heir_name(child) != old)
+        return [Publish(PlacementChanged(names, tuple(gone), hub=self.hub))]
 
     def _warn_claimant(self, peer: NodeId, sync: Sync) -> None:
         """If it claims a child of which I know something that it may not know, tell it with the acknowledgement."""
@@ -422,20 +440,3 @@ class Core(Instances):
     def _heir_name(self, child: str) -> str | None:
         heir = self._placement.heir(child, self._ledger.wants[child])
         return None if heir is None else name_of(heir)
-
-
-class _Together:
-    """See `Core.together`. (Written out: it is entered for whatever comes in, and a generator costs more than it does.)"""
-
-    __slots__ = ("_core", "_now")
-
-    def __init__(self, core: Core, now: float) -> None:
-        self._core, self._now = core, now
-
-    def __enter__(self) -> None:
-        self._core._together = True
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._core._together = False
-        if kind is None:
-            self._core._reconcile(self._now)

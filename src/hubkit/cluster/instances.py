@@ -16,7 +16,7 @@ from hubkit.cluster.rows import Ticket
 from hubkit.cluster.store import Store
 from hubkit.pids import NodeId, Pid, boot_of, name_of
 
-__all__ = ["Instances"]
+__all__ = ["Instances", "Together"]
 
 
 class Instances:
@@ -30,6 +30,7 @@ class Instances:
     _reconciler: Reconciler
     _rules: Rules
     _store: Store
+    _together: bool
 
     def _reconcile(self, now: float, *, further: bool = False) -> None:
         """Bring things in line."""
@@ -158,3 +159,20 @@ class Instances:
         if not self._copies.replicated or want is None or runs is None:
             return True
         return self._copies.placed(runs, self._placement.owners(child, want), want)
+
+
+class Together:
+    """See `Core.together`. (Written out: it is entered for whatever comes in, and a generator costs more than it does.)"""
+
+    __slots__ = ("_core", "_now")
+
+    def __init__(self, core: Instances, now: float) -> None:
+        self._core, self._now = core, now
+
+    def __enter__(self) -> None:
+        self._core._together = True
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._core._together = False
+        if kind is None:
+            self._core._reconcile(self._now)

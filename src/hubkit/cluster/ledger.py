@@ -143,7 +143,7 @@ class Ledger:
         running = [
             (run[1] != "active", Pid(name_of(node), boot_of(node), run[5]))
             for node, run in runs.items()
-            if run[4] == "running" and node in alive and (copies or run[1] != "passive")
+            if run[4] == "running" and node in alive and (copies or run[1] == "active")
         ]
         new = tuple([pid for _, pid in sorted(running)])
         if new != old:

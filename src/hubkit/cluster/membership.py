@@ -22,7 +22,6 @@ from hubkit.cluster.replication import Replication
 from hubkit.cluster.rows import NodeRow, NodeState, Run
 from hubkit.cluster.stamps import NEVER, Moment
 from hubkit.cluster.store import Store
-from hubkit.events import PlacementChanging
 from hubkit.pids import NodeId, name_of
 
 __all__ = ["Membership", "Moved"]
@@ -88,7 +87,7 @@ class Membership:
                 self._quorum.others()
                 self._ledger.concern(concerned.union(nodes))
                 self._ledger.dirty.update(unsure)
-                moved = self._replace(moved, effects)
+                moved = self._replace(moved)
                 effects.extend(map(Publish, self._members.events(self._ledger.nodes)))
             if self.left:
                 return None
@@ -116,14 +115,12 @@ class Membership:
                     if node not in self._replication.links:
                         self._liveness.refuse(node)
 
-    def _replace(self, moved: Moved | None, effects: list[Effect]) -> Moved | None:
+    def _replace(self, moved: Moved | None) -> Moved | None:
         before, nodes = self._placement.names(), self._ledger.nodes
         found = self._placement.update({node: nodes[node] for node in self._members.ready})
         self._ledger.dirty |= found.keys()
         names = self._placement.names()
         if names != before:
-            if self.live:
-                effects.append(Publish(PlacementChanging(names, hub=self._hub)))
             moved = {} if moved is None else moved
         return None if moved is None else found | moved
 

@@ -12,7 +12,7 @@ Only nodes that are ready, that know how to start a child, and that have the lab
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -74,6 +74,17 @@ def _asked(child: ChildView) -> ChildView:
     return child if placement is None or placement.together is None else replace(child, id=placement.together)
 
 
+def preparing(distribution: Any) -> Callable[[Sequence[NodeView]], Placer] | None:
+    """Its ``prepare``, if it has one that speaks for its ``place``: a subclass that overrides ``place`` alone has none."""
+    for kind in type(distribution).__mro__:
+        if "prepare" in vars(kind):
+            found: Callable[[Sequence[NodeView]], Placer] = distribution.prepare
+            return found
+        if "place" in vars(kind):
+            break
+    return None
+
+
 class Placement:
     """The owners of every child that has been asked about."""
 
@@ -99,7 +110,7 @@ class Placement:
         self.doubts: Doubts = Doubts() if doubts is None else doubts
         self._distribution = distribution
         self._redundancy = redundancy
-        self._prepare: Any = getattr(distribution, "prepare", None)
+        self._prepare = preparing(distribution)
         #: how many copies of each child there are to be
         self.copies: int = redundancy.copies(0)
         self._ids: dict[str, NodeId] = {}  # the ready nodes, by name

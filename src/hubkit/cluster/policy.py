@@ -242,6 +242,10 @@ class Migration(Protocol):
 class Synchronization(Protocol):
     """Whom a node tells of its own changes at once; everybody else learns of them within a beat or two.
 
+    A synchronization may have a property ``forwards``: true where whoever hears of a change for the first time passes it on
+    to its own ``targets``. Then ``peers`` begin behind the asking node in the circle of all, sorted, so that a position is
+    a distance; and all who tell of one change are asked with the same ``round`` (the second in which it was written).
+
     `hubkit.testing.laws.check_synchronization` has the laws. Example::
 
         @dataclass(frozen=True)
@@ -258,7 +262,10 @@ class Synchronization(Protocol):
         ...  # pragma: no cover
 
     def targets(self, peers: Sequence[str], round: int) -> Sequence[str]:
-        """Which of the linked ``peers`` (node ids, sorted) to tell; ``round`` counts the tellings."""
+        """Which of the linked ``peers`` (node ids, sorted) to tell; ``round`` counts the tellings.
+
+        Pure; none of them twice.
+        """
         ...  # pragma: no cover
 
 

@@ -61,7 +61,8 @@ class Quorum:
         self.tolerance: PartitionTolerance = tolerance
         terms: Any = tolerance  # the Protocol tells: who has `is_quorum` is `Leased`
         self.lease: Lease | None = Lease(me, terms, now) if hasattr(tolerance, "is_quorum") else None
-        replication.complete = self.lease is not None
+        if self.lease is not None:
+            replication.demand_all()
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 

@@ -46,8 +46,8 @@ from hubkit.pids import NodeId, Pid, boot_of, name_of
 __all__ = ["Reconciler"]
 
 
-#: Children that are looked at before others get their turn. (Each takes some 20 us, more where it is placed anew.)
-SLICE = 200
+#: Children that are looked at before others get their turn. (Each takes 5 to 40 us, by what is to be done about it.)
+SLICE = 500
 
 
 class Reconciler:
@@ -96,18 +96,19 @@ class Reconciler:
         self.effects.extend(map(Warn, warnings))
 
     @property
-    def busy(self) -> bool:
-        """Whether there are more children to be looked at: let others have their turn, and then `run` further."""
-        return bool(self._backlog)
+    def backlog(self) -> int:
+        """How many more children are to be looked at: let others have their turn, and then `run` further."""
+        return len(self._backlog)
 
     def _slice(self, allowed: bool, further: bool) -> list[str]:
-        """Children to be looked at now. Many are taken in slices, but for those that may not run here any longer."""
+        """Children to be looked at now. Many wait for their turn, but not those that may not run here any longer."""
         dirty, backlog = self._ledger.dirty, self._backlog
         if len(dirty) > SLICE or (backlog and not allowed):
             self._backlog = backlog = sorted(dirty.union(backlog), reverse=True)
-            todo, size = [], SLICE if allowed else len(backlog)
+            todo = []
         else:
-            todo, size = sorted(dirty), SLICE if further else 0
+            todo = sorted(dirty)
+        size = len(backlog) if not allowed else SLICE if further else 0
         while backlog and len(todo) < size:
             todo.append(backlog.pop())
         return todo
@@ -154,6 +155,9 @@ class Reconciler:
     def _take(self, child: str, step: Step, now: float) -> None:
         match step.do:
             case Do.STOP:
+                mine = self._ledger.runs.get(child, {}).get(self._me)
+                if mine is not None and mine.role == "released" and mine.phase:
+                    self._write(child, mine._replace(phase="", serial=0), now)
                 self._stop(child, step)
             case Do.DROP:
                 self._write(child, None, now)
@@ -168,6 +172,7 @@ class Reconciler:
                 moment = self._write(child, claim, now)
                 if len(self._members.alive) > 1 or self._rules.quorum.strict:
                     self._rules.announced[child] = (moment, now + self._patience)
+                    self._replication.announce()
             case Do.BEGIN:
                 self._begin(child, step, now)
             case Do.GRANT:
@@ -238,13 +243,16 @@ class Reconciler:
             self._rules.copies.moves.begun(child)
             instance.frozen, instance.taken, instance.frozen_at = instance.next_ticket(self._me), False, now
             instance.offers.clear()
-            self._publish(ChildMoving(child, name_of(self._me), name_of(step.nodes[0]), hub=self._hub))
+            self._moving(child, step.nodes[0])
             self.effects.append(Freeze(child, instance.frozen))
         elif step.do is Do.THAW:
             instance.frozen, instance.taken = None, False
             self.move_over(child)
             if step.rule == "no answer":
                 self.move_failed(child, step.nodes[0], "it neither accepted nor declined the state in time", now)
+            self._not_moved(
+                child, "it belongs here again" if step.rule == "home" else "no copy is ready there any more"
+            )
             self.effects.append(Thaw(child))
         elif step.do is Do.OFFER:
             ticket = instance.frozen or instance.ticket
@@ -258,10 +266,13 @@ class Reconciler:
     def _demote(self, child: str, instance: Instance, step: Step, now: float) -> None:
         to, ticket = step.nodes[0] if step.nodes else None, instance.frozen
         rev = self._ledger.runs[child][self._me].rev
+        if to is not None and ticket is None:
+            self._moving(child, to)
+        instance.bound = None
         instance.passive, instance.frozen, instance.taken = True, None, False
         self.move_over(child)
         instance.offers.clear()
-        self._write(child, Run(step.term, "released", to, rev, ticket=ticket), now)
+        self._write(child, _standing(Run(step.term, "released", to, rev, ticket=ticket), instance), now)
         self.effects.append(Demote(child))
         if to is not None:
             self._forward(child, to)
@@ -284,9 +295,22 @@ class Reconciler:
 
     def move_failed(self, child: str, target: NodeId, error: str, now: float) -> None:
         """A move to this node has come to nothing: the child goes on here, and it is tried again later."""
-        self._rules.instances[child].move_failed(now)
+        instance = self._rules.instances[child]
+        instance.move_failed(now)
         self.unsure.add(child)
-        self._publish(MoveFailed(child, name_of(self._me), name_of(target), error, hub=self._hub))
+        instance.bound = instance.bound and target
+        self._not_moved(child, error)
+
+    def _moving(self, child: str, to: NodeId) -> None:
+        """It is about to move: that is told once, and so is what comes of it."""
+        self._rules.instances[child].bound = to
+        self._publish(ChildMoving(child, name_of(self._me), name_of(to), hub=self._hub))
+
+    def _not_moved(self, child: str, error: str) -> None:
+        instance = self._rules.instances[child]
+        if instance.bound is not None:
+            self._publish(MoveFailed(child, name_of(self._me), name_of(instance.bound), error, hub=self._hub))
+            instance.bound = None
 
     def _stop(self, child: str, step: Step) -> None:
         reason = step.reason
@@ -295,7 +319,7 @@ class Reconciler:
         if reason == "moved":
             self._rules.copies.moves.begun(child)
         if reason == "moved" and self._rules.instances[child].frozen is None:
-            self._publish(ChildMoving(child, here, name_of(step.nodes[0]), hub=self._hub))
+            self._moving(child, step.nodes[0])
         elif reason == "conflict" and step.nodes:
             self._publish(ConflictResolved(child, name_of(step.nodes[0]), here, step.term, hub=self._hub))
         by = self._rules.quorum.stop_by(reason)
@@ -306,10 +330,13 @@ class Reconciler:
     def report(self, child: str, instance: Instance, now: float) -> None:
         """The instance here has changed: say so, unless my row is about something else now."""
         mine = self._ledger.runs.get(child, {}).get(self._me)
-        if mine is None or mine.role != ("passive" if instance.passive else "active"):
+        if mine is not None and mine.role == "released" and instance.passive:
+            run = _standing(mine, instance)
+        elif mine is None or mine.role != ("passive" if instance.passive else "active"):
             return
-        ticket = instance.ticket if instance.passive else None
-        run = mine._replace(phase=instance.phase, serial=instance.serial, error=instance.error, ticket=ticket)
+        else:
+            ticket = instance.ticket if instance.passive else None
+            run = mine._replace(phase=instance.phase, serial=instance.serial, error=instance.error, ticket=ticket)
         if run != mine:
             self._write(child, run, now)
 
@@ -373,6 +400,12 @@ class Reconciler:
 
     def _publish(self, event: Event) -> None:
         self.effects.append(Publish(event))
+
+
+def _standing(row: Run, instance: Instance) -> Run:
+    """The row of a node that has let go of the token, and where a copy stands by: whether it runs, and who it is."""
+    running = instance.phase == "running"
+    return row._replace(phase="running" if running else "", serial=instance.serial if running else 0)
 
 
 def _missing_in(these: Iterable[Pid], those: Iterable[Pid]) -> list[Pid]:

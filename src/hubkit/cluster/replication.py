@@ -10,18 +10,26 @@ that it has learnt; and who is told of a claim, and knows something about that c
 passes it on with the acknowledgement.) A sync with rows is acknowledged at once, others are not;
 at a beat acknowledgements go along with the digest, wherever either has changed.
 
+A strategy that *forwards* tells only a few, and whoever hears of something for the first time passes it on to a few, row by
+row as it came (also what stands no longer: a removal that was followed by a creation must not be missing where the creation
+comes later). Nobody knows then who has what. So acknowledgements go out at once only to the writer itself, and to a few peers
+at each beat; what is passed on starts where it started here, and who lacks what was before asks for it; and at a beat a row
+is passed on only to who has just said that it lacks it (who is shown that it lacks something says so). What a *claim* is
+written with goes to everybody, from its writer: all must answer, and nobody need pass it on.
+
 Two safeguards that should never be needed: a delta that starts later than what is known here is answered by a hello, and
 unequal digests at equal versions by the whole map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from bisect import bisect
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
 from hubkit.cluster.effects import Send
 from hubkit.cluster.policy import Synchronization
-from hubkit.cluster.rows import Key, Row
+from hubkit.cluster.rows import Key, Row, Run
 from hubkit.cluster.stamps import NEVER, Moment, Stamp, Version, covers
 from hubkit.cluster.store import Store
 from hubkit.cluster.sync import Kind, Sync
@@ -33,6 +41,14 @@ __all__ = ["CHUNK", "Replication"]
 CHUNK = 500
 
 
+def _is_claim(peer: NodeId, row: Row) -> bool:
+    """Whether this peer claims a child by this row (or grants it to itself, which is the same)."""
+    stamp, value, _ = row
+    if stamp.node != peer or not isinstance(value, Run):
+        return False
+    return value.role == "claiming" or value.to == peer
+
+
 def _stamp_of(item: tuple[Key, Row]) -> Stamp:
     return item[1][0]
 
@@ -40,8 +56,26 @@ def _stamp_of(item: tuple[Key, Row]) -> Stamp:
 class _Link:
     """One link, from its beginning to its end."""
 
-    __slots__ = ("answer", "asked", "caught_up", "chunks", "digest", "greeted", "have", "hello", "met", "news", "passing",
-                 "relay", "repaired", "since", "told", "whole")  # fmt: skip
+    __slots__ = (
+        "answer",
+        "asked",
+        "caught_up",
+        "chunks",
+        "digest",
+        "greeted",
+        "have",
+        "hello",
+        "met",
+        "news",
+        "outdated",
+        "passing",
+        "relay",
+        "repaired",
+        "since",
+        "spoke",
+        "told",
+        "whole",
+    )  # fmt: skip
 
     def __init__(self, now: float) -> None:
         self.hello = True  # I owe a hello
@@ -51,6 +85,7 @@ class _Link:
         self.news = False  # I owe an acknowledgement, or a digest
         self.relay = False  # the peer lacks what others wrote a beat ago
         self.passing: set[NodeId] = set()  # ... or must not wait for a beat for what these wrote
+        self.outdated: dict[Key, Row] = {}  # ... though something else stands by now
         self.caught_up: dict[NodeId, Moment] | None = None  # of these versions it lacks nothing
         self.met = False  # I have had their answer
         self.asked = False  # I have sent a second hello since the last beat
@@ -59,6 +94,7 @@ class _Link:
         self.have: dict[NodeId, Moment] = {}  # what the peer knows that I have
         self.digest = -1  # the digest I last told
         self.since = now  # when it was told
+        self.spoke = False  # it has said since the last beat what it has
         self.chunks: dict[Key, Row] = {}  # the beginning of a whole map
 
 
@@ -66,16 +102,20 @@ class Replication:
     """All links of one core. ``acked``: what each peer is known to have, and still has when its link is broken.
 
     ``complete``: whatever is sent carries all that the peer lacks, so that an acknowledgement never comes before what its
-    sender knew. ``votes``: my acknowledgements count for a quorum.
+    sender knew; and everybody is told at once, whatever the strategy says. ``votes``: my acknowledgements count for a
+    quorum.
     """
 
-    __slots__ = ("_idle", "_me", "_proclaimed", "_pruned", "_ripe", "_round", "_store", "_strategy", "acked", "complete",
-                 "links", "votes")  # fmt: skip
+    __slots__ = ("_announced", "_forwards", "_heard", "_idle", "_me", "_proclaimed", "_pruned", "_ripe", "_round", "_store",
+                 "_strategy", "acked", "complete", "links", "votes")  # fmt: skip
 
     def __init__(self, me: NodeId, store: Store, strategy: Synchronization) -> None:
         self._me = me
         self._store = store
         self._strategy = strategy
+        self._forwards: bool = bool(getattr(strategy, "forwards", False))
+        self._heard: dict[NodeId, tuple[Moment, dict[Key, Row]]] = {}  # what is to be passed on, and where it starts
+        self._announced = False  # what I have written is for everybody
         self._round = 0
         self._proclaimed = NEVER  # my newest write that has been told to whom it is to be told at once
         self._ripe: dict[NodeId, Moment] = {}  # the version at the last beat
@@ -85,6 +125,10 @@ class Replication:
         self.acked: dict[NodeId, dict[NodeId, Moment]] = {}
         self.complete: bool = False
         self.votes: bool = False
+
+    def demand_all(self) -> None:
+        """A lease hangs on what is acknowledged: see ``complete``."""
+        self.complete, self._forwards = True, False
 
     # -- links ---------------------------------------------------------------------------------------------------------
 
@@ -106,6 +150,10 @@ class Replication:
         """Do not wait for a beat to pass on what others wrote."""
         for link in self.links.values():
             link.relay = link.greeted
+
+    def announce(self) -> None:
+        """What I have just written must be acknowledged by all: tell everybody at once."""
+        self._announced = True
 
     def tell(self, peer: NodeId, keys: Iterable[Key]) -> None:
         """Do not wait for a beat to pass on these rows to a peer that may lack them: with all that their writers wrote."""
@@ -132,6 +180,8 @@ class Replication:
             link.greeted = link.answer = True
         else:
             self._acknowledge(peer, link, sync.have.items())
+            link.spoke = True
+            before = store.version.copy() if self._forwards else {}
             if sync.kind == "whole":
                 link.chunks.update(sync.rows)
                 if sync.more:
@@ -144,12 +194,29 @@ class Replication:
                         other.whole = True
             else:
                 gaps = store.join(sync.rows, sync.upto, sync.since)
-                link.news = link.news or bool(sync.rows)
+                link.news = link.news or (bool(sync.rows) and (not self._forwards or peer in sync.upto))
                 if gaps and not link.asked:
                     link.asked = link.hello = True
                 link.met = link.met or not (gaps or sync.more)
+            if self._forwards:
+                self._learn(peer, link, sync, before)
         if sync.digest != store.digest and not link.repaired and self.acked[peer] == store.version:
             link.repaired = link.whole = True
+
+    def _learn(self, peer: NodeId, link: _Link, sync: Sync, before: Version) -> None:
+        """What of this is to be passed on; and does the peer have what I lack? Then it must hear that I do."""
+        version = self._store.version
+        claims = any(key[0] == "run" and _is_claim(peer, row) for key, row in sync.rows.items())
+        fresh = {writer for writer in sync.upto if before.get(writer, NEVER) < version.get(writer, NEVER)}
+        if sync.kind == "delta":  # (what a whole map tells by what it lacks cannot be passed on in part)
+            for writer in fresh - {peer} if claims else fresh:
+                self._heard.setdefault(writer, (before.get(writer, NEVER), {}))
+            for key, row in sync.rows.items():
+                writer = row.stamp.node
+                if writer in fresh and writer in self._heard and before.get(writer, NEVER) < row.stamp[:2]:
+                    self._heard[writer][1][key] = row
+        if any(version.get(writer, NEVER) < moment for writer, moment in sync.have.items()):
+            link.news = True
 
     def _acknowledge(self, peer: NodeId, link: _Link, have: Iterable[tuple[NodeId, Moment]]) -> None:
         acked = self.acked.setdefault(peer, {})
@@ -163,12 +230,7 @@ class Replication:
 
     def compose(self) -> list[Send]:
         """Everything that is to be sent now."""
-        newest = self._store.version.get(self._me, NEVER)
-        eager: Collection[NodeId] = ()
-        if newest > self._proclaimed and self.links:
-            self._proclaimed = newest
-            self._round += 1
-            eager = frozenset(self._strategy.targets(list(self.links), self._round))
+        eager = self._eager()
         sends: list[Send] = []
         for peer, link in self.links.items():
             if link.hello:
@@ -179,6 +241,49 @@ class Replication:
             if (due or peer in eager) and link.greeted:
                 sends += self._to_greeted(peer, link, peer in eager)
         return sends
+
+    def _eager(self) -> Collection[NodeId]:
+        """Whom I tell at once of what I wrote; what is to be forwarded is added to what they must not wait for."""
+        newest = self._store.version.get(self._me, NEVER)
+        announced, self._announced = self._announced, False
+        if newest <= self._proclaimed or not self.links:
+            mine: Collection[NodeId] = ()
+        elif self.complete:
+            mine = self.links.keys()
+        elif self._forwards:
+            mine = self.links.keys() if announced else self._targets(newest)
+        else:
+            self._round += 1
+            mine = frozenset(self._strategy.targets(list(self.links), self._round))
+        if self.links:
+            self._proclaimed = max(newest, self._proclaimed)
+        for writer in sorted(self._heard):
+            since, rows = self._heard[writer]
+            self._forward(writer, since, rows)
+        self._heard.clear()
+        return mine
+
+    def _forward(self, writer: NodeId, since: Moment, rows: Mapping[Key, Row]) -> None:
+        """Pass on what I have heard of a writer; who lacks what was before that asks for it, by a hello."""
+        moment = self._store.version.get(writer, NEVER)
+        for peer in self._targets(moment):
+            link = self.links[peer]
+            told = link.told.get(writer, NEVER)
+            if peer != writer and told < moment and not (link.answer or link.relay or link.whole):
+                if told < since:
+                    link.told[writer] = told = since
+                link.passing.add(writer)
+                link.outdated.update((key, row) for key, row in rows.items() if row.stamp[:2] > told)
+
+    def _targets(self, moment: Moment) -> Collection[NodeId]:
+        """Whom to tell of what was written then: all who forward it ask in the same round, each from its own place."""
+        return frozenset(self._strategy.targets(self._around(self.links), moment[0] // 1000))
+
+    def _around(self, peers: Iterable[NodeId]) -> list[NodeId]:
+        """These peers as they follow me in the circle of all."""
+        order = sorted(peers)
+        mine = bisect(order, self._me)
+        return order[mine:] + order[:mine]
 
     def _to_greeted(self, peer: NodeId, link: _Link, eager: bool) -> Iterator[Send]:
         store = self._store
@@ -199,12 +304,14 @@ class Replication:
                 yield from self._delta(peer, link, writers)
         link.answer = link.whole = link.relay = link.news = False
         link.passing.clear()
+        link.outdated.clear()
 
     def _delta(self, peer: NodeId, link: _Link, writers: Iterable[NodeId]) -> Iterator[Send]:
         """What these writers wrote that the peer lacks: a small delta, or many, in the order in which it was written."""
         store = self._store
-        rows = store.delta(link.told, writers)
         upto = {writer: store.version[writer] for writer in writers}
+        rows = {key: row for key, row in link.outdated.items() if row.stamp.node in upto}
+        rows |= store.delta(link.told, writers)
         if len(rows) > CHUNK:
             queue = sorted(rows.items(), key=_stamp_of)
             last = (len(queue) - 1) // CHUNK * CHUNK
@@ -245,16 +352,26 @@ class Replication:
     def beat(self, known: Collection[NodeId], now: float, forget_after: float) -> None:
         """Pass on what has ripened, acknowledge, compare, and forget what all know. ``known``: the members."""
         store, ripe = self._store, self._ripe
-        for link in self.links.values():
+        owed: list[NodeId] = []
+        for peer, link in self.links.items():
             told = link.told
             if link.caught_up is not ripe:  # what it was told it stays told: of nothing new there is nothing to relay
-                link.relay = link.greeted and any(told.get(writer, NEVER) < moment for writer, moment in ripe.items())
-                link.caught_up = ripe if link.greeted and not link.relay else None
-            link.asked = link.repaired = False
+                lacks = link.greeted and any(told.get(writer, NEVER) < moment for writer, moment in ripe.items())
+                link.caught_up = ripe if link.greeted and not lacks else None
+                link.relay = lacks and (link.spoke or not self._forwards)
+            link.asked = link.repaired = link.spoke = False
             if now - link.since >= self._strategy.sync_interval:
                 link.have.clear()
             if link.have != store.version or link.digest != store.digest:
-                link.news, link.since = True, now
+                owed.append(peer)
+        if self._forwards and owed:
+            self._round += 1
+            few = len(self._strategy.targets(self._around(owed), self._round))
+            owed = sorted(self._around(owed), key=lambda peer: self.links[peer].since)[
+                :few
+            ]  # whoever has waited longest
+        for peer in owed:
+            self.links[peer].news, self.links[peer].since = True, now
         if ripe != store.version:
             self._ripe = dict(store.version)
         concerned = {*known, *self.links} - {self._me}

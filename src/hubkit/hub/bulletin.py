@@ -1,7 +1,8 @@
 """How a hub tells what happened: handlers in order of priority, and bounded streams.
 
 Law of this room: publishing never waits and never fails. Events go into one queue; one task hands them to the handlers,
-each within `HANDLER_SECONDS`; what a handler raises is reported and harms nothing. A stream that is read too slowly loses
+each within `HANDLER_SECONDS`; what a handler raises is reported and harms nothing. (What is meant for the whole program goes
+through: a cancellation of the hub, `KeyboardInterrupt`, `SystemExit`.) A stream that is read too slowly loses
 its *newest* events and says how many (`EventsLost`), because a reader that is behind wants an unbroken past first.
 
 Refused: handlers that can veto or change what they are told (``prepare`` is the one place for that), and calling them
@@ -20,7 +21,7 @@ from typing import Any
 import trio
 
 from hubkit.errors import ConfigurationError
-from hubkit.events import Event, EventsLost
+from hubkit.events import Event, EventsLost, HubStopping
 
 __all__ = ["HANDLER_SECONDS", "Bulletin", "EventStream", "Hook", "check_hooks"]
 
@@ -31,6 +32,9 @@ STREAM = 1_000
 log: logging.Logger = logging.getLogger("hubkit.hub")
 
 Handler = Callable[[Any], Any]
+
+#: What is not for this room to catch.
+_PASSING = (trio.Cancelled, KeyboardInterrupt, SystemExit)
 
 
 @dataclass(slots=True, eq=False)
@@ -43,7 +47,7 @@ class Hook:
     _bulletin: Bulletin
 
     def cancel(self) -> None:
-        """No event that is published from now on reaches the handler."""
+        """From now on no event reaches the handler; if it is being called at this moment, that call goes on."""
         self._bulletin._remove(self)
 
 
@@ -58,7 +62,7 @@ class EventStream:
         self._closed = False
 
     def _push(self, event: Event) -> None:
-        if not isinstance(event, self._types):
+        if self._closed or not isinstance(event, self._types):
             return
         if len(self._queue) >= STREAM:
             self._lost += 1
@@ -88,13 +92,11 @@ class EventStream:
             if self._closed:
                 await trio.lowlevel.checkpoint()
                 raise StopAsyncIteration
-            self._wake = trio.Event()
+            if self._wake.is_set():  # (several tasks may read one stream, and wait for the same)
+                self._wake = trio.Event()
             await self._wake.wait()
         await trio.lowlevel.checkpoint_if_cancelled()
-        event = self._queue.popleft()
-        if not self._queue:
-            self._wake = trio.Event()
-        return event
+        return self._queue.popleft()
 
 
 def check_event_type(value: object) -> type[Event]:
@@ -103,6 +105,18 @@ def check_event_type(value: object) -> type[Event]:
         msg = f"an event type must be a class of hubkit.events (hubkit.events.Event for all of them), not {value!r:.80}"
         raise ConfigurationError(msg)
     return value
+
+
+def _name(handler: Handler) -> str:
+    """A handler as a person would name it."""
+    return str(getattr(handler, "__qualname__", type(handler).__qualname__))
+
+
+def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """What goes through, and what is the handler's own."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(_PASSING)
+    return (error, None) if isinstance(error, _PASSING) else (None, error)
 
 
 class Bulletin:
@@ -115,7 +129,7 @@ class Bulletin:
         self._queue: deque[tuple[Event, tuple[Hook, ...]]] = deque()
         self._parked: trio.lowlevel.Task | None = None
         self._lost = 0
-        self._busy = False
+        self._stopping = False
         self._idle = trio.Event()
         self._idle.set()
         #: Told of every event as it is published: for simulations. It must not raise.
@@ -171,6 +185,12 @@ class Bulletin:
             trio.lowlevel.reschedule(self._parked)
             self._parked = None
 
+    def stopping(self, reason: str) -> None:
+        """The hub has begun to stop: that is told once, with the first reason."""
+        if not self._stopping:
+            self._stopping = True
+            self.publish(HubStopping(reason, hub=self._hub))
+
     async def run(self) -> None:
         """Hand events to handlers until cancelled."""
         while True:
@@ -194,7 +214,6 @@ class Bulletin:
     async def _handle(self, hook: Hook, event: Event) -> None:
         if hook not in self._hooks:
             return
-        name = getattr(hook.handler, "__qualname__", repr(hook.handler))
         with trio.move_on_after(HANDLER_SECONDS) as scope:
             try:
                 result = hook.handler(event)
@@ -202,10 +221,24 @@ class Bulletin:
                     await result
                 else:
                     await trio.lowlevel.checkpoint()
-            except Exception:
-                log.exception("hub %s: the handler %s raised on %s", self._hub, name, event)
+            except BaseException as error:  # whatever it is, it is the handler's: but for what is meant for others
+                passing, rest = _split(error)
+                if rest is not None:
+                    self._raised(hook, event, rest)
+                if passing is not None:
+                    raise passing from passing.__cause__
         if scope.cancelled_caught:
-            log.error("hub %s: the handler %s took more than %g s on %s", self._hub, name, HANDLER_SECONDS, event)
+            name = _name(hook.handler)
+            log.error(
+                "hub %s: the handler %s took more than %g s on %s: it is cancelled",
+                self._hub,
+                name,
+                HANDLER_SECONDS,
+                event,
+            )
+
+    def _raised(self, hook: Hook, event: Event, error: BaseException) -> None:
+        log.error("hub %s: the handler %s raised on %s", self._hub, _name(hook.handler), event, exc_info=error)
 
     async def flush(self, within: float) -> None:
         """Wait until all handlers have seen what was published, at most ``within`` seconds."""

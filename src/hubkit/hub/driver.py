@@ -45,6 +45,8 @@ log: logging.Logger = logging.getLogger("hubkit.hub")
 #: for how many turns of the scheduler, and seconds, messages wait for children that begin to start
 HELD_TURNS = 3
 HELD_SECONDS = 0.3
+#: the same while many children are still to be looked at: in one piece that would take as long, and nothing be sent
+BUSY_SECONDS = 1.0
 
 
 class Wires(Protocol):
@@ -111,7 +113,9 @@ class Driver(Reports):
         self._differing: set[NodeId] = set()
         self.household: Household | None = None
         self.handovers: Handovers | None = None
-        self._active: dict[str, Pid] = {}  # who handles messages for a child, where that is not said by its only pid
+        self._active: dict[
+            str, Pid | None
+        ] = {}  # who handles messages for a child, where that is not said by its only pid
         self.pids: dict[str, tuple[Pid, ...]] = {}
         self.failures: dict[str, tuple[int, BaseException]] = {}
         self.closed: bool = False
@@ -256,9 +260,9 @@ class Driver(Reports):
             with self.core.together(now):
                 for report in reports:
                     report(now)
-        if self.core.busy:
+        if self.core.backlog:
             self.core.proceed(self.now())
-        self._due = self._due or self.core.busy
+        self._due = self._due or self.core.backlog > 0
         effects = self.core.take(send=False)
         for effect in effects:
             self._perform(effect)
@@ -272,19 +276,20 @@ class Driver(Reports):
         self._wake_watchers()
         if self.core.deadline is not None:
             self._wires.wake_at(self.core.deadline)
-        self._bulk.look(self.core.unsettled, self.now())
+        if not self.closed:
+            self._bulk.look(self.core.unsettled + self.core.backlog, self.now())
 
     def _may_send(self, starting: bool) -> bool:
         """Whether messages go out now. They wait a few turns for children that begin to start (or are still to be looked at).
 
         Most children run a moment later; the others then learn of the start and of its success in one message.
         """
-        if starting or self._launching or self.core.busy:
+        if starting or self._launching or self.core.backlog:
             self._held_turns = HELD_TURNS
         now = self.now()
         if self._held_since is None:
             self._held_since = now
-        if self._held_turns > 0 and now - self._held_since < HELD_SECONDS:
+        if self._held_turns > 0 and now - self._held_since < (BUSY_SECONDS if self.core.backlog else HELD_SECONDS):
             self._held_turns -= 1
             self._due = True
             return False
@@ -340,23 +345,16 @@ class Driver(Reports):
             pids = core.pids(child)
             if pids:
                 self.pids[child] = pids
+                if core.has_copies:
+                    self._active[child] = core.active(child)
             else:
                 self.pids.pop(child, None)
-            if core.has_copies:
-                self._find_active(child)
+                self._active.pop(child, None)
             for watch in self._watches.get(child, ()):
                 watch.touch(child)
         core.changed.clear()
         for watch in self._others:
             watch.touch()
-
-    def _find_active(self, child: str) -> None:
-        """Who is to be asked, of several copies."""
-        active = self.core.active(child)
-        if active is None:
-            self._active.pop(child, None)
-        else:
-            self._active[child] = active
 
     def notice(self) -> None:
         """Let those who wait look again."""

@@ -27,6 +27,7 @@ from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Ticket
 from hubkit.errors import HubkitError, ProtocolViolation
 from hubkit.events import RoleChanged
+from hubkit.hub.checkpoints import Checkpoints
 from hubkit.hub.household import Household, Keeper, failure_text
 from hubkit.hub.merges import HOPS, Merges
 from hubkit.hub.states import States
@@ -59,6 +60,10 @@ class Talk(Protocol):
     async def until_held(self, child: str, ticket: Ticket) -> None:
         """Wait until all copies that stand by hold this state, or a later one."""
 
+    def holders(self, child: str, ticket: Ticket) -> tuple[NodeId, ...]:
+        """The nodes, this one included, whose copies hold this state, or a later one."""
+        ...
+
     async def locate(self, child: str, after: Pid | None) -> Pid:
         """Where the child runs."""
         ...
@@ -71,7 +76,7 @@ class Talk(Protocol):
         """Send a message that waits here to an actor elsewhere."""
 
 
-class Handovers:
+class Handovers(Checkpoints):
     """States of one hub on one node.
 
     ``all_active``: all copies of a child handle messages. ``roles``: actors are told of their roles. ``retention``:
@@ -99,6 +104,8 @@ class Handovers:
         self._kept: dict[str, tuple[Ticket, bytes]] = {}
         self._parcels: dict[str, list[Item]] = {}  # child -> what waited for it when it stopped here
         self._serials: dict[str, int] = {}  # child -> where that was
+        self._since: dict[str, float] = {}  # child -> when it was frozen
+        self.longest_pause: float = 0.0
         household.handovers = self
 
     # -- what the core decides -----------------------------------------------------------------------------------------
@@ -158,6 +165,7 @@ class Handovers:
         if keeper.frozen != ticket:
             return
         self._household.rests(keeper)
+        self._since[keeper.child] = trio.current_time()
         keeper.held, cell.stands_by = (ticket, data), True
         self._talk.froze(keeper.child, ticket, None)
         await cell.stand_by()
@@ -170,7 +178,13 @@ class Handovers:
             if keeper.cell is not None and keeper.cell.stands_by:
                 self._open(keeper, keeper.cell)
 
+    def _goes_on(self, child: str) -> None:
+        since = self._since.pop(child, None)
+        if since is not None:
+            self.longest_pause = max(self.longest_pause, trio.current_time() - since)
+
     def _open(self, keeper: Keeper, cell: Cell) -> None:
+        self._goes_on(keeper.child)
         cell.stands_by, cell.successor = False, None
         self._household.begins(keeper)
         cell.wake()
@@ -188,11 +202,31 @@ class Handovers:
         cell.term, cell.start_reason, cell.successor = term, reason, None
         if not keeper.running or self._all_active:
             return
+        self._call_on(keeper, cell)
+
+    def _call_on(self, keeper: Keeper, cell: Cell) -> None:
+        """Let a copy that stood by handle messages, as soon as it has been told."""
         if cell.instance is None:
             cell.role = "active"
+            self._publish_role(keeper, "active")
             self._open(keeper, cell)
         else:
             cell.order(partial(self._activate, keeper, cell))
+
+    def take_role(self, keeper: Keeper, cell: Cell) -> None:
+        """A copy has started: tell in which role; if that has changed meanwhile, it changes now."""
+        if self._all_active:
+            return
+        self._publish_role(keeper, cell.role)
+        if cell.stands_by and not keeper.passive:
+            self._call_on(keeper, cell)
+        elif keeper.passive and not cell.stands_by:
+            self._call_off(keeper, cell)
+
+    def _publish_role(self, keeper: Keeper, role: str) -> None:
+        if self._replicated() and keeper.role != role:
+            keeper.role = role
+            self._household.publish(RoleChanged(keeper.child, role, hub=self._hub_id))
 
     async def _activate(self, keeper: Keeper, cell: Cell) -> None:
         if keeper.passive or not cell.stands_by:
@@ -204,7 +238,7 @@ class Handovers:
     async def _tell_role(self, keeper: Keeper, cell: Cell, role: str) -> None:
         before, cell.role = cell.role, role
         if self._replicated() and before != role and cell.instance is not None:
-            self._household.publish(RoleChanged(keeper.child, role, hub=self._hub_id))
+            self._publish_role(keeper, role)
             await cell.instance.on_role(role)
 
     def demote(self, child: str) -> None:
@@ -212,9 +246,14 @@ class Handovers:
         keeper = self._household.keepers.get(child)
         if keeper is None:
             return
+        if keeper.frozen is not None and keeper.cell is not None:
+            self._check_unchanged(keeper, keeper.cell)
         keeper.passive, keeper.frozen, cell = True, None, keeper.cell
         if cell is None or not keeper.running or self._all_active:
             return
+        self._call_off(keeper, cell)
+
+    def _call_off(self, keeper: Keeper, cell: Cell) -> None:
         if cell.instance is None:  # a function cannot be called back: it ends here, and waits to be called again
             cell.request_stop("demoted")
             return
@@ -235,6 +274,7 @@ class Handovers:
             return
         keeper, send = self._household.keepers.get(child), partial(self._talk.forward, pid)
         if keeper is not None and keeper.cell is not None:
+            self._goes_on(child)
             keeper.cell.successor = send
             keeper.cell.wake()
             return
@@ -253,6 +293,7 @@ class Handovers:
 
     def discard(self, child: str) -> None:
         """What is kept of a child is of no use any more."""
+        self._goes_on(child)
         self._kept.pop(child, None)
         self._serials.pop(child, None)
         for item in self._parcels.pop(child, ()):
@@ -277,8 +318,15 @@ class Handovers:
     def moves(self, keeper: Keeper) -> None:
         """A child is about to stop here because it moves: keep what still waits for it."""
         if keeper.frozen is not None and keeper.cell is not None:
+            self._check_unchanged(keeper, keeper.cell)
             parcel = self._parcels.setdefault(keeper.child, [])
             keeper.cell.successor = parcel.append
+
+    def _check_unchanged(self, keeper: Keeper, cell: Cell) -> None:
+        """In simulations: is what is let go still what was handed over?"""
+        witness, held = self._household.witness, keeper.held
+        if witness is not None and held is not None and self._states.differs(cell, held[1]):
+            witness.changed(keeper)
 
     def gone(self, keeper: Keeper) -> None:
         """A child has stopped here."""
@@ -315,51 +363,7 @@ class Handovers:
         if held is not None:
             await self._states.give(cell, held[1])
         if roles and cell.instance is not None:
-            self._household.publish(RoleChanged(keeper.child, cell.role, hub=self._hub_id))
             await cell.instance.on_role(cell.role)
-
-    # -- checkpoints ---------------------------------------------------------------------------------------------------
-
-    async def checkpoint(self, cell: Cell) -> None:
-        """Give the state of an actor to all copies that stand by, and wait until they hold it. In the actor's own task."""
-        keeper = self._household.keepers.get(cell.child_id or "")
-        if keeper is None or keeper.cell is not cell or not self._replicated() or self._all_active:
-            await trio.lowlevel.checkpoint()
-            return
-        ticket = await self._take_checkpoint(keeper, cell)
-        if ticket is not None:
-            await self._talk.until_held(keeper.child, ticket)
-
-    async def _take_checkpoint(self, keeper: Keeper, cell: Cell) -> Ticket | None:
-        data = await self._states.take(cell)
-        if keeper.cell is not cell or keeper.passive or keeper.frozen is not None:
-            return None
-        ticket = self._talk.checkpoint(keeper.child, keeper.born)
-        if ticket is not None:
-            keeper.held = (ticket, data)
-        return ticket
-
-    async def keep_checkpoints(self, seconds: float) -> None:
-        """Take checkpoints of all active children that have handled something, every so many seconds."""
-        handled: dict[Pid, int] = {}
-        while True:
-            await trio.sleep(seconds)
-            before, handled = handled, {}
-            for number, keeper in enumerate(list(self._household.keepers.values())):
-                cell = keeper.cell
-                if cell is None or cell.instance is None or not keeper.running or keeper.passive or keeper.frozen:
-                    continue
-                handled[cell.pid] = cell.handled
-                if before.get(cell.pid, 0) != cell.handled:
-                    cell.order(partial(self._checkpoint_now, keeper, cell))
-                if number % 100 == 99:
-                    await trio.lowlevel.checkpoint()
-
-    async def _checkpoint_now(self, keeper: Keeper, cell: Cell) -> None:
-        try:
-            await self._take_checkpoint(keeper, cell)
-        except Exception as error:  # of the actor's own code: it goes on, and this is tried again
-            log.error("hub %s: child %s gives no checkpoint: %s", self._hub_id, keeper.child, failure_text(error))
 
     # -- what other nodes say ------------------------------------------------------------------------------------------
 

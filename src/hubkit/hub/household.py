@@ -30,7 +30,7 @@ from hubkit.events import ChildFailed, ChildRestarted, ChildStarted, ChildStarti
 from hubkit.hub.quorum import Gate
 from hubkit.hub.wants import Wish, WishReader, check_spec
 from hubkit.names import error_name, error_text
-from hubkit.pids import Pid
+from hubkit.pids import NodeId, Pid
 from hubkit.specs import Backoff, ChildSpec, Restart
 from hubkit.supervision.restarts import History, Limits, Verdict, decide, restart_delay
 
@@ -82,6 +82,12 @@ class Witness(Protocol):
     def ended(self, keeper: Keeper) -> None:
         """It is gone."""
 
+    def kept(self, keeper: Keeper, ticket: Ticket, holders: tuple[NodeId, ...]) -> None:
+        """A checkpoint is complete: the copies on these nodes hold it."""
+
+    def changed(self, keeper: Keeper) -> None:
+        """It is let go, and its state is no longer what was handed over."""
+
 
 class _Started:
     """What a cell calls when its actor has started, in the place of a `trio.TaskStatus`."""
@@ -99,8 +105,8 @@ class _Started:
 class Keeper:
     """One child on this node.
 
-    ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``frozen``: for which move.
-    ``held``: the newest state that was taken of it, or that it has accepted.
+    ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``role``: told last.
+    ``frozen``: for which move. ``held``: the newest state that was taken of it, or that it has accepted.
     """
 
     child: str
@@ -120,10 +126,10 @@ class Keeper:
     restarts: int = 0
     born: int = 0
     passive: bool = False
+    role: str = ""
     frozen: Ticket | None = None
     held: tuple[Ticket, bytes] | None = None
     gate: Gate | None = None
-    by: float | None = None
 
 
 class Household:
@@ -196,7 +202,6 @@ class Household:
             return
         allowed = min(keeper.shutdown, grace, self._most)
         if by is not None:
-            keeper.by = by
             allowed = min(allowed, by - self._environment.now())
         first, keeper.stopping = keeper.stopping is None, keeper.stopping or reason
         keeper.unpark.set()
@@ -238,9 +243,12 @@ class Household:
         return not keeper.passive and not self.all_active
 
     def enforce(self) -> None:
-        """End by force what should have stopped: a scope's deadline stands still while a machine is suspended."""
+        """End by force what must have stopped by now, for whatever reason it was told to.
+
+        (It has been, in most cases; but the deadline of a scope stands still while a machine is suspended.)
+        """
         for keeper in self.keepers.values():
-            if keeper.by is not None and keeper.cell is not None and self._environment.now() >= keeper.by:
+            if keeper.gate is not None and keeper.cell is not None and keeper.gate.is_overdue:
                 keeper.cell.cancel()
 
     def running(self) -> int:
@@ -282,12 +290,13 @@ class Household:
             # A child that has never run is parked at once: whoever asked for it is told, and decides.
             restart: Restart = "permanent" if wish is None or exit is None else wish.spec.restart
             if exit is not None and exit.reason == "demoted":
+                reason = "start"
                 continue
             normal = exit is not None and exit.is_normal
             verdict, history = decide(restart, normal, history, self._environment.now(), self._limits)
             if verdict in (Verdict.KEEP, Verdict.FORGET):
                 return True
-            reason = "restart"
+            reason = keeper.reason if keeper.last_pid is None else "restart"
             if verdict is Verdict.GIVE_UP or keeper.last_pid is None:
                 await self._park(keeper, keeper.crash or RuntimeError("it ended too often, each time without an error"))
                 history = ()
@@ -334,9 +343,9 @@ class Household:
         return wish, exit
 
     async def _wish(self, keeper: Keeper) -> Wish:
-        wish = self.reader.open(keeper.child, keeper.want)
         if self._prepare is None:
-            return wish
+            return self.reader.open(keeper.child, keeper.want)
+        wish = self.reader.open_anew(keeper.child, keeper.want)
         answer = self._prepare(wish.spec, wish.metadata)
         if isinstance(answer, Awaitable):
             answer = await answer
@@ -354,9 +363,10 @@ class Household:
             self._publish(restarted)
         self._publish(ChildStarted(keeper.child, cell.pid, reason, hub=self._hub_id))
         keeper.last_pid = cell.pid
-        if cell.stands_by and not keeper.passive:  # promoted while it started
-            cell.stands_by, cell.role = False, "active"
-        self.begins(keeper)
+        if not cell.stands_by:
+            self.begins(keeper)
+        if self.handovers is not None:
+            self.handovers.take_role(keeper, cell)
         if self.handovers is not None and not keeper.passive:
             self.handovers.started(keeper, cell)
         self._reports.started(keeper.child, keeper.born, cell.pid.serial)

@@ -26,9 +26,9 @@ from hubkit.cluster.policy import (
 )
 from hubkit.cluster.rows import Want
 from hubkit.errors import ConfigurationError, HubClosed
-from hubkit.events import ChildFailed, Event, HubStopping
+from hubkit.events import ChildFailed, Event
 from hubkit.hub.arguments import Nodes, Placements, check_declared, close_wishes
-from hubkit.hub.bulletin import Bulletin, EventStream, Hook, check_hooks
+from hubkit.hub.bulletin import HANDLER_SECONDS, Bulletin, EventStream, Hook, check_hooks
 from hubkit.hub.driver import Driver
 from hubkit.hub.future import Future
 from hubkit.hub.handovers import hand_over
@@ -43,7 +43,7 @@ from hubkit.hub.wants import Wish, WishReader, check_ids, check_specs, close_wis
 from hubkit.hub.wishes import check_not_waiting, check_open, start_wants, stop_wants, until_live
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS
-from hubkit.node.blocks import Block, bare_nursery
+from hubkit.node.blocks import Block, bare_nursery, is_cancelled
 from hubkit.node.node import Node
 from hubkit.node.options import Discovery
 from hubkit.pids import ChildKey
@@ -173,8 +173,9 @@ class Hub(Reads, Block):
         assert node is not None
         async with bare_nursery() as nursery:
             driver = self._assemble(node, nursery)
+            telling = trio.CancelScope(shield=True)  # also how it stops, and why, is told to the end
             try:
-                nursery.start_soon(self._bulletin.run)
+                nursery.start_soon(self._tell, telling)
                 nursery.start_soon(driver.run, nursery)
                 node._attach(driver)
                 await until_live(driver, node._check_welcome)
@@ -182,17 +183,22 @@ class Hub(Reads, Block):
                 self._declare()
                 yield
                 await self.drain()
-            except BaseException:
+            except BaseException as error:
                 with trio.CancelScope(shield=True):
-                    await stop_now(driver, self._cancel_grace)
+                    await stop_now(driver, self._cancel_grace, "exit" if is_cancelled(error) else "error")
                 raise
             finally:
                 driver.close()
                 with trio.CancelScope(shield=True):
-                    await self._bulletin.flush(1.0)
+                    await self._bulletin.flush(HANDLER_SECONDS)
                 self._bulletin.close()
+                telling.cancel()
                 node._detach(driver)
                 nursery.cancel_scope.cancel()
+
+    async def _tell(self, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._bulletin.run()
 
     def _assemble(self, node: Node, nursery: trio.Nursery) -> Driver:
         node._check_free(self._id)
@@ -400,11 +406,6 @@ class Hub(Reads, Block):
         """Set the quorum's size for the whole hub, also without a quorum; `ConfigurationError` if it makes no sense."""
         resize(self._driver, self._strategies.partition_tolerance, size)
 
-    async def _checkpoint(self, cell: Any) -> None:
-        handovers = self._driver.handovers
-        assert handovers is not None
-        await handovers.checkpoint(cell)
-
     # -- events -----------------------------------------------------------------------------------------------------------
 
     def on(self, event_type: type[Event], handler: Callable[[Any], Any], priority: int = 0) -> Hook:
@@ -434,9 +435,8 @@ class Hub(Reads, Block):
         if driver.closed:
             return
         check_not_waiting(driver, self.node._system)
-        if not self._draining:
-            self._draining = True
-            self._bulletin.publish(HubStopping("drain", hub=self._id))
+        self._draining = True
+        self._bulletin.stopping("drain")
         await drain(driver, self._drain_timeout, self._cancel_grace)
         if driver.core.left:
             self.node._detach(driver)  # the others need not wait for acknowledgements of one who has gone
@@ -446,4 +446,5 @@ class Hub(Reads, Block):
         await self.drain()
         if self._driver_ is not None:
             self._driver_.close()
+        await self._bulletin.flush(HANDLER_SECONDS)
         self._bulletin.close()

@@ -11,7 +11,6 @@ import logging
 
 import trio
 
-from hubkit.events import HubStopping
 from hubkit.hub.driver import Driver
 from hubkit.hub.household import Household
 
@@ -34,15 +33,15 @@ async def drain(driver: Driver, timeout: float, grace: float) -> None:
         "hub %s: after %g s of draining %d children are still here; they are stopped now", driver.hub_id, timeout, left
     )
     with trio.CancelScope(shield=True):
-        await stop_now(driver, grace)
+        await stop_now(driver, grace, "drain")
 
 
-async def stop_now(driver: Driver, grace: float) -> None:
+async def stop_now(driver: Driver, grace: float, reason: str) -> None:
     """Stop all children here, the last started first, each within ``grace``, all within twice that; then say so."""
     household = driver.household
     if household is None or driver.core.left or driver.closed:
         return
-    driver.bulletin.publish(HubStopping("exit", hub=driver.hub_id))
+    driver.bulletin.stopping(reason)
     with trio.move_on_after(2 * grace) as scope:
         for child in reversed(list(household.keepers)):
             household.stop(child, "shutdown", grace)

@@ -1,6 +1,7 @@
 """Moving one child by hand: pin it, and watch the map until it runs there, or cannot.
 
-Law of this room: the pin is a wish like any other. Who asked may go; the child moves all the same.
+Law of this room: the pin is a wish like any other. Who asked may go; the child moves all the same. It has arrived when this
+node's registry says so *and* no longer names where it was: news of two nodes travel on two roads, in any order.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ async def move(driver: Driver, id: str, node: object, strategies: Strategies) ->
     pins = repinned(strategies, want.pins, node)
     with driver.watching([id]) as watch:
         driver.do(lambda now: driver.core.pin(id, pins, now))
-        while not any(pid.node == node for pid in driver.pids.get(id, ())):
+        while not _arrived(driver, id, node):
             run = driver.core.runs.get(id, {}).get(ready[node])
             if run is not None and run.role == "active" and run.phase == "failed":
                 msg = f"child {id!r} did not start on {node!r}: {run.error}"
@@ -50,3 +51,9 @@ async def move(driver: Driver, id: str, node: object, strategies: Strategies) ->
             if id not in driver.core.wants:
                 msg = f"child {id!r} was stopped while it moved"
                 raise NoSuchActor(msg)
+
+
+def _arrived(driver: Driver, id: str, node: str) -> bool:
+    """Whether the child runs on this node, and nowhere but where it belongs, as whoever reads here sees it."""
+    nodes = {pid.node for pid in driver.pids.get(id, ())}
+    return node in nodes and nodes <= {name_of(owner) for owner in driver.core.owners(id)}

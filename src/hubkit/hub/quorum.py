@@ -43,6 +43,12 @@ class Gate:
         """Whether it may."""
         return self._quorum.may_act(self._lapses, self._now())
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether whatever began before it was shut must have ended by now."""
+        by = self._quorum.stop_by("partition")
+        return by is not None and self._quorum.lapses != self._lapses and self._now() >= by
+
     def __call__(self) -> bool:
         """Whether it may; if nobody has noticed yet that it may not, somebody will look."""
         if self._quorum.may_act(self._lapses, self._now()):

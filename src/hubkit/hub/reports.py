@@ -92,6 +92,12 @@ class Reports:
             while not self.closed and self.core.lack(child, ticket):
                 await watch.next()
 
+    def holders(self, child: str, ticket: Ticket) -> tuple[NodeId, ...]:
+        """The nodes, this one included, whose copies hold this state, or a later one."""
+        runs = self.core.runs.get(child, {})
+        held = [node for node, run in runs.items() if run.role == "passive" and (run.ticket or (0,)) >= ticket]
+        return tuple(sorted({self.core.id, *held}))
+
     def tell(self, peer: NodeId, message: list[Any]) -> bool:
         """Send a message about a child's state to this hub on another node."""
         return self._wires.state(peer, self.hub_id, message)

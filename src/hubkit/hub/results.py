@@ -113,7 +113,9 @@ class Move:
 class HubStatistics:
     """A snapshot. Counts are since this hub was opened on this node.
 
-    ``messages``: handled by the children here. ``links``: per peer, see `LinkStatistics`.
+    ``messages``: handled by the children here. ``longest_pause``: the longest time, in seconds, for which a child that was
+    to move from here handled nothing: from when it was frozen until it was let go on, here or elsewhere. ``links``: per
+    peer, see `LinkStatistics`.
     """
 
     hub: str
@@ -129,6 +131,7 @@ class HubStatistics:
     restarts: int
     messages: int
     moves: int
+    longest_pause: float
     conflicts: int
     dead_letters: int
     syncs_sent: int

@@ -5,7 +5,7 @@ Law of this room: both happen in the actor's own task, and are bounded: in time,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 import trio
@@ -43,6 +43,17 @@ class States:
             msg = f"handover_state() is {len(data):,} bytes; at most {MAX_STATE:,} can travel"
             raise NotSerializable(msg)
         return data
+
+    def differs(self, cell: Cell, data: bytes) -> bool:
+        """Whether the state of an actor is not this one, as far as that can be seen at once."""
+        try:
+            state = None if cell.instance is None else cell.instance.handover_state()
+            if isinstance(state, Coroutine):
+                state.close()
+                return False
+            return self._payloads.dumps(state) != data
+        except Exception:
+            return False  # of the actor's own code: it was asked once too often
 
     async def give(self, cell: Cell, data: bytes) -> None:
         """Call ``accept_handover`` with the state. Raises what it raises, and `trio.TooSlowError`."""

@@ -68,6 +68,7 @@ def statistics(driver: Driver, household: Household, node: Any) -> HubStatistics
         restarts=household.restarts,
         messages=household.messages(),
         moves=driver.moves,
+        longest_pause=0.0 if driver.handovers is None else driver.handovers.longest_pause,
         conflicts=driver.conflicts,
         dead_letters=driver.dead_letters,
         syncs_sent=driver.syncs_sent,

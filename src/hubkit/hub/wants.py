@@ -139,9 +139,14 @@ class WishReader:
     """Opens wants once each: specs are read far more often than they change."""
 
     def __init__(self, payloads: Payloads) -> None:
+        self._payloads = payloads
         self.open: Callable[[str, Want], Wish] = lru_cache(maxsize=4096)(
             lambda child, want: open_want(child, want, payloads)
         )
+
+    def open_anew(self, child: str, want: Want) -> Wish:
+        """A wish of one's own, to be altered at will."""
+        return open_want(child, want, self._payloads)
 
     def show(self, child: str, want: Want) -> Wish:
         """The wish as far as this process can read it: who looks at all children must not fail because of one."""

@@ -15,7 +15,7 @@ import trio
 from hubkit.actors.structured import StructuredNursery
 from hubkit.errors import HubClosed
 
-__all__ = ["Block", "bare_nursery"]
+__all__ = ["Block", "bare_nursery", "is_cancelled"]
 
 
 class Block:
@@ -54,3 +54,10 @@ async def bare_nursery() -> AsyncIterator[trio.Nursery]:
             raise
     else:
         await structured.leave(None)
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether this is a cancellation, and nothing else."""
+    return isinstance(error, trio.Cancelled) or (
+        isinstance(error, BaseExceptionGroup) and error.split(trio.Cancelled)[1] is None
+    )

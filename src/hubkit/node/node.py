@@ -222,6 +222,10 @@ class Node(Block):
         """The URL by which others dial this node; `None` for a stand-alone one."""
         return self._url
 
+    def is_of(self, incarnation: int) -> bool:
+        """Whether this process is that incarnation of its name."""
+        return bool(self._id) and boot_of(self._id) == incarnation
+
     def __repr__(self) -> str:
         return f"<hubkit.Node {self.name!r} {self._state}{f' at {self._url}' if self._url else ''}>"
 

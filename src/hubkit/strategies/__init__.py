@@ -10,7 +10,7 @@ where children run   `Distribution`                      `ConsistentHashing`, `G
                                                          `CentralizedLoadBalancer`
 how many copies      `Redundancy`                        `Singularity`, `Replication`
 how they move        `Migration`                         `ColdSwap`, `HotSwap`
-who is told when     `Synchronization`                   `PubSub`
+who is told when     `Synchronization`                   `PubSub`, `Gossip`
 while parted         `PartitionTolerance`, `Leased`      `Divergence`, `StaticQuorum`, `MajorityQuorum`, `DynamicQuorum`
 ===================  ==================================  ==========================================
 """
@@ -37,7 +37,7 @@ from hubkit.strategies.distribution import CentralizedLoadBalancer, ConsistentHa
 from hubkit.strategies.migration import ColdSwap, HotSwap
 from hubkit.strategies.partition import Divergence, DynamicQuorum, MajorityQuorum, StaticQuorum
 from hubkit.strategies.redundancy import Replication, Singularity
-from hubkit.strategies.synchronization import PubSub
+from hubkit.strategies.synchronization import Gossip, PubSub
 
 __all__ = [
     "BalancingDistribution",
@@ -49,6 +49,7 @@ __all__ = [
     "Distribution",
     "Divergence",
     "DynamicQuorum",
+    "Gossip",
     "Guided",
     "HotSwap",
     "Leased",

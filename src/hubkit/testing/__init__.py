@@ -24,6 +24,7 @@ from hubkit.testing.checkers import (
 )
 from hubkit.testing.conformance import check_transport
 from hubkit.testing.faults import Break, Crash, Hold, Join, Leave, Partition, Pause, Restart, Skew, Slow
+from hubkit.testing.keeping import no_acked_message_lost
 from hubkit.testing.marks import simulated
 from hubkit.testing.plans import FaultPlan
 from hubkit.testing.simulation import Simulation
@@ -65,6 +66,7 @@ __all__ = [
     "down_exactly_once",
     "laws",
     "monotonic_terms",
+    "no_acked_message_lost",
     "no_lost_child",
     "registry_converges",
     "simulated",

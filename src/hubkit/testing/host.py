@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import trio
 
 from hubkit.actors.mailbox import Call
-from hubkit.cluster.rows import EVERY
+from hubkit.cluster.rows import EVERY, Ticket
 from hubkit.errors import ConfigurationError, HubClosed, NodeDown
 from hubkit.events import Event
 from hubkit.hub.driver import Driver
@@ -22,7 +22,9 @@ from hubkit.hub.household import Keeper
 from hubkit.hub.hub import Hub
 from hubkit.net.transport import Transport
 from hubkit.node.node import Node
+from hubkit.pids import NodeId, boot_of, name_of
 from hubkit.testing.environment import Machine, SimulatedEnvironment
+from hubkit.testing.keeping import Keeping
 from hubkit.testing.monitors import Monitors
 from hubkit.testing.ownership import Running
 from hubkit.testing.scheduling import Freezer
@@ -41,6 +43,7 @@ class Stage(Protocol):
     nursery: trio.Nursery
     freezer: Freezer
     monitors: Monitors
+    keeping: Keeping
 
     def now(self) -> float:
         """Virtual seconds since the start of the simulation."""
@@ -127,7 +130,22 @@ class _Witness:
         run = Running(self._hub, keeper.child, name, keeper.last_pid, keeper.term, stage.now())
         self._runs[keeper] = run
         stage.record("begin", name, "", f"{run.hub} {run.child} term={run.term} serial={run.pid.serial}")
+        stage.keeping.began(run, None if keeper.held is None else keeper.held[0])
         stage.began(run)
+
+    def kept(self, keeper: Keeper, ticket: Ticket, holders: tuple[NodeId, ...]) -> None:
+        """A checkpoint is complete."""
+        if not self._life.dead:
+            parties = tuple((name_of(node), boot_of(node)) for node in holders)
+            self._life.stage.record("kept", self._life.host.name, "", f"{self._hub} {keeper.child} {tuple(ticket)}")
+            self._life.stage.keeping.kept(self._hub, keeper.child, ticket, parties)
+
+    def changed(self, keeper: Keeper) -> None:
+        """It is let go, and is no longer what was handed over."""
+        if not self._life.dead and keeper.last_pid is not None:
+            stage, name = self._life.stage, self._life.host.name
+            run = Running(self._hub, keeper.child, name, keeper.last_pid, keeper.term, stage.now())
+            stage.keeping.changed(run)
 
     def ending(self, keeper: Keeper) -> None:
         """It is told to stop."""
@@ -140,6 +158,8 @@ class _Witness:
 
     def ended(self, keeper: Keeper) -> None:
         """It is gone."""
+        if keeper.stopping in ("removed", "updated") and not self._life.dead:
+            self._life.stage.keeping.removed(self._hub, keeper.child)
         run = self._runs.pop(keeper, None)
         if run is not None and not self._life.dead:
             self._life.stage.record(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hubkit.errors import ConfigurationError
 from hubkit.hub.driver import Driver
@@ -21,6 +21,9 @@ from hubkit.hub.hub import Hub
 from hubkit.pids import NodeId, Pid, name_of
 from hubkit.testing.monitors import Monitors
 from hubkit.testing.ownership import Ownership, Running
+
+if TYPE_CHECKING:
+    from hubkit.testing.keeping import Keeping
 
 __all__ = ["Checker", "Company", "Reach", "Watcher", "World", "companies", "registries", "watcher_of"]
 
@@ -52,6 +55,11 @@ class World(Protocol):
     @property
     def monitors(self) -> Monitors:
         """All monitors."""
+        ...
+
+    @property
+    def keeping(self) -> Keeping:
+        """Which states are promised to be kept."""
         ...
 
     @property

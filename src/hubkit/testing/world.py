@@ -18,6 +18,7 @@ from hubkit.net.switchboard import Conditions
 from hubkit.net.transport import Transport
 from hubkit.testing.environment import Machine, Ticking
 from hubkit.testing.host import Host
+from hubkit.testing.keeping import Keeping
 from hubkit.testing.monitors import Monitors
 from hubkit.testing.ownership import Ownership, Running
 from hubkit.testing.scheduling import Freezer
@@ -97,6 +98,7 @@ class World:
         self.trace: Trace = Trace()
         self.ownership: Ownership = Ownership()
         self.monitors: Monitors = Monitors(self.now)
+        self.keeping: Keeping = Keeping(self.now, self._holds)
         self.hosts: dict[str, Host] = {}
         self.watchers: list[Watcher] = []
         self.failure: BaseException | None = None
@@ -253,6 +255,14 @@ class World:
         """Whether it stands still."""
         host = self.hosts.get(node)
         return host is not None and host.paused
+
+    def _holds(self, node: str, incarnation: int, other: str) -> bool:
+        """Whether this incarnation of a node is there, awake, and in reach of the other both ways."""
+        host = self.hosts.get(node)
+        if host is None or not host.alive or host.paused or host.life is None or not host.life.node.is_of(incarnation):
+            return False
+        reaches = self.network.reaches
+        return node == other or (reaches(node, other) and reaches(other, node))
 
     def hub_ids(self) -> tuple[str, ...]:
         """All hubs that there were."""

@@ -22,6 +22,7 @@ from hubkit.testing.checkers import (
     registry_converges,
     single_owner,
 )
+from hubkit.testing.keeping import no_acked_message_lost
 from hubkit.testing.watching import Checker
 
 __all__ = ["CHECKERS", "checker_text", "network_text", "read_checker", "read_network"]
@@ -29,7 +30,15 @@ __all__ = ["CHECKERS", "checker_text", "network_text", "read_checker", "read_net
 #: The checkers that can be named.
 CHECKERS: Final[dict[str, Callable[..., Checker]]] = {
     maker.__name__: maker
-    for maker in (balance, down_exactly_once, monotonic_terms, no_lost_child, registry_converges, single_owner)
+    for maker in (
+        balance,
+        down_exactly_once,
+        monotonic_terms,
+        no_acked_message_lost,
+        no_lost_child,
+        registry_converges,
+        single_owner,
+    )
 }
 
 
