@@ -19,6 +19,7 @@ from hubkit.strategies import (
     ConsistentHashing,
     Divergence,
     DynamicQuorum,
+    Gossip,
     Guided,
     HotSwap,
     MajorityQuorum,
@@ -58,6 +59,9 @@ def stay_on_a(child: str, source: str, target: str) -> bool:
         HotSwap(max_moves=3, max_rate=0.5, veto=stay_on_a),
         HotSwap(handover=False, retention=0.0),
         PubSub(2.0),
+        Gossip(),
+        Gossip(fanout=1),
+        Gossip(fanout=6),
         Divergence(),
         DynamicQuorum(30),
         DynamicQuorum(100, window=1.0),
@@ -267,6 +271,17 @@ def test_children_move_only_to_the_newcomer() -> None:
     expect_broken(check_distribution, Jealous(), "children", stable=True)
 
 
+class OverriddenAlone(ConsistentHashing):
+    """What its parent prepares does not speak for it, and a hub does not ask for that."""
+
+    def place(self, child: ChildView, nodes: Sequence[NodeView], copies: int) -> Any:
+        return [node.name for node in nodes][:copies]
+
+
+def test_who_overrides_place_alone_has_nothing_prepared() -> None:
+    check_distribution(OverriddenAlone())
+
+
 class Prepared(ConsistentHashing):
     def __init__(self, wrap: Any) -> None:
         object.__setattr__(self, "wrap", wrap)
@@ -355,10 +370,6 @@ class HashedInstead(CentralizedLoadBalancer):
         return ConsistentHashing().prepare(nodes)
 
 
-class NeverOld(CentralizedLoadBalancer):
-    half_life = 0.0
-
-
 @pytest.mark.parametrize(
     ("kind", "law"),
     [
@@ -413,6 +424,7 @@ class Sampled(Copies):
         (Sampled(()), "it is deterministic"),
         (Copies((1,), active="none"), "active is"),
         (Copies((1,), checkpoint=0), "checkpoint is"),
+        (Copies((1,), checkpoint="often"), "checkpoint is"),
     ],
 )
 def test_a_broken_redundancy_is_caught(strategy: Any, law: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import hypothesis
 from hypothesis import strategies as st
 
+from hubkit.cluster.placement import preparing
 from hubkit.cluster.policy import ChildView, NodeView
 from hubkit.testing.laws.running import TOTAL, bench_for, show
 from hubkit.testing.laws.values import check_value, names_in
@@ -61,15 +62,16 @@ def check_distribution(
     laws = [(PURE, _pure), (TYPE, _type), (OFFERED, _offered), (APART, _apart), (SAME, _same)]
     if not getattr(strategy, "selective", False):
         laws.append((FULL, _full))
-    if hasattr(strategy, "prepare"):
+    prepares = preparing(strategy) is not None  # a subclass that overrides place alone does not
+    if prepares:
         bench.hold(node_sets(named, 0), (TOTAL, lambda strategy, nodes: strategy.prepare(nodes)))
         laws.append((PREPARED, _prepared))
     if hasattr(strategy, "assign"):
         laws.append((PINNED, _pinned))
     bench.hold(place_cases(named), *laws)
-    if stable or (stable is None and hasattr(strategy, "prepare")):
+    if stable or (stable is None and prepares):
         bench.hold(_fewer(named), (LEAVE, _leave), (JOIN, _join))
-    if hasattr(strategy, "prepare"):
+    if prepares:
         bench.hold(_changes(named), (MOVERS, _movers))
     if hasattr(strategy, "assign"):
         counts = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 30)).map(lambda found: tuple(found.items()))
