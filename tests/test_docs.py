@@ -48,12 +48,50 @@ def test_every_target_of_make_exists(page: Path) -> None:
     assert said <= targets
 
 
+def prose(text: str) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^ *(```+).*?^ *\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name after ``#``: the headings of a page, as GitHub spells them."""
+    found: dict[str, int] = {}
+    for heading in re.findall(r"^#{1,6} +(.+?) *#*$", prose(page.read_text(encoding="utf-8")), flags=re.MULTILINE):
+        said = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
+        slug = re.sub(r"[^\w\- ]", "", said.lower()).replace(" ", "-")
+        found[slug] = found.get(slug, -1) + 1
+    return {f"{slug}-{n}" if n else slug for slug, last in found.items() for n in range(last + 1)}
+
+
+def broken_links(page: Path) -> list[str]:
+    """The links of a page to files, and to headings, that are not there."""
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)[^)]*\)", prose(page.read_text(encoding="utf-8"))):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        if not file.exists() or (anchor and (file.suffix != ".md" or anchor not in anchors(file))):
+            broken.append(target)
+    return broken
+
+
 @each_page
 def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
-        if "://" not in target and not target.startswith("mailto:"):
-            assert (page.parent / target).exists(), f"{shown(page)} links to {target}"
+    assert broken_links(page) == []
+
+
+def test_a_link_to_what_is_not_there_is_found(tmp_path: Path) -> None:
+    other, page = tmp_path / "other.md", tmp_path / "page.md"
+    other.write_text("# One `word`, and more\n\n## Again\n\n## Again\n\n```text\n# No heading\n```\n")
+    links = ["other.md", "other.md#one-word-and-more", "other.md#again-1", "#a-page", "https://example.org/x#y"]
+    wrong = ["gone.md", "other.md#again-2", "other.md#no-heading", "#nowhere"]
+    page.write_text("# A page\n\n" + "\n".join(f"[link]({target})" for target in [*links, *wrong]) + "\n")
+    assert broken_links(page) == wrong
+
+
+def test_the_guides_are_among_the_pages() -> None:
+    assert ROOT / "docs" / "guides" / "getting-started.md" in pages
 
 
 def test_blocks_share_their_names_and_may_await(tmp_path: Path) -> None:

@@ -84,9 +84,8 @@ class Hub(Reads, Block):
     ``prepare``: called as ``prepare(spec, metadata)`` on the node that is about to start a child; returns the pair that
     is to be used. It may be async.
 
-    Entering raises `ConfigurationError` (also where the hub runs already, with other strategies), `HandshakeRefused` (a
-    node to join refuses this one for good), or `OSError` (the port is taken). The block's own exceptions leave it as they
-    are.
+    Entering raises `ConfigurationError` (also where the port is taken, or the hub runs already with other strategies), or
+    `HandshakeRefused` (a node to join refuses this one for good). The block's own exceptions leave it as they are.
     """
 
     def __init__(
