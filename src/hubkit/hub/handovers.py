@@ -58,11 +58,12 @@ class Handovers:
         nursery: trio.Nursery,
         all_active: bool,
         replicated: Callable[[], bool],
+        has_copies: Callable[[], bool],
         retention: float,
     ) -> None:
         self._hub_id, self._household, self._system = hub_id, household, system
         self._payloads, self._talk, self._nursery = payloads, talk, nursery
-        self._all_active, self._replicated = all_active, replicated
+        self._all_active, self._replicated, self._has_copies = all_active, replicated, has_copies
         self._states = States(payloads)
         self.merges: Merges = Merges(hub_id, household, system, self._states, talk, nursery)
         self._kept: dict[str, tuple[Ticket, bytes]] = {}
@@ -217,10 +218,8 @@ class Handovers:
 
     def forward(self, child: str, pid: Pid) -> None:
         """The copy at ``pid`` goes on with the child: what waits here is for it."""
-        if self._all_active:
-            return
         keeper = self._household.keepers.get(child)
-        if keeper is not None and keeper.cell is not None:
+        if keeper is not None and keeper.cell is not None and not self._all_active:
             keeper.cell.successor = partial(self._talk.forward, pid)
             keeper.cell.wake()
         self._parcels.forward(child, pid)
@@ -242,7 +241,7 @@ class Handovers:
 
     def moves(self, keeper: Keeper) -> None:
         """A child is about to stop here because it moves: keep what still waits for it."""
-        if keeper.frozen is not None and keeper.cell is not None:
+        if self._has_copies() and keeper.cell is not None:
             self._parcels.divert(keeper.child, keeper.cell)
 
     def gone(self, keeper: Keeper) -> None:
@@ -422,6 +421,7 @@ def hand_over(driver: Any, household: Household, node: Any, strategies: Strategi
         nursery=nursery,
         all_active=household.all_active,
         replicated=lambda: bool(driver.core.is_replicated),
+        has_copies=lambda: bool(driver.core.has_copies),
         retention=float(getattr(strategies.migration, "retention", 0.0)),
     )
     seconds = getattr(redundancy, "checkpoint", "manual")
