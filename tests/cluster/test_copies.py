@@ -456,7 +456,7 @@ def test_without_a_handover_messages_that_nobody_can_have_are_discarded() -> Non
     for child in (first, second):
         a.core.stopped(child, nodes.now)
     nodes.settle()
-    assert [(type(order).__name__, order.child) for order in a.orders] == [("Discard", second)]
+    assert a.orders == [Discard(second)]
     assert a.starts[-1].child == first  # what waits is for this one
 
 
