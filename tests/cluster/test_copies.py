@@ -435,7 +435,29 @@ def test_without_a_handover_nothing_is_frozen() -> None:
     nodes.want("a", child)
     pin(nodes, child, "b")
     assert nodes.where(child) == {"b": "running"}
-    assert orders(nodes["a"], Freeze) == []
+    assert [type(order).__name__ for order in nodes["a"].orders] == ["Forward", "Discard"]
+    assert [order.child for order in orders(nodes["b"], Promote)] == [child]
+
+
+def test_without_a_handover_messages_that_nobody_can_have_are_discarded() -> None:
+    nodes = crowd("a", "b", migration=HotSwap(handover=False))
+    a = nodes["a"]
+    first, second = "c1", "c2"
+    nodes.want("a", first, second)
+    pin(nodes, first, "a")
+    pin(nodes, second, "a")
+    a.slow = True
+    pin(nodes, first, "b")
+    pin(nodes, second, "b")
+    assert [stop.reason for stop in a.stops][-2:] == ["moved", "moved"]
+    pin(nodes, first, "a")
+    nodes.remove("b", second)
+    a.orders.clear()
+    for child in (first, second):
+        a.core.stopped(child, nodes.now)
+    nodes.settle()
+    assert a.orders == [Discard(second)]
+    assert a.starts[-1].child == first  # what waits is for this one
 
 
 # -- a quorum --------------------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ class Reconciler:
     """Takes steps. ``unsettled``: children that do not run exactly where they belong; ``moved``: whose heir has changed."""
 
     __slots__ = ("_backlog", "_balance", "_hub", "_ledger", "_me", "_members", "_patience", "_placement", "_replication",
-                 "_rules", "_shortage", "_store", "effects", "stirred", "unsettled", "unsure")  # fmt: skip
+                 "_rules", "_shortage", "_store", "_vacated", "effects", "stirred", "unsettled", "unsure")  # fmt: skip
 
     def __init__(
         self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
@@ -72,6 +72,7 @@ class Reconciler:
         self._balance = balance
         self._shortage = Shortage(placement)
         self._backlog: list[str] = []  # children still to be looked at, the last first
+        self._vacated: set[str] = set()  # children that have moved away without their state: of their messages
         self.effects: list[Effect] = []
         self.unsettled: set[str] = set()
         self.stirred: set[str] = set()  # children that must be looked at again, for a place in line is free
@@ -164,6 +165,7 @@ class Reconciler:
                 self._give_reasons(child, step)
                 if child in self._rules.copies.kept:
                     self._discard(child)
+                self._clear(child)
             case Do.CLAIM:
                 rev, instance = self._ledger.wants[child].rev, self._rules.instances.get(child)
                 ticket = self._rules.copies.kept_ticket(child) if instance is None else instance.ticket
@@ -182,6 +184,7 @@ class Reconciler:
                 self._write(child, Run(step.term, "released", to, rev, ticket=ticket), now)
                 if to is not None and self._rules.copies.warm:
                     self._forward(child, to)
+                self._clear(child)
             case Do.ADOPT:
                 mine = self._ledger.runs[child][self._me]
                 self._rules.instances[child].want = want = self._ledger.wants[child]
@@ -209,6 +212,7 @@ class Reconciler:
         giver = step.nodes[0] if step.nodes else None
         if instance is None:
             kept, _ = self._rules.copies.kept.pop(child, (None, None))
+            self._vacated.discard(child)
             self._write(child, Run(step.term, "active", rev=want.rev, phase="starting"), now)
             self._rules.instances[child] = Instance(step.term, want, giver, born=step.term, ticket=kept)
             self.effects.append(Start(child, want, step.term, step.reason, ticket=kept))  # type: ignore[arg-type]  # of a BEGIN step
@@ -296,6 +300,12 @@ class Reconciler:
         del self._rules.copies.kept[child]
         self.effects.append(Discard(child))
 
+    def _clear(self, child: str) -> None:
+        """What waited for a child that has moved away has been sent on, or nobody goes on with it."""
+        if child in self._vacated:
+            self._vacated.discard(child)
+            self.effects.append(Discard(child))
+
     def _forward(self, child: str, to: NodeId) -> None:
         theirs = self._ledger.runs[child].get(to)
         if theirs is not None and theirs.role == "passive" and theirs.serial:
@@ -372,6 +382,8 @@ class Reconciler:
             ticket = instance.ticket
         if ticket is not None:
             copies.kept[child] = (ticket, instance.want)
+        elif copies.warm and instance.stopping == "moved":
+            self._vacated.add(child)  # it will be said where to
         elif copies.warm:
             self.effects.append(Discard(child))
 

@@ -59,11 +59,12 @@ class Handovers(Checkpoints):
         nursery: trio.Nursery,
         all_active: bool,
         replicated: Callable[[], bool],
+        has_copies: Callable[[], bool],
         retention: float,
     ) -> None:
         self._hub_id, self._household, self._system = hub_id, household, system
         self._payloads, self._talk, self._nursery = payloads, talk, nursery
-        self._all_active, self._replicated = all_active, replicated
+        self._all_active, self._replicated, self._has_copies = all_active, replicated, has_copies
         self._states = States(payloads)
         self.merges: Merges = Merges(hub_id, household, system, self._states, talk, nursery)
         self._kept: dict[str, tuple[Ticket, bytes]] = {}
@@ -234,10 +235,8 @@ class Handovers(Checkpoints):
 
     def forward(self, child: str, pid: Pid) -> None:
         """The copy at ``pid`` goes on with the child: what waits here is for it."""
-        if self._all_active:
-            return
         keeper = self._household.keepers.get(child)
-        if keeper is not None and keeper.cell is not None:
+        if keeper is not None and keeper.cell is not None and not self._all_active:
             self._goes_on(child)
             keeper.cell.successor = partial(self._talk.forward, pid)
             keeper.cell.wake()
@@ -261,8 +260,9 @@ class Handovers(Checkpoints):
 
     def moves(self, keeper: Keeper) -> None:
         """A child is about to stop here because it moves: keep what still waits for it."""
-        if keeper.frozen is not None and keeper.cell is not None:
-            self._check_unchanged(keeper, keeper.cell)
+        if self._has_copies() and keeper.cell is not None:
+            if keeper.frozen is not None:
+                self._check_unchanged(keeper, keeper.cell)
             self._parcels.divert(keeper.child, keeper.cell)
 
     def _check_unchanged(self, keeper: Keeper, cell: Cell) -> None:
@@ -399,6 +399,7 @@ def hand_over(driver: Any, household: Household, node: Any, strategies: Strategi
         nursery=nursery,
         all_active=household.all_active,
         replicated=lambda: bool(driver.core.is_replicated),
+        has_copies=lambda: bool(driver.core.has_copies),
         retention=float(getattr(strategies.migration, "retention", 0.0)),
     )
     seconds = getattr(redundancy, "checkpoint", "manual")

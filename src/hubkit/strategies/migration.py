@@ -59,7 +59,7 @@ class HotSwap:
     """Start there, then stop here: the child goes on where it was until the new copy is ready, and takes its state along.
 
     ``handover``: the old copy takes no more messages, its ``handover_state()`` goes to ``accept_handover`` of the new
-    one, and the messages that wait follow it. Without, the new copy begins as it is made. ``retention``: seconds for which
+    one. Without, the new copy begins as it is made. The messages that wait follow it. ``retention``: seconds for which
     what still arrives at the old place is passed on. ``max_moves``, ``max_rate``, ``veto``: as of `ColdSwap`.
 
     If anything fails (a state that cannot travel, a handover that raises, a target that dies) the old copy goes on,
