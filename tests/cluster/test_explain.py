@@ -108,5 +108,5 @@ def test_a_guided_child_whose_node_has_gone() -> None:
     texts = {child: crowd.core("a").why(child, crowd.now).text for child in "xy"}
     assert texts == {
         "x": "none of the nodes that it was put on (b) is a ready node that can start it",
-        "y": "none of the nodes that it was put on (none) is a ready node that can start it",
+        "y": "the distribution strategy Guided names no ready node for it, and nobody has put it on one",
     }

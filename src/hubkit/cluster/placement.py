@@ -317,4 +317,7 @@ class Placement:
                 return None
         except Exception as error:
             return complaint("distribution", self._distribution, "place", error)
-        return f"none of the nodes that it was put on ({', '.join(want.pins) or 'none'}) is a {who} that can start it"
+        if not want.pins:
+            names = type(self._distribution).__name__
+            return f"the distribution strategy {names} names no {who} for it, and nobody has put it on one"
+        return f"none of the nodes that it was put on ({', '.join(want.pins)}) is a {who} that can start it"
