@@ -13,7 +13,7 @@ from hubkit.cluster.effects import Demote, Discard, Freeze, Offer, Promote, Star
 from hubkit.cluster.instances import Instances
 from hubkit.cluster.rows import Run, Ticket, Want
 from hubkit.events import ChildMoving, MoveFailed
-from hubkit.strategies import HotSwap, Replication, StaticQuorum
+from hubkit.strategies import ColdSwap, HotSwap, Replication, StaticQuorum
 
 
 def crowd(*names: str, **others: Any) -> Crowd:
@@ -214,6 +214,22 @@ def test_a_veto_and_a_limit_hold_a_child() -> None:
     assert "b" in nodes.where(mine[1])
     nodes.tick(3)
     assert nodes.where(mine[0]) == nodes.where(mine[1]) == {"b": "running"}
+
+
+def test_whoever_has_left_lets_the_next_in_line_go() -> None:
+    nodes = crowd("a", "b", migration=ColdSwap(max_moves=1))
+    a = nodes["a"]
+    nodes.want("a", "c1", "c2")
+    pin(nodes, "c1", "a")
+    pin(nodes, "c2", "a")
+    a.slow = True
+    begun = len(a.stops)
+    pin(nodes, "c1", "b")
+    pin(nodes, "c2", "b")
+    assert [stop.child for stop in a.stops[begun:]] == ["c1"]
+    a.core.stopped("c1", nodes.now)
+    nodes.settle()
+    assert [stop.child for stop in a.stops[begun:]] == ["c1", "c2"]
 
 
 # -- copies ----------------------------------------------------------------------------------------------------------------
