@@ -120,7 +120,9 @@ class Driver(Reports):
         self._differing: set[NodeId] = set()
         self.household: Household | None = None
         self.handovers: Handovers | None = None
-        self._active: dict[str, Pid | None] = {}  # who handles messages for a child, where that is not said by its only pid
+        self._active: dict[
+            str, Pid | None
+        ] = {}  # who handles messages for a child, where that is not said by its only pid
         self.pids: dict[str, tuple[Pid, ...]] = {}
         self.failures: dict[str, tuple[int, BaseException]] = {}
         self.closed: bool = False
