@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 
 import hubkit
 from hubkit.environment import EPOCH, Environment
+from hubkit.errors import ConfigurationError
 from hubkit.net.simulated import SimulatedNetwork
 from hubkit.node.node import Node
 
@@ -52,6 +54,13 @@ async def until(condition: Callable[[], bool], within: float) -> float:
 
 def here(hub: hubkit.Hub) -> set[str]:
     return set(hub.children("local"))
+
+
+@pytest.mark.parametrize("make", [hubkit.Node, lambda **options: hubkit.Hub("shop", **options)])
+def test_a_transport_knows_itself_where_it_listens(make: Callable[..., object]) -> None:
+    transport = SimulatedNetwork().transport("a")
+    with pytest.raises(ConfigurationError, match="leave listen out"):
+        make(listen="ws://127.0.0.1:1", transport=transport)
 
 
 def test_a_partition_is_noticed_in_virtual_time() -> None:

@@ -58,7 +58,7 @@ class Node(Block):
     ``join``: URLs of other nodes, or a `Discovery`; asked again for ever. The node's own URL among them does no harm.
     ``name``: the node's name, unique in the mesh and the same after a restart; by default the advertised ``host:port``.
     ``secret``: what all nodes of the mesh know: `str`, `bytes`, or several (the first is used, all are accepted).
-    ``tls``: see `TLS`. ``transport``: replaces the network, and its clocks, for simulations.
+    ``tls``: see `TLS`. ``transport``: replaces the network, its clocks and ``listen``, for simulations.
     ``weight``: this node's share of the children of each hub, relative to the other nodes'. ``labels``: what it says about
     itself, like ``{"zone": "eu"}``, for children that ask for it (`hubkit.Placement`). Hubs may have their own.
     ``beat``: seconds between heartbeats. ``down_after``: seconds of silence after which a node is taken for dead.
@@ -92,6 +92,9 @@ class Node(Block):
             msg = (
                 "join needs listen: the nodes that are joined must be able to dial this one (port 0 picks a free port)"
             )
+            raise ConfigurationError(msg)
+        if listen is not None and transport is not None:
+            msg = f"listen={listen!r} says where to listen, and so does transport: leave listen out"
             raise ConfigurationError(msg)
         self._given_name = check_name(name)
         self._weight = check_weight(weight)

@@ -28,6 +28,7 @@ from hubkit.testing.clock import VirtualClock
 from hubkit.testing.dictated import seed_to_run
 from hubkit.testing.endings import Ended, Endings
 from hubkit.testing.environment import seeded
+from hubkit.testing.explaining import unexplained
 from hubkit.testing.guard import guarded
 from hubkit.testing.plans import FaultPlan
 from hubkit.testing.replaying import pytest_options, replay_command
@@ -111,7 +112,7 @@ class Production:
         thresholds = gc.get_threshold()
         gc.set_threshold(max(thresholds[0], COLLECT) if thresholds[0] else 0, 20, 100)
         try:
-            with self._chance, guarded(self.world.failed):
+            with self._chance, unexplained(), guarded(self.world.failed):
                 yield
         finally:
             gc.set_threshold(*thresholds)
