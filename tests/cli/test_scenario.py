@@ -180,6 +180,7 @@ def test_a_second_parameter_is_the_plan(name: str, plan: FaultPlan | None) -> No
             {"plan": repr(CUT)},
             "test_more cannot be called with one argument; it is given the simulation: ",
         ),
+        ("test_more", {}, "a method or a parametrised one, is played by pytest with --hubkit-seed"),
         (
             "test_real",
             {"check": True},

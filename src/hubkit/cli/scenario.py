@@ -167,6 +167,8 @@ def _arguments(main: Any, plan: FaultPlan | None, target: str) -> dict[str, Any]
     except TypeError:
         more = "" if taken is None else f", and with --plan a plan as {taken!r}"
         msg = f"{target} cannot be called with one argument; it is given the simulation{more}: {CONTRACT}"
+        if target.rpartition(":")[2].rpartition(".")[2].startswith("test"):
+            msg += "; a test that is given more, a method or a parametrised one, is played by pytest with --hubkit-seed"
         raise WrongUsage(msg) from None
     return given
 
