@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from tests.hub.actors import Counter
@@ -146,9 +147,11 @@ def test_a_second_owner_of_the_same_term_in_one_process_is_caught(monkeypatch: p
 
 def test_an_actor_of_another_term_than_the_map_says_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     start = Household.start
-    monkeypatch.setattr(
-        Household, "start", lambda self, child, want, term, why: start(self, child, want, term + 1, why)
-    )
+
+    def later(self: Household, child: str, want: Want, term: int, why: str, **others: Any) -> None:
+        start(self, child, want, term + 1, why, **others)
+
+    monkeypatch.setattr(Household, "start", later)
     perform = Driver.started
 
     def reported(self: Driver, child: str, term: int, serial: int) -> None:

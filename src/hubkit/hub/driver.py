@@ -94,6 +94,7 @@ class Driver(Reports):
         self.pids: dict[str, tuple[Pid, ...]] = {}
         self.failures: dict[str, tuple[int, BaseException]] = {}
         self.closed: bool = False
+        self.crash: Exception | None = None  # what ended the hub here, if that was an error in the hub itself
         self.dead_letters: int = 0
         self.syncs_sent: int = 0
         self.syncs_received: int = 0
@@ -215,7 +216,11 @@ class Driver(Reports):
         """Perform what the core decides, until cancelled."""
         while True:
             while self._due:
-                self.pump()
+                try:
+                    self.pump()
+                except Exception as error:
+                    self.crash = error
+                    raise
                 self._launching = self.household is not None and self.household.launch(nursery)
                 self._due = self._due or self._launching
                 await trio.lowlevel.checkpoint()
@@ -373,7 +378,7 @@ class Driver(Reports):
             while True:
                 if self.closed or self.core.left:
                     msg = f"hub {self.hub_id!r} is closed on this node"
-                    raise HubClosed(msg)
+                    raise HubClosed(msg) from self.crash
                 if child not in self.core.wants:
                     msg = f"hub {self.hub_id!r} has no child {child!r}"
                     raise NoSuchActor(msg)

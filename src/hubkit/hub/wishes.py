@@ -25,6 +25,7 @@ from hubkit.errors import (
     StartFailed,
 )
 from hubkit.hub.driver import Driver
+from hubkit.hub.household import failure_text
 from hubkit.hub.quorum import check_allowed
 from hubkit.hub.results import StartResult, StopResult, status_of
 from hubkit.node.answers import rebuild
@@ -40,7 +41,7 @@ def check_open(driver: Driver) -> None:
     """Raise `HubClosed` when the hub has ended."""
     if driver.closed:
         msg = f"hub {driver.hub_id!r} is closed on this node: use it inside its `async with` block"
-        raise HubClosed(msg)
+        raise HubClosed(_crash_text(driver) or msg) from driver.crash
 
 
 def check_member(driver: Driver) -> None:
@@ -48,7 +49,17 @@ def check_member(driver: Driver) -> None:
     check_open(driver)
     if driver.core.left:
         msg = f"node {name_of(driver.node)!r} has left hub {driver.hub_id!r} (it was drained): ask another node of it"
-        raise HubClosed(msg)
+        raise HubClosed(_crash_text(driver) or msg) from driver.crash
+
+
+def _crash_text(driver: Driver) -> str | None:
+    """What is to be said of a hub that has ended here by an error of its own."""
+    if driver.crash is None:
+        return None
+    return (
+        f"hub {driver.hub_id!r} has ended on node {name_of(driver.node)!r} by an error in it, which its block raises, too: "
+        f"{failure_text(driver.crash)}"
+    )
 
 
 def check_not_waiting(driver: Driver, system: System, ids: Iterable[str] | None = None) -> None:
