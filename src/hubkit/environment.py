@@ -83,7 +83,7 @@ class VirtualEnvironment(Environment):
         self.now: Callable[[], float] = now  # asked for each message: without a call in between
         self.wall: Callable[[], float] = wall
         self.boot: Callable[[], int] = boot
-        self.random = random.Random(f"process {seed}")
+        self.random: random.Random = random.Random(f"process {seed}")
         self._tokens = random.Random(f"tokens {seed}")
 
     def token(self, size: int) -> bytes:

@@ -56,9 +56,11 @@ class Cell(Standing):
         "term", "timers", "watchers",
     )  # fmt: skip
 
-    # Of `Mailbox`; said again because they are also set here, from where a type checker would take them to be narrower.
+    # Said again because they are also set here, from where a type checker would take them to be narrower.
     closed: bool
+    handled: int
     parked: trio.lowlevel.Task | None
+    queue: deque[Item] | None
     stop_reason: str | None
 
     def __init__(

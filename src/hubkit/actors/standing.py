@@ -37,6 +37,8 @@ class Standing(Mailbox):
 
     __slots__ = ("handled", "orders", "stands_by", "successor")
 
+    queue: deque[Item] | None  # said again, for it is also set here
+
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity)
         self.handled: int = 0

@@ -82,7 +82,7 @@ class SimulatedEnvironment(Environment):
         """The process begins: its chance is that of the next life on this machine."""
         self._machine.lives += 1
         source = f"{self._machine.seed} {self._machine.name} {self._machine.lives}"
-        self.random = seeded("process", source)
+        self.random: random.Random = seeded("process", source)
         self._tokens = seeded("tokens", source)
 
     def token(self, size: int) -> bytes:

@@ -35,7 +35,7 @@ NAMES = ("a", "b", "c", "d", "e", "f", "g", "h")
 START = "app:Actor"
 
 #: load, actors, weight and labels of a node: one draw, the simplest first
-FACTS = st.sampled_from(
+FACTS: st.SearchStrategy[tuple[float, tuple[str, ...], float, dict[str, str]]] = st.sampled_from(
     [
         (0.0, ("*",), 1.0, {}),
         (0.0, (START,), 1.0, {}),
