@@ -15,6 +15,9 @@ here := $(subst /,-,$(subst $() ,-,$(CURDIR)))
 APP := $(VENV)/app$(here)
 DEV := $(VENV)/dev$(here)
 
+# Tests that only compute.
+SIMULATED := tests/property tests/sim
+
 # Rooms of floors 0 and 1: no branch of theirs goes untested.
 PURE := src/hubkit/errors.py,src/hubkit/events.py,src/hubkit/messages.py,src/hubkit/names.py,src/hubkit/pids.py,src/hubkit/specs.py,src/hubkit/cluster/*,src/hubkit/strategies/*,src/hubkit/supervision/restarts.py
 
@@ -28,8 +31,13 @@ help:  ## list these targets
 demo: $(APP)  ## three processes, sixty children, one SIGKILL: see what happens
 	@$(VENV)/bin/hubkit demo
 
+# In two processes: what is simulated only computes, in its own time, and so disturbs none of those that wait for sockets.
 test: $(DEV)  ## every test there is
-	@$(RUN) -m pytest -q
+	@mkdir -p .hubkit; echo "$(SIMULATED): beside the others, shown at the end"; \
+	$(RUN) -m pytest -q $(SIMULATED) > .hubkit/simulated.log 2>&1 & simulated=$$!; \
+	trap 'kill $$simulated; exit 130' INT TERM; \
+	code=0; $(RUN) -m pytest -q $(SIMULATED:%=--ignore=%) || code=$$?; \
+	wait $$simulated || code=$$?; echo "== $(SIMULATED)"; cat .hubkit/simulated.log; exit $$code
 
 check: lint types cover news  ## everything that CI asks for, and more
 	@echo "all checks passed"
