@@ -696,10 +696,16 @@ class World:
             box.tops[child] = (top, rev)
             row = core._store.rows["want", child]
             for removal, seen in self.removals.get(child, ()):
-                if covers(seen, row.stamp) and covers(core._store.version, removal):
+                if covers(seen, row.stamp) and covers(core._store.version, removal) and not self._replaced(box, child):
                     self.fail(f"{child}, removed at {removal}, is back on {box.node} from {row.stamp}")
         if set(core.pids(child)) != box.registry.get(child, _NOBODY):
             self.fail(f"registry of {child} on {box.node}")
+
+    def _replaced(self, box: Box, child: str) -> bool:
+        """Whether this child was wished or removed anew, and that is on its way here: then its removal need not come."""
+        key, version = ("want", child), box.core._store.version
+        rows = [other.core._store.rows[key] for other in self.boxes.values() if key in other.core._store.rows]
+        return any(not covers(version, row.stamp) for row in rows)
 
     def _never_twice(self) -> None:
         seen: dict[str, NodeId] = {}
