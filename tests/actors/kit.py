@@ -101,3 +101,19 @@ def cell_of(ref: Ref[Any]) -> Cell:
     cell = ref._find()
     assert cell is not None
     return cell
+
+
+#: what `stage` ends by force
+BEGUN: list[Cell] = []
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[trio.Nursery]:
+    """A nursery whose actors are ended by force when the test is over, or fails."""
+    async with trio.open_nursery() as nursery:
+        try:
+            yield nursery
+        finally:
+            while BEGUN:
+                BEGUN.pop().cancel()
+            nursery.cancel_scope.cancel()

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from tests.actors.kit import Counter, OutOfStock
+from tests.actors.kit import BEGUN, Counter, OutOfStock, stage
 
 from hubkit.actors import Actor, Cell, System
 from hubkit.actors.mailbox import Item
 from hubkit.actors.standing import SYSTEM, Standing
-
-BEGUN: list[Cell] = []
-
-
-@asynccontextmanager
-async def stage() -> AsyncIterator[trio.Nursery]:
-    """A nursery whose actors are ended by force when the test is over, or fails."""
-    async with trio.open_nursery() as nursery:
-        try:
-            yield nursery
-        finally:
-            while BEGUN:
-                BEGUN.pop().cancel()
-            nursery.cancel_scope.cancel()
 
 
 class Noter(Actor):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from tests.actors.kit import Counter
+from tests.actors.kit import BEGUN, Counter, stage
 
 from hubkit.actors import Cell, System
 from hubkit.actors.mailbox import Item
@@ -19,20 +17,6 @@ from hubkit.events import DeadLetter, Event
 from hubkit.hub import parcels as room
 from hubkit.hub.parcels import Parcels
 from hubkit.pids import Pid
-
-BEGUN: list[Cell] = []
-
-
-@asynccontextmanager
-async def stage() -> AsyncIterator[trio.Nursery]:
-    """A nursery whose actors are ended by force when the test is over, or fails."""
-    async with trio.open_nursery() as nursery:
-        try:
-            yield nursery
-        finally:
-            while BEGUN:
-                BEGUN.pop().cancel()
-            nursery.cancel_scope.cancel()
 
 
 class Scene:

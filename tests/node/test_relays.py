@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from tests.actors.kit import Counter, Gate, OutOfStock
+from tests.actors.kit import BEGUN, Counter, Gate, OutOfStock, stage
 from tests.node.pair import Side, cut, pair
 
 from hubkit.actors import Cell
@@ -17,20 +15,6 @@ from hubkit.actors.mailbox import Call, Item
 from hubkit.actors.messages import NotBegun
 from hubkit.errors import HubClosed, NodeDown, NotSerializable
 from hubkit.events import DeadLetter
-
-BEGUN: list[Cell] = []
-
-
-@asynccontextmanager
-async def stage() -> AsyncIterator[trio.Nursery]:
-    """A nursery whose actors are ended by force when the test is over, or fails."""
-    async with trio.open_nursery() as nursery:
-        try:
-            yield nursery
-        finally:
-            while BEGUN:
-                BEGUN.pop().cancel()
-            nursery.cancel_scope.cancel()
 
 
 async def begun(side: Side, nursery: trio.Nursery, start: Any, mailbox: int = 1000) -> Cell:
