@@ -47,6 +47,8 @@ class Losses:
             for name in here & since.keys():
                 del since[name]
             self._before = (known, alive)
+        if not since:  # as nearly always, at every look of every node
+            return ()
         members = {name_of(node) for node in known}
         for name in [name for name, when in since.items() if name not in members and now - when > MEMORY]:
             del since[name]
