@@ -34,6 +34,9 @@ FOUND = [
     ),
     ("hot chaos", 137, "the last to leave kept a copy that nobody could have"),
     ("chaos", 84, "a creation met the removal of an older one whose tombstone had gone"),
+    ("chaos", 1016, "a copy yielded to one whose node had let go of the child, and nobody knew the term any more"),
+    ("gossip chaos", 17, "a removal came with its reason, but for what was passed over when that was forwarded"),
+    ("gossip hot chaos", 2038, "the same"),
 ]
 
 

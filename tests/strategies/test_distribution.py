@@ -53,6 +53,7 @@ def test_guided_answers_with_what_was_named_as_far_as_it_is_there() -> None:
     assert places(Guided(), child("x", "c", "a"), 2) == "ca"
     assert places(Guided(), child("x", "z"), 2) == ""
     assert places(Guided(), child("x")) == ""
+    assert Guided().selective  # so that too few are no fault
 
 
 def test_the_balancer_answers_with_pins_and_fills_up_with_the_first() -> None:

@@ -51,7 +51,9 @@ class Rules:
     ``announced``: my claims that still wait for acknowledgements.
 
     A row is removed only when all who will miss it know why: rows of different writers travel on different roads, and the
-    removal of a term could arrive long before the greater one. (To those out of sight the reason is sent along.)
+    removal of a term could arrive long before the greater one. (To those out of sight the reason is sent along.) And where
+    the reason is another's row, its writer must have held to it in knowledge of the one that goes: it may have let go of the
+    child long ago, as of one that nobody wants any more, and then nobody would know how far the terms had come.
     """
 
     __slots__ = ("_ledger", "_liveness", "_me", "_members", "_placement", "_replication", "_strays", "allowed", "announced",
@@ -217,7 +219,8 @@ class Rules:
             tied = self.copies.warm and mine.to == node and run.role == "active" and run.term == mine.term
             if ((held(node, run), node) > token or tied) and node in alive:
                 if instance is None or instance.passive:
-                    known = self._known(("run", child, node))
+                    known, answered = self._known(("run", child, node)), self._replication.answered
+                    known = known and answered(node, ("run", child, self._me))
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
                 if self.copies.all_active:
                     return Step(Do.DEMOTE, "superseded", mine.term)

@@ -166,8 +166,13 @@ class Replication:
         """What I have just written goes together with this row to whoever may not have it."""
         row = self._store.rows.get(key)
         for peer, link in self.links.items():
-            if row is not None and not covers(self.acked.get(peer, {}), row.stamp):
-                link.passing.update((row.stamp.node, self._me))
+            have = self.acked.get(peer, {})
+            if row is not None and not covers(have, row.stamp):
+                writer = row.stamp.node
+                link.passing.update((writer, self._me))
+                if self._forwards:  # what was passed over may be lacking, and there may be no time to ask for it
+                    link.told.pop(writer, None)
+                    link.told.update({writer: have[writer]} if writer in have else {})
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 
@@ -424,6 +429,11 @@ class Replication:
             return True
         stamp = row.stamp
         return all(node == self._me or covers(self.acked.get(node, {}), stamp) for node in nodes)
+
+    def answered(self, node: NodeId, key: Key) -> bool:
+        """Whether what I see of this node's rows was written, or left as it was, when it knew the row of this key."""
+        seen, version = self.acked.get(node, {}), self._store.version
+        return covers(seen, self._store.rows[key].stamp) and seen.get(node, NEVER) <= version.get(node, NEVER)
 
     def seen(self, stamp: Stamp) -> bool:
         """Whether the write of this stamp has been seen here."""
