@@ -23,6 +23,7 @@ class Mix:
     ``lengths``: of windows, in seconds, from a to b. ``lull``: seconds between two faults, on average. ``spare``: nodes that
     are up at any moment. ``network``: what the simulated network is like. ``children``: how many there may be.
     ``down_after``: seconds of silence after which a node is taken for gone; the beat is a quarter of that.
+    ``quorum``: the kind it is played under, with clocks that are wrong within one per cent: no child may have two owners.
     """
 
     kinds: tuple[str, ...]
@@ -34,10 +35,12 @@ class Mix:
     network: Mapping[str, float] = field(default_factory=dict)
     children: tuple[int, ...] = (3, 12, 30)
     down_after: float = 4.0
+    quorum: str | None = None
 
 
 _CUTS = ("partition", "one_way", "hold", "break", "slow")
 _DEATHS = ("crash", "restart", "power")
+_ANY = (*_CUTS, *_DEATHS, "pause", "skew")
 #: Hubs refuse whose clock is more than 300 s ahead of theirs: no two may differ by as much.
 _OFFSETS = (-120.0, -60.0, -1.0, 0.0, 1.0, 60.0, 120.0)
 _RATES = (0.8, 0.9, 0.99, 1.0, 1.0, 1.01, 1.1, 2.0)
@@ -61,6 +64,9 @@ MIXES: dict[str, Mix] = {
     "shaky": Mix((*_DEATHS, "leave", "join", "partition"), (2, 8), network={"break_rate": 0.3}),
     "nervous": Mix((*_CUTS, *_DEATHS, "pause", "leave"), (4, 16), (0.1, 8.0), lull=2.0, down_after=0.8),
     "clocks": Mix(("skew", "skew", *_DEATHS, "partition", "leave", "join"), (3, 12), lull=3.0),
+    "static": Mix(_ANY, (2, 10), nodes=(3, 5), children=(1, 4, 8), quorum="static"),
+    "fixed": Mix(_ANY, (2, 10), nodes=(3, 5), children=(1, 4, 8), quorum="fixed"),
+    "voters": Mix((*_CUTS, "pause", "skew", "leave"), (2, 8), nodes=(3, 5), children=(1, 4, 8), quorum="voters"),
     "doom": Mix((*_CUTS, *_DEATHS, "pause", "leave"), (4, 16), (0.5, 15.0), lull=2.0, nodes=(2, 4), spare=0),
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from tests.sim.dice import MIXES, draw_plan
+from tests.sim.parted import Parted, tame
 from tests.sim.story import CHECKERS, Story
 
 from hubkit.errors import ConfigurationError
@@ -44,16 +45,10 @@ def play(mix: str, seed: int, plan: FaultPlan | None = None) -> Result:
     logging.disable(logging.CRITICAL)
     began = time.perf_counter()
     plan = plan or plan_of(mix, seed)
-    random = Random(f"story {mix} {seed}")
-    story = Story(
-        children=random.choice(MIXES[mix].children),
-        clients=random.choice((0, 2, 4)),
-        pace=random.choice((0.2, 1.0)),
-        together=random.random() < 0.7,
-        down_after=MIXES[mix].down_after,
-        second=random.random() < 0.2,
-    )
+    story = story_of(mix, Random(f"story {mix} {seed}"))
     checkers = [*CHECKERS, single_owner(0.0)] if mix == "members" else CHECKERS
+    if isinstance(story, Parted):
+        checkers = [single_owner(0.0)]
     try:
         report = Simulation.run(
             story, seed, plan=plan, network=MIXES[mix].network or "simulated", checkers=checkers, limit=20_000.0
@@ -74,7 +69,23 @@ def _chain(error: BaseException) -> str:
 
 def plan_of(mix: str, seed: int) -> FaultPlan:
     """The plan that belongs to a seed."""
-    return draw_plan(Random(f"plan {mix} {seed}"), MIXES[mix])
+    plan = draw_plan(Random(f"plan {mix} {seed}"), MIXES[mix])
+    return tame(plan) if MIXES[mix].quorum else plan
+
+
+def story_of(mix: str, random: Random) -> Story | Parted:
+    """The story in which a plan of this mix is played."""
+    terms = MIXES[mix]
+    if terms.quorum:
+        return Parted(terms.quorum, children=random.choice(terms.children))
+    return Story(
+        children=random.choice(terms.children),
+        clients=random.choice((0, 2, 4)),
+        pace=random.choice((0.2, 1.0)),
+        together=random.random() < 0.7,
+        down_after=terms.down_after,
+        second=random.random() < 0.2,
+    )
 
 
 def shrink(mix: str, seed: int, plan: FaultPlan) -> Result:
