@@ -278,6 +278,8 @@ class Box:
         actor = self.actors.get(child)
         if isinstance(effect, Forward) or (isinstance(effect, Offer) and actor is None):
             return
+        if actor is None and isinstance(effect, Freeze | Thaw) and child not in self.core._rules.instances:
+            return  # it has ended by itself since that was decided, and the core knows it
         world.check(actor is not None and actor.state != "stopping", f"{self.node}: {effect}, of what does not exist")
         assert actor is not None
         match effect:
