@@ -37,7 +37,11 @@ FOUND = [
     ("chaos", 1016, "a copy yielded to one whose node had let go of the child, and nobody knew the term any more"),
     ("gossip chaos", 17, "a removal came with its reason, but for what was passed over when that was forwarded"),
     ("gossip hot chaos", 2038, "the same"),
-    ("hot chaos", 3210, "a child ended by itself in the moment in which it was to be frozen: the world took that for a fault"),
+    (
+        "hot chaos",
+        3210,
+        "a child ended by itself in the moment in which it was to be frozen: the world took that for a fault",
+    ),
 ]
 
 
