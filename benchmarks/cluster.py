@@ -11,19 +11,17 @@ import gc
 import json
 import os
 import platform
-import random
-import socket
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
 import trio_websocket
+from _processes import Process, free_ports
 
 import hubkit
 
@@ -113,66 +111,6 @@ async def member(options: dict[str, Any]) -> None:
         os._exit(0)  # the benchmark is over: there is nothing to hand over
 
 
-class Process:
-    """One of the other processes, as this one sees it."""
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
-        self.start()
-
-    def start(self) -> None:
-        """Start it (again)."""
-        command = [sys.executable, __file__, "--member", json.dumps(self.options)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        self._answers = trio.lowlevel.FdStream(os.dup(self.process.stdout.fileno()))
-
-    async def answer(self) -> Any:
-        """Its next answer."""
-        line = b""
-        while not line.endswith(b"\n"):
-            chunk = await self._answers.receive_some()
-            assert chunk, f"{self.options['name']} has ended"
-            line += chunk
-        return json.loads(line)
-
-    async def ask(self, **question: Any) -> Any:
-        """Ask it, and wait for the answer."""
-        self.tell(**question)
-        return await self.answer()
-
-    def tell(self, **question: Any) -> None:
-        """Ask it; `answer` gets the answer later."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(question).encode() + b"\n")
-        self.process.stdin.flush()
-
-    async def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
-        await self._answers.aclose()
-
-    async def close(self) -> None:
-        """Leave nothing behind."""
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
-        await self._answers.aclose()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free, and that no outgoing connection will take while a killed process is started again."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(20_000, 32_000)
-        with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) and port not in found:
-                found.append(port)
-    return found
-
-
 @asynccontextmanager
 async def cluster() -> AsyncIterator[tuple[hubkit.Hub, dict[str, Process], dict[str, int]]]:
     """Five nodes that see each other; this process has the first. Also the ports of the bare echo servers."""
@@ -180,7 +118,7 @@ async def cluster() -> AsyncIterator[tuple[hubkit.Hub, dict[str, Process], dict[
     node = {name: {"name": name, "listen": url, "join": urls[:1]} for name, url in zip(NAMES, urls, strict=True)}
     here: dict[str, Any] = node.pop(NAMES[0])
     async with hubkit.Hub(HUB, name=here["name"], listen=here["listen"], drain_timeout=1.0) as hub:
-        others = {name: Process(options) for name, options in node.items()}
+        others = {name: Process(__file__, options) for name, options in node.items()}
         try:
             ports = {name: await process.answer() for name, process in others.items()}
             for process in others.values():

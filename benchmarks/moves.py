@@ -12,16 +12,15 @@ import json
 import os
 import platform
 import random
-import socket
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+from _processes import Process, free_ports
 
 import hubkit
 from hubkit.strategies import ColdSwap, HotSwap
@@ -136,63 +135,10 @@ async def member(options: dict[str, Any]) -> None:
             os._exit(0)  # the benchmark is over: there is nothing to hand over
 
 
-class Process:
-    """One of the nodes, as this process sees it."""
-
-    def __init__(self, options: dict[str, Any]) -> None:
-        command = [sys.executable, __file__, "--member", json.dumps(options)]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self.process.stdout is not None
-        self._answers = trio.lowlevel.FdStream(os.dup(self.process.stdout.fileno()))
-
-    async def answer(self) -> Any:
-        """Its next answer."""
-        line = b""
-        while not line.endswith(b"\n"):
-            chunk = await self._answers.receive_some(1)
-            assert chunk, "a node has ended"
-            line += chunk
-        return json.loads(line)
-
-    def tell(self, **order: Any) -> None:
-        """Order something; `answer` gets the answer later."""
-        self.write(json.dumps(order).encode() + b"\n")
-
-    def write(self, data: bytes) -> None:
-        """Put this on its standard input."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
-
-    async def ask(self, **order: Any) -> Any:
-        """Order something, and wait for the answer."""
-        self.tell(**order)
-        return await self.answer()
-
-    async def join(self) -> float:
-        """Let it open its hub; when it began to."""
-        self.write(b"!")
-        return float(await self.answer())
-
-    async def close(self) -> None:
-        """Leave nothing behind."""
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
-        await self._answers.aclose()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(20_000, 32_000)
-        with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) and port not in found:
-                found.append(port)
-    return found
+async def begin(node: Process) -> float:
+    """Let it open its hub; when it began to."""
+    node.write(b"!")
+    return float(await node.answer())
 
 
 @asynccontextmanager
@@ -201,12 +147,12 @@ async def cluster(migration: str, count: int) -> AsyncIterator[list[Process]]:
     urls = [f"ws://127.0.0.1:{port}" for port in free_ports(3)]
     options = [{"name": name, "listen": url, "join": urls[:1]} for name, url in zip("abc", urls, strict=True)]
     options[0]["join"] = []
-    nodes = [Process({"migration": migration, **each}) for each in options]
+    nodes = [Process(__file__, {"migration": migration, **each}) for each in options]
     try:
         for node in nodes:
             await node.answer()
         for node in nodes[:2]:
-            await node.join()
+            await begin(node)
         await nodes[0].ask(nodes=2, children=0)
         await nodes[0].ask(start=count)
         for node in nodes[:2]:
@@ -225,7 +171,7 @@ async def cluster(migration: str, count: int) -> AsyncIterator[list[Process]]:
 async def join(migration: str, count: int) -> float:
     """Seconds from the moment at which the third begins to join until all three have settled."""
     async with cluster(migration, count) as nodes:
-        began = await nodes[2].join()
+        began = await begin(nodes[2])
         for node in nodes:
             node.tell(nodes=3, children=count)
         moments: list[float] = [await node.answer() for node in nodes]
@@ -238,7 +184,7 @@ async def join_under_traffic() -> dict[str, Any]:
         for node in nodes[:2]:
             node.tell(traffic=SECONDS)
         await trio.sleep(SECONDS / 4)
-        await nodes[2].join()
+        await begin(nodes[2])
         nodes[2].tell(traffic=SECONDS / 2)
         seen = [await node.answer() for node in nodes]
         await nodes[0].ask(nodes=3, children=COUNTERS)

@@ -42,6 +42,7 @@ FOUND = [
         3210,
         "a child ended by itself in the moment in which it was to be frozen: the world took that for a fault",
     ),
+    ("pair deaths", 3226, "a claim of who had no state outbid one of who had the newest"),
 ]
 
 

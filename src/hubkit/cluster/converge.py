@@ -202,7 +202,8 @@ class Rules:
                 if run.to not in alive and not self.quorum.gone(run.to, self.now):
                     return None, holder, run.to
                 return holder, holder, None
-        claimant = _greatest(runs, alive, lambda node, run: run.term if claims(node, run) else -1)
+        claimed = [_bid(node, run) for node, run in runs.items() if node in alive and claims(node, run)]
+        claimant = max(claimed)[-1] if claimed else None
         return claimant, claimant, None
 
     def _yield(
@@ -366,6 +367,11 @@ class Rules:
     def _buriable(self, node: NodeId, run: Run) -> bool:
         """Whether a stranger's row says nothing any more: it has let go, or it is gone."""
         return run.role == "released" or (self.allowed and self.quorum.gone(node, self.now))
+
+
+def _bid(node: NodeId, run: Run) -> tuple[tuple[int, int, NodeId], int, NodeId]:
+    """What a claim weighs against others: who has the newest state of the child must not be outbid by who has none."""
+    return run.ticket or (-1, -1, ""), run.term, node
 
 
 def _greatest(
