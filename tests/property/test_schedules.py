@@ -43,6 +43,7 @@ FOUND = [
         "a child ended by itself in the moment in which it was to be frozen: the world took that for a fault",
     ),
     ("pair deaths", 3226, "a claim of who had no state outbid one of who had the newest"),
+    ("all calm", 4082, "the world wanted the state of a child that had been removed, which not everybody knew yet"),
 ]
 
 

@@ -638,6 +638,8 @@ class World:
             return
         if not (strategies.redundancy.copies(2) > 1 or getattr(strategies.migration, "handover", False)):
             return
+        if any(removal > actor.want.rev for removal, _ in self.removals.get(child, ()) if actor.want.rev is not None):
+            return  # it has been removed, and that is on its way here: who goes on with it may begin anew
         before = self.states.get(child)
         if before is not None and actor.value != (before[0], before[1] + 1):
             self.check(
