@@ -92,6 +92,18 @@ class Inner:
         """Is fine: it can be looked up by its qualified name."""
 
 
+async def test_one_child_that_cannot_travel_leaves_the_others_alone() -> None:
+    async with hubkit.Hub("shop") as hub:
+        specs = [hubkit.child("a", Counter), hubkit.ChildSpec("b", Counter, (object(),)), hubkit.child("c", Counter)]
+        result = await hub.start_children(specs)
+        assert (result.status, sorted(result.started), list(result.errors)) == ("partial", ["a", "c"], ["b"])
+        assert isinstance(result.errors["b"], errors.NotSerializable)
+        assert sorted(hub.children()) == ["a", "c"]
+        await hub.stop_children(["a", "c"])
+        result = await hub.start_children_soon(specs, on_failure="rollback").wait()
+        assert (result.status, result.rolled_back, dict(hub.children())) == ("failed", True, {})
+
+
 async def test_wrong_arguments_of_calls() -> None:
     class Local(hubkit.Actor):
         """Has no name that others could look up."""

@@ -396,3 +396,8 @@ def test_the_single_checks_can_be_run_alone() -> None:
     for check in CHECKS:
         trio.run(check, lambda: network.transport(next(names)), clock=trio.testing.MockClock(autojump_threshold=0))
     assert all(check.__doc__ for check in CHECKS)
+
+
+def test_a_network_makes_its_transports_itself() -> None:
+    trio.run(check_transport, SimulatedNetwork, clock=trio.testing.MockClock(autojump_threshold=0))
+    trio.run(check_transport, lambda: SimulatedNetwork(3), clock=trio.testing.MockClock(autojump_threshold=0))

@@ -80,6 +80,8 @@ def test_refusals_are_rebuilt_where_they_are_known() -> None:
     assert (type(back), back.args) == (Refused, ("a", 1))
     assert type(there_and_back(Refused(object()))) is Refused
     assert type(there_and_back(Picky())) is errors.Reject
+    plain = there_and_back(errors.Reject("closed", 5))
+    assert (type(plain), plain.args) == (errors.Reject, ("closed", 5))
     payload = payloads.dumps(["nowhere:Gone", ["x"], "x"])
     assert "nowhere:Gone" in str(decode_error(Code.REJECTED, payload, payloads))
 

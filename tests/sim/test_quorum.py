@@ -287,3 +287,21 @@ async def test_what_stops_for_another_reason_ends_with_the_lease_too(sim: Simula
     assert not any(gate is None or gate.is_open or gate.is_overdue for gate in gates)
     await sim.sleep(STOP)
     assert all(gate is not None and gate.is_overdue for gate in gates)
+
+
+@pytest.mark.parametrize("dies", "abc")
+@simulated(seeds=4, checkers=EXACT)
+async def test_a_majority_is_enough_as_soon_as_anything_has_been_started(sim: Simulation, dies: str) -> None:
+    """A new hub needs all of its first voters; it takes no orders before that is over."""
+    hubs = {}
+    for name in VOTERS:
+        hubs[name] = await sim.start_hub("shop", node=name, partition_tolerance=MajorityQuorum(voters=VOTERS))
+    assert all(hub.is_partitioned and not hub.is_settled for hub in hubs.values())
+    for hub in hubs.values():
+        await hub.settled()
+        assert not hub.is_partitioned
+    await hubs["a"].start_child(hubkit.child("c", Counter))
+    sim.crash(dies)
+    await sim.settled(within=TAKEN_OVER + FORMED)
+    living = next(name for name in VOTERS if name != dies)
+    assert await hubs[living].ref("c", Counter).call(Counter.add, 1) == 1

@@ -270,7 +270,9 @@ class Ref(Generic[A_co]):
         self._system.check_open()
         pid = self.pid
         if pid is None:
-            msg = f"child {self.address} runs nowhere at this moment; `await` waits for it"
+            msg = (
+                f"child {self.address} runs nowhere at this moment; `await ref.send(...)` waits, if it is still wanted"
+            )
             raise NowhereNow(msg)
         if self._system.is_mine(pid):
             successor = self._system.successors.get(pid.serial)

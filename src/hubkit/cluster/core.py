@@ -345,18 +345,19 @@ class Core(Instances):
 
     @property
     def is_settled(self) -> bool:
-        """Whether every child in sight runs, or is parked, exactly where it belongs, by its current spec."""
-        return self.live and not self._reconciler.unsettled and not self.backlog
+        """Whether children may run here, and every one runs, or is parked, exactly where it belongs, by its current spec."""
+        return self.live and not self._reconciler.unsettled and not self.backlog and self.allowed
 
     @property
     def allowed(self) -> bool:
-        """Whether the partition strategy lets children run here."""
-        return self._rules.allowed
+        """Whether the partition strategy lets children run here, and it is agreed on who has a say in that."""
+        return self._rules.allowed and self._electorate.founded
 
     @property
     def partitioned(self) -> bool:
-        """Whether a known member is out of sight, or the partition strategy forbids to run children here."""
-        return not self._rules.allowed or len(self._members.alive) < len(self._ledger.nodes)
+        """Whether children may not run here; where they may everywhere, whether a known member is out of sight."""
+        out_of_sight = len(self._members.alive) < len(self._ledger.nodes)
+        return not self.allowed or (out_of_sight and not self.quorum.strict)
 
     def owners(self, child: str) -> tuple[NodeId, ...]:
         """The nodes where this child belongs, the one that runs it first; none if it is not wanted, or nobody can."""
@@ -413,9 +414,9 @@ class Core(Instances):
         for peer, sync in self._received:
             self._warn_claimant(peer, sync)
         self._received.clear()
-        if membership.allowed != self._published_allowed:
-            self._published_allowed = membership.allowed
-            effects.append(Publish((QuorumRegained if membership.allowed else QuorumLost)(hub=self.hub)))
+        if (allowed := self.allowed) != self._published_allowed:
+            self._published_allowed = allowed
+            effects.append(Publish((QuorumRegained if allowed else QuorumLost)(hub=self.hub)))
         if self.is_settled != self._published_settled:
             self._published_settled = self.is_settled
             effects.append(Publish(SettledChanged(self.is_settled, hub=self.hub)))

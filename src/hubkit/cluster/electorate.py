@@ -73,6 +73,11 @@ class Electorate:
         self._acknowledged: tuple[Rank, float] | None = None  # the voters that a quorum knows, and since when
         self.wants: Mapping[str, Want] = ledger.wants if self._first is None else _Others(ledger.wants)
 
+    @property
+    def founded(self) -> bool:
+        """Whether it is known who votes. Before that all of the first voters are needed, and each of them for ever."""
+        return self._first is None or bool(self._ledger.settings.view.voters)
+
     # -- at each beat --------------------------------------------------------------------------------------------------
 
     def beat(self, now: float) -> None:

@@ -21,6 +21,7 @@ from hubkit.cluster.effects import (
     Promote,
     Publish,
     Start,
+    StartReason,
     Stop,
     Thaw,
     Warn,
@@ -239,7 +240,10 @@ class Reconciler:
             if instance is None:
                 born = max((run.term for run in self._ledger.runs[child].values()), default=0)
                 instance = self._rules.instances[child] = Instance(born, want, born=born, passive=True)
-                self.effects.append(Start(child, want, born, "start", passive=True))
+                reason: StartReason = (
+                    "start" if self._rules.copies.replicated else "migration"
+                )  # else it is here to move
+                self.effects.append(Start(child, want, born, reason, passive=True))
             self._write(child, self._shown(child, instance), now)
             return
         assert instance is not None

@@ -12,7 +12,7 @@ from typing import Any
 from hubkit.cluster.affinity import Placement
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Want
-from hubkit.errors import ConfigurationError
+from hubkit.errors import ConfigurationError, NotSerializable
 from hubkit.hub.wants import Wish, check_metadata, check_specs, close_wish
 from hubkit.net.payload import Payloads
 from hubkit.specs import ChildSpec, check_id
@@ -35,19 +35,24 @@ def close_wishes(
     strategies: Strategies,
     members: Iterable[str],
     payloads: Payloads,
-) -> dict[str, Want]:
-    """The wants of these children, by id. Raises `ConfigurationError` or `NotSerializable`."""
+) -> tuple[dict[str, Want], dict[str, Exception]]:
+    """The wants of these children, by id, and what is wrong with those that cannot travel. Raises `ConfigurationError`."""
     found = check_specs(specs)
     own = check_metadata(child_metadata, found)
     placements = _placements(placement, found, strategies)
     pins = _pins(nodes, found, strategies, sorted(set(members)))
-    wants = {}
+    wants: dict[str, Want] = {}
+    errors: dict[str, Exception] = {}
     for spec in found:
-        want = close_wish(Wish(spec, own.get(spec.id, metadata), tag), payloads)
+        try:
+            want = close_wish(Wish(spec, own.get(spec.id, metadata), tag), payloads)
+        except NotSerializable as error:
+            errors[spec.id] = error
+            continue
         if spec.id in pins or spec.id in placements:
             want = replace(want, pins=pins.get(spec.id, ()), placement=placements.get(spec.id))
         wants[spec.id] = want
-    return wants
+    return wants, errors
 
 
 def check_declared(specs: Sequence[ChildSpec], strategies: Strategies) -> Sequence[ChildSpec]:

@@ -24,10 +24,9 @@ from hubkit.cluster.policy import (
     Strategies,
     Synchronization,
 )
-from hubkit.cluster.rows import Want
 from hubkit.errors import ConfigurationError, HubClosed
 from hubkit.events import ChildFailed, Event
-from hubkit.hub.arguments import Nodes, Placements, check_declared, close_wishes
+from hubkit.hub.arguments import Nodes, Placements, check_declared
 from hubkit.hub.bulletin import HANDLER_SECONDS, Bulletin, EventStream, Hook, check_hooks
 from hubkit.hub.driver import Driver
 from hubkit.hub.future import Future
@@ -40,7 +39,7 @@ from hubkit.hub.reads import Reads
 from hubkit.hub.results import StartResult, StopResult
 from hubkit.hub.views import actor_table, check_strategies
 from hubkit.hub.wants import Wish, WishReader, check_ids, check_specs, close_wish
-from hubkit.hub.wishes import check_not_waiting, check_open, start_wants, stop_wants, until_live
+from hubkit.hub.wishes import check_not_waiting, check_open, starting, stop_wants, until_live
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS
 from hubkit.node.blocks import Block, bare_nursery, is_cancelled
@@ -241,6 +240,9 @@ class Hub(Reads, Block):
         assert self._node is not None
         return self._node._payloads
 
+    def _starting(self, specs: Iterable[ChildSpec], *options: Any) -> Callable[[], Awaitable[StartResult]]:
+        return starting(self._driver, self._strategies, self._payloads, specs, *options)
+
     # -- starting and stopping ----------------------------------------------------------------------------------------------
 
     async def start_child(
@@ -288,37 +290,10 @@ class Hub(Reads, Block):
         ``nodes``: with `Guided`, the nodes of all, or a mapping of ids to the nodes of each. ``placement``: what all ask of
         their nodes, or a mapping of ids to what some of them ask.
 
-        Never raises for one child; raises `NoQuorum`, `NotSerializable`, `ConfigurationError`, `HubClosed`.
+        Never raises for one child; raises `NoQuorum`, `ConfigurationError`, `HubClosed`.
         """
-        driver = self._driver
-        wants = self._close(specs, metadata, child_metadata, tag, nodes, placement)
-        if on_failure not in ("continue", "rollback"):
-            msg = f"on_failure must be 'continue' or 'rollback', not {on_failure!r}"
-            raise ConfigurationError(msg)
-        return await start_wants(driver, wants, check_existing=bool(check_existing), rollback=on_failure == "rollback")
-
-    def _close(
-        self,
-        specs: Iterable[ChildSpec],
-        metadata: Any,
-        child_metadata: Mapping[str, Any] | None,
-        tag: str | None,
-        nodes: object,
-        placement: object,
-    ) -> dict[str, Want]:
-        found = check_specs(specs)
-        check_shutdown(found, self._strategies.partition_tolerance)
-        return close_wishes(
-            found,
-            metadata=metadata,
-            child_metadata=child_metadata,
-            tag=tag,
-            nodes=nodes,
-            placement=placement,
-            strategies=self._strategies,
-            members=[row.name for row in self._driver.core.nodes.values()],
-            payloads=self._payloads,
-        )
+        start = self._starting(specs, metadata, child_metadata, tag, nodes, placement, check_existing, on_failure)
+        return await start()
 
     async def stop_child(self, id: str) -> StopResult:
         """Stop a child wherever it runs, and forget it. Raises `NoSuchActor` for an unknown id, at once."""
@@ -349,13 +324,8 @@ class Hub(Reads, Block):
         on_failure: Literal["continue", "rollback"] = "continue",
     ) -> Future[StartResult]:
         """Begin to start many children, and return at once. Wrong arguments raise here; the rest is in the `Future`."""
-        driver = self._driver
-        wants = self._close(specs, metadata, child_metadata, tag, nodes, placement)
-        if on_failure not in ("continue", "rollback"):
-            msg = f"on_failure must be 'continue' or 'rollback', not {on_failure!r}"
-            raise ConfigurationError(msg)
-        rollback = on_failure == "rollback"
-        return self._soon(lambda: start_wants(driver, wants, check_existing=bool(check_existing), rollback=rollback))
+        start = self._starting(specs, metadata, child_metadata, tag, nodes, placement, check_existing, on_failure)
+        return self._soon(start)
 
     def stop_children_soon(self, ids: Iterable[str]) -> Future[StopResult]:
         """Begin to stop many children, and return at once."""

@@ -63,7 +63,12 @@ def check_allowed(driver: Driver) -> None:
     core = driver.core
     if not core.allowed:
         now = driver.now()
-        msg = f"hub {driver.hub_id!r} has no quorum on node {name_of(core.id)!r}: {core.quorum.missing(now)}"
+        missing = (
+            core.quorum.missing(now)
+            if not core.quorum.allowed(now)
+            else "its voters are being agreed on: wait a moment"
+        )
+        msg = f"hub {driver.hub_id!r} has no quorum on node {name_of(core.id)!r}: {missing}"
         raise NoQuorum(msg)
 
 

@@ -72,12 +72,12 @@ class Reads:
 
     @property
     def is_partitioned(self) -> bool:
-        """Whether a known node is out of sight, or the partition strategy keeps children from running here (reads go on)."""
+        """Whether this side is without a quorum (reads go on); under `Divergence`, whether a known node is out of sight."""
         return self._driver.core.partitioned
 
     @property
     def is_settled(self) -> bool:
-        """Whether this node sees every child running (or parked) exactly where it belongs."""
+        """Whether children may run here, and this node sees each running (or parked) exactly where it belongs."""
         return self._driver.is_settled
 
     async def settled(self) -> None:

@@ -9,29 +9,36 @@ Failed children are withdrawn; with ``on_failure="rollback"`` so is everything t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from hubkit.actors.cell import current_chain
 from hubkit.actors.system import System
+from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Run, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.errors import (
     AlreadyStarted,
+    ConfigurationError,
     Deadlock,
     HubClosed,
     NoSuchActor,
     StartFailed,
 )
+from hubkit.hub.arguments import close_wishes
 from hubkit.hub.driver import Driver
 from hubkit.hub.household import failure_text
-from hubkit.hub.quorum import check_allowed
+from hubkit.hub.quorum import check_allowed, check_shutdown
 from hubkit.hub.results import StartResult, StopResult, status_of
+from hubkit.hub.wants import check_specs
+from hubkit.net.payload import Payloads
 from hubkit.node.answers import rebuild
 from hubkit.pids import Pid, name_of
+from hubkit.specs import ChildSpec
 
-__all__ = ["HOLDERS", "start_wants", "stop_wants", "until_live"]
+__all__ = ["HOLDERS", "starting", "stop_wants", "until_live"]
 
 #: an awaited start or stop returns when so many members hold its row: any two deaths lose nothing
 HOLDERS = 3
@@ -155,11 +162,48 @@ class _Start:
         return mine
 
 
-async def start_wants(driver: Driver, wants: dict[str, Want], *, check_existing: bool, rollback: bool) -> StartResult:
-    """Start children; see ``Hub.start_children``."""
+def starting(
+    driver: Driver,
+    strategies: Strategies,
+    payloads: Payloads,
+    specs: Iterable[ChildSpec],
+    metadata: Any,
+    child_metadata: Mapping[str, Any] | None,
+    tag: str | None,
+    nodes: object,
+    placement: object,
+    check_existing: object,
+    on_failure: object,
+) -> Callable[[], Awaitable[StartResult]]:
+    """Check all that can be checked at once of what ``Hub.start_children`` was given; what is returned does the rest."""
+    found = check_specs(specs)
+    check_shutdown(found, strategies.partition_tolerance)
+    if on_failure not in ("continue", "rollback"):
+        msg = f"on_failure must be 'continue' or 'rollback', not {on_failure!r}"
+        raise ConfigurationError(msg)
+    wants, errors = close_wishes(
+        found,
+        metadata=metadata,
+        child_metadata=child_metadata,
+        tag=tag,
+        nodes=nodes,
+        placement=placement,
+        strategies=strategies,
+        members=[row.name for row in driver.core.nodes.values()],
+        payloads=payloads,
+    )
+    rollback = on_failure == "rollback"
+    return lambda: start_wants(driver, wants, errors, check_existing=bool(check_existing), rollback=rollback)
+
+
+async def start_wants(
+    driver: Driver, wants: dict[str, Want], errors: dict[str, Exception], *, check_existing: bool, rollback: bool
+) -> StartResult:
+    """Start children; see ``Hub.start_children``. ``errors``: what is wrong with those of which there is no want."""
     await until_live(driver)
     check_allowed(driver)
     start = _Start(driver)
+    start.errors.update(errors)
     fresh = {}
     for child, want in wants.items():
         if child not in driver.core.wants:
@@ -188,8 +232,9 @@ async def start_wants(driver: Driver, wants: dict[str, Want], *, check_existing:
             start.withdraw(start.stamps)
         raise
     started = {} if rolled_back else {c: start.started[c] for c in wants if c in start.started}
-    errors = {c: start.errors[c] for c in wants if c in start.errors}
-    return StartResult(status_of(started, errors), MappingProxyType(started), MappingProxyType(errors), rolled_back)
+    failed_ones = {c: start.errors[c] for c in (*errors, *wants) if c in start.errors}
+    status = status_of(started, failed_ones)
+    return StartResult(status, MappingProxyType(started), MappingProxyType(failed_ones), rolled_back)
 
 
 async def stop_wants(driver: Driver, ids: Sequence[str]) -> StopResult:

@@ -105,7 +105,7 @@ def decode_error(code: int, payload: Any, payloads: Payloads) -> Exception:
 
 
 def _rejection(name: str, args: list[Any], text: str) -> Reject:
-    cls = find_reject(name)
+    cls = Reject if name == wire_name(Reject) else find_reject(name)
     if cls is not None:
         try:
             return cls(*args)

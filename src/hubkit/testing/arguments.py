@@ -62,6 +62,8 @@ def check_checker(checker: object, what: str) -> Checker:
         return checker  # type: ignore[return-value]  # it has what the protocol asks for
     if isinstance(checker, type) or inspect.isfunction(checker):
         name = checker.__name__
+        if checker.__module__.startswith("hubkit.testing.") and not _parameters(checker):
+            return check_checker(checker(), what)  # `monotonic_terms` is as good as `monotonic_terms()`
         msg = f"{what} must be a checker, and {name} is what makes one: call it, as in {name}({_parameters(checker)})"
     elif isinstance(checker, list | tuple | set | frozenset):
         msg = f"{what} must be one checker {_EXAMPLE}, not several: {checker!r:.80}; give them one by one"

@@ -14,12 +14,15 @@ that they provoke on purpose.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 
 import trio
 
 from hubkit.errors import ConfigurationError, LinkClosed, ProtocolViolation
-from hubkit.net.transport import MAX_FRAME, MAX_GREETING, Link
+from hubkit.net.simulated import SimulatedNetwork
+from hubkit.net.transport import MAX_FRAME, MAX_GREETING, Link, Transport
 from hubkit.testing.cancelling import CANCELLATION_CHECKS
 from hubkit.testing.promises import (
     PATIENCE,
@@ -41,10 +44,20 @@ __all__ = ["CHECKS", "PATIENCE", "Factory", "check_transport", "linked", "servin
 _PLENTY = 64  # frames of MAX_FRAME bytes that no link takes before they are read
 
 
-async def check_transport(factory: Factory) -> None:
-    """Run all checks, each on fresh transports. Raises `AssertionError`, which names the promise that is broken."""
+async def check_transport(factory: Factory | Callable[[], SimulatedNetwork]) -> None:
+    """Run all checks, each on fresh transports. Raises `AssertionError`, which names the promise that is broken.
+
+    A factory of networks will do, too, such as `SimulatedNetwork` itself: then all transports are of its first one.
+    """
+    first, numbers = factory(), count(1)
+
+    def make() -> Transport:
+        made = first.transport(f"host-{next(numbers)}") if isinstance(first, SimulatedNetwork) else factory()
+        assert not isinstance(made, SimulatedNetwork)
+        return made
+
     for check in CHECKS:
-        await check(factory)
+        await check(make)
 
 
 @promise("the address is known once open() has returned, and is the one that serve() reports")

@@ -378,7 +378,8 @@ class Simulation:
         these, as things are now.
         """
         if checkers:
-            for checker in check_checkers(checkers, "arguments of check"):
+            several = checkers[0] if len(checkers) == 1 and isinstance(checkers[0], list | tuple) else checkers
+            for checker in check_checkers(several, "arguments of check"):
                 watcher = watcher_of(checker, self._world)
                 watcher.look()
                 watcher.verdict()
