@@ -304,4 +304,4 @@ async def test_a_majority_is_enough_as_soon_as_anything_has_been_started(sim: Si
     sim.crash(dies)
     await sim.settled(within=TAKEN_OVER + FORMED)
     living = next(name for name in VOTERS if name != dies)
-    assert await hubs[living].ref("c", Counter).call(Counter.add, 1) == 1
+    assert await hubs[living].ref("c", Counter).call(Counter.add) == 1
