@@ -90,16 +90,16 @@ def test_who_may_be_forgotten() -> None:
     assert watch.members.forgettable(nodes, 16.0, 10.0) == ["b#1", "c#1"]
 
 
-NODES = ("a#1", "b#1", "b#2", "c#1", "d#1")
+NODES = ("a#1", "b#1", "b#2")
 ROWS = {node: NodeRow(name_of(node), None, "ready", ()) for node in NODES}
 events = st.tuples(
     st.sampled_from(("heard", "linked", "spoke", "mention", "refuse", "refuted", "forget", "woke", "wait")),
     st.sampled_from(NODES[1:]),
-    st.floats(0.0, 5.0),
+    st.sampled_from((0.0, 0.5, 3.0, 5.0)),
 )
 
 
-@given(st.lists(events, max_size=30))
+@given(st.lists(events, min_size=20, max_size=40))
 def test_a_look_that_is_not_stale_need_not_be_repeated(happened: list[tuple[str, NodeId, float]]) -> None:
     """Whatever happens to what is known of others: who was in sight is so still, or the look is stale."""
     liveness, now = Liveness("a#1", 0.0), 0.0

@@ -132,7 +132,6 @@ class Liveness:
     def _newest(self, node: NodeId) -> None:
         name, boot = life_of(node)
         if boot > self._boots.get(name, -1):
-            self.turns += 1
             self._boots[name] = boot
             for older in [other for other in self._dead if life_of(other)[0] == name]:
                 self._dead.discard(older)  # the newer boot is proof enough
