@@ -130,9 +130,13 @@ def to_wire(sync: Sync) -> list[Any]:
                 elif seen is not None:
                     row += seen
                 nodes.append(row)
-    versions = [_version_out(version, table) for version in (sync.upto, sync.since, sync.have)]
+    upto, since, have = (
+        _version_out(sync.upto, table),
+        _version_out(sync.since, table),
+        _version_out(sync.have, table),
+    )
     kind = _KIND_CODE[sync.kind] + _VOTES * sync.votes
-    return [kind, sync.more, sync.digest, list(table), *versions, nodes, wants, runs]
+    return [kind, sync.more, sync.digest, list(table), upto, since, have, nodes, wants, runs]
 
 
 def _version_out(version: Version, table: _Table) -> list[int]:
