@@ -10,6 +10,7 @@ row             what
 quiet, N nodes  hubs that beat once a second, all linked to all: simulated seconds in a second of one core
 faults          5 nodes, 40 children, twelve drawn faults, then settling and all checks: whole runs in a second
 start           5,000 children on 50 nodes: seconds until they run and every registry knows them
+steady          the same hub when all is well: per cent of one core that each node takes, its simulated links included
 cores, MIX      bare cores under one mix of drawn faults: turns of their world in a second, each with all its checks
 cores           the same of all mixes together
 timers          100 tasks that sleep: wake-ups in a second, and the ratio to `MockClock`
@@ -47,7 +48,9 @@ from tests.property.schedules import run
 #: of bare cores, with the default strategies
 MIXES = ("calm", "chaos", "silence", "oblivion", "restarts")
 #: what is promised, at least
-WANTED = {"quiet, 5 nodes": 300.0, "quiet, 20 nodes": 25.0, "quiet, 50 nodes": 4.0, "cores": 5_000.0}
+WANTED = {"quiet, 5 nodes": 300.0, "quiet, 20 nodes": 25.0, "quiet, 50 nodes": 4.0, "steady": 2.0, "cores": 5_000.0}
+#: ... or at most
+AT_MOST = {"steady"}
 
 
 class Counter(hubkit.Actor):
@@ -110,12 +113,12 @@ def faults(runs: int) -> float:
     return runs / (time.process_time() - began)
 
 
-def start(nodes: int, children: int) -> float:
-    """Seconds."""
-    took = 0.0
+def start(nodes: int, children: int, seconds: float) -> tuple[float, float]:
+    """Seconds until all run, and then what share of a core each node takes while nothing happens."""
+    took = share = 0.0
 
     async def main(sim: Simulation) -> None:
-        nonlocal took
+        nonlocal took, share
         for number in range(nodes):
             sim.start_soon("hub", node=f"n{number:02}")
         await sim.settled(within=60)
@@ -123,9 +126,13 @@ def start(nodes: int, children: int) -> float:
         await sim.hub("n00").start_children([hubkit.child(f"c{n}", Counter) for n in range(children)])
         await sim.settled(within=60)
         took = time.process_time() - began
+        await sim.sleep(5)
+        began = time.process_time()
+        await sim.sleep(seconds)
+        share = (time.process_time() - began) / seconds / nodes
 
     Simulation.run(main, seed=1)
-    return took
+    return took, share
 
 
 def cores(seeds: int) -> dict[str, float]:
@@ -193,13 +200,15 @@ def main() -> None:
 
     def show(row: str, value: float, unit: str) -> None:
         found[row] = value
-        goal = f"   (goal: {WANTED[row]:,g})" if row in WANTED else ""
+        goal = f"   (goal: {'at most ' * (row in AT_MOST)}{WANTED[row]:,g})" if row in WANTED else ""
         print(f"{row:<18}{value:>12,.1f}  {unit}{goal}", flush=True)
 
     for nodes, seconds in ((5, 600), (20, 60), (50, 20)):
         show(f"quiet, {nodes} nodes", quiet(nodes, seconds / part), "simulated s a second")
     show("faults", faults(40 // part), "runs a second")
-    show("start", start(50, 5_000 // part), "s")
+    took, share = start(50, 5_000 // part, 20 / part)
+    show("start", took, "s")
+    show("steady", 100 * share, "% of a core for each node")
     for row, rate in cores(20 // part).items():
         show(row, rate, "turns a second")
     ours, mock = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-__all__ = ["ChildKey", "NodeId", "Pid", "boot_of", "name_of", "node_id"]
+__all__ = ["ChildKey", "NodeId", "Pid", "boot_of", "life_of", "name_of", "node_id"]
 
 #: ``name#boot``: one life of a node. The boot number grows with every start of a node of that name.
 NodeId = str
@@ -23,6 +24,12 @@ def name_of(node: NodeId) -> str:
 def boot_of(node: NodeId) -> int:
     """The boot number in a node id."""
     return int(node.rpartition("#")[2])
+
+
+@lru_cache(maxsize=1024)
+def life_of(node: NodeId) -> tuple[str, int]:
+    """The name and the boot number in a node id. (Remembered: it is asked all the time about the same few.)"""
+    return name_of(node), boot_of(node)
 
 
 @dataclass(frozen=True, slots=True, order=True)

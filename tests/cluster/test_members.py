@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.members import Members
 from hubkit.cluster.rows import NodeRow, NodeState
@@ -85,3 +88,32 @@ def test_who_may_be_forgotten() -> None:
     assert watch.members.forgettable(nodes, 5.0, 10.0) == ["c#1"]
     watch.members.update(nodes, 16.0)
     assert watch.members.forgettable(nodes, 16.0, 10.0) == ["b#1", "c#1"]
+
+
+NODES = ("a#1", "b#1", "b#2")
+ROWS = {node: NodeRow(name_of(node), None, "ready", ()) for node in NODES}
+events = st.tuples(
+    st.sampled_from(("heard", "linked", "spoke", "mention", "refuse", "refuted", "forget", "woke", "wait")),
+    st.sampled_from(NODES[1:]),
+    st.sampled_from((0.0, 0.5, 3.0, 5.0)),
+)
+
+
+@given(st.lists(events, min_size=20, max_size=40))
+def test_a_look_that_is_not_stale_need_not_be_repeated(happened: list[tuple[str, NodeId, float]]) -> None:
+    """Whatever happens to what is known of others: who was in sight is so still, or the look is stale."""
+    liveness, now = Liveness("a#1", 0.0), 0.0
+    members = Members("a#1", "h", liveness)
+    for number, (what, node, seconds) in enumerate(happened, 1):
+        now += seconds
+        if what == "heard":
+            liveness.heard({node: number}, now)
+        elif what == "woke":
+            liveness.woke(seconds, now)
+        elif what in ("refuse", "forget"):
+            getattr(liveness, what)(node)
+        elif what != "wait":
+            getattr(liveness, what)(node, now)
+        if members.is_stale(now):
+            members.update(ROWS, now)
+        assert members.alive == {node for node in ROWS if liveness.alive(node, now)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from tests.property.world import STRATEGIES, World
 
 from hubkit.cluster.policy import Strategies
@@ -78,14 +80,14 @@ def make(seed: int, schedule: str) -> World:
 def run(seed: int, schedule: str, length: int = 250) -> World:
     """Play a schedule, heal, and wait for quiet."""
     world = make(seed, schedule)
-    events = SCHEDULES[schedule]
+    events, weights = list(SCHEDULES[schedule]), list(accumulate(SCHEDULES[schedule].values()))
     draw = world.random
     for name in NAMES[: draw.randint(1, 3)]:
         world.join(name)
     for _ in range(draw.choice((1, 30))):
         world.step()
     for _ in range(length):
-        play(world, draw.choices(list(events), list(events.values()))[0])
+        play(world, draw.choices(events, cum_weights=weights)[0])
         world.step()
     world.quiet()
     return world

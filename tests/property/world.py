@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from operator import itemgetter
@@ -43,7 +43,7 @@ from hubkit.cluster.effects import (
 )
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.policy import Strategies
-from hubkit.cluster.rows import Key, Ticket, Want
+from hubkit.cluster.rows import Key, Run, Ticket, Want
 from hubkit.cluster.stamps import Moment, Stamp, covers
 from hubkit.cluster.sync import Sync, from_wire, to_wire
 from hubkit.events import ChildRegistered, ChildUnregistered, Event
@@ -63,7 +63,10 @@ def actors_of(name: str) -> tuple[str, ...]:
 
 #: Which fresh start it goes back to, and how many messages have been handled since.
 State = tuple[int, int]
-_NOBODY: frozenset[Pid] = frozenset()
+_NOBODY: list[Pid] = []
+_NO_TERMS: dict[NodeId, tuple[int, Stamp | None]] = {}
+_NO_RUNS: Mapping[NodeId, Run] = {}
+_COPIES = (Promote, Demote, Freeze, Thaw, Offer, Forward, Discard)  # effects about copies that stand by
 
 
 class InvariantViolated(AssertionError):
@@ -120,7 +123,7 @@ class Box:
         self.actors: dict[str, Actor] = {}
         self.kept: dict[str, tuple[Ticket, State]] = {}  # the states of children that have stopped here
         self.events: list[Event] = []
-        self.registry: dict[str, set[Pid]] = {}
+        self.registry: dict[str, list[Pid]] = {}
         self.tops: dict[str, tuple[int, Stamp | None]] = {}
         self.terms: dict[str, dict[NodeId, tuple[int, Stamp | None]]] = {}
 
@@ -135,30 +138,38 @@ class Box:
         now, clock = self.world.now, self.clock
         if self.asleep > now:
             return
+        quiet = True  # there is nothing to be performed that has not been
         if self.slept:
+            quiet = False
             self.liveness.woke(now - self.slept, clock)
             self.slept = 0.0
             self.core.touch(clock)
             if self.core.quorum.strict:  # what it may not do any more it must not begin
                 self.flush()
         if now >= self.born + self.phase + self.beats:
+            quiet = False
             self.beats = int(now - self.born - self.phase) + 1
             vector = self.liveness.beat(clock)
             for peer in sorted(self.core.links):
                 self.world.post(self.node, peer, vector)
             self.core.tick(clock)
-        if self.core.deadline is not None and self.core.deadline <= clock:
+        deadline = self.core.deadline
+        if deadline is not None and deadline <= clock:
+            quiet = False
             self.core.touch(clock)
             if self.core.quorum.strict:
                 self.flush()
         due = [(child, actor) for child, actor in self.actors.items() if actor.due is not None and actor.due <= now]
         if due:
+            quiet = False
             with self.core.together(clock):  # as the shell does
                 for child, actor in sorted(due, key=itemgetter(0)):
                     self.turn(child, actor)
         if self.world.has_copies:
+            quiet = False
             self.work()
-        self.flush()
+        if not quiet:
+            self.flush()
 
     def turn(self, child: str, actor: Actor) -> None:
         now, clock, chance = self.world.now, self.clock, self.world.random.random
@@ -233,6 +244,8 @@ class Box:
         for effect in self.core.take():
             if isinstance(effect, Send):
                 world.post(self.node, effect.peer, from_wire(to_wire(effect.sync)))
+            elif isinstance(effect, Publish):
+                self.hear(effect.event)
             elif isinstance(effect, Start):
                 if effect.child in self.actors:
                     world.fail(f"{self.node} starts {effect.child}, which exists")
@@ -248,7 +261,7 @@ class Box:
                     born.held, born.value = kept, kept[1]
                 if not effect.passive:
                     world.note_start(self, effect.child, effect.term, effect.want)
-            elif isinstance(effect, Promote | Demote | Freeze | Thaw | Offer | Forward | Discard):
+            elif isinstance(effect, _COPIES):
                 self.with_copies(effect)
             elif isinstance(effect, Stop):
                 actor = self.actors.get(effect.child)
@@ -262,12 +275,13 @@ class Box:
                     actor.due = max(world.now, min(actor.due, actor.by))
             elif isinstance(effect, Refuse):
                 world.fail(f"{self.node} refused {effect.peer}: {effect.reason}")
-            elif not isinstance(effect, Warn):  # a line in a log
-                self.hear(effect)
-        if self.core.changed:
-            for child in sorted(self.core.changed):
+            else:
+                assert isinstance(effect, Warn)  # a line in a log
+        changed = self.core.changed
+        if changed:
+            for child in sorted(changed):
                 world.inspect(self, child)
-            self.core.changed.clear()
+            changed.clear()
 
     def with_copies(self, effect: Promote | Demote | Freeze | Thaw | Offer | Forward | Discard) -> None:
         """Perform what concerns copies that stand by."""
@@ -301,19 +315,18 @@ class Box:
                 assert actor.held is not None
                 world.post(self.node, peer, ("state", child, *actor.held))
 
-    def hear(self, effect: Publish) -> None:
-        event = effect.event
+    def hear(self, event: Event) -> None:
         self.events.append(event)
         if isinstance(event, ChildRegistered):
-            known = self.registry.setdefault(event.child, set())
+            known = self.registry.setdefault(event.child, [])
             if event.pid in known:
                 self.world.fail(f"{event} twice")
-            known.add(event.pid)
+            known.append(event.pid)
         elif isinstance(event, ChildUnregistered):
             known = self.registry[event.child]
             if event.pid not in known:
                 self.world.fail(f"{event} of nothing")
-            known.discard(event.pid)
+            known.remove(event.pid)
 
     def receive(self, *messages: tuple[NodeId, object]) -> None:
         with self.core.together(self.clock):
@@ -516,7 +529,8 @@ class World:
     def post(self, sender: NodeId, target: NodeId, message: object) -> None:
         link = self.links.get((sender, target))
         if link is not None:
-            link.last = max(link.last, self.now + self.random.random() * self.delay)
+            arrives = self.now + self.random.random() * self.delay
+            link.last = max(link.last, arrives)
             if isinstance(message, dict):  # heartbeats overtake
                 link.queue.appendleft((self.now, message)) if self.opened(link) else None
             else:
@@ -571,7 +585,8 @@ class World:
     def _redial(self) -> None:
         """Whoever is known, not linked, and dead, refuses: unless its host is down or cut off."""
         for box in self.awake():
-            for node in sorted(box.core.nodes.keys() - self.boxes.keys()):
+            strangers = box.core.nodes.keys() - self.boxes.keys()
+            for node in sorted(strangers) if strangers else ():
                 name = name_of(node)
                 if name in self.dead_silently or self.cut(box.name, name) or self.cut(name, box.name):
                     continue
@@ -594,8 +609,11 @@ class World:
             box.step()
         pairs = list(self.links)
         self.random.shuffle(pairs)
+        links, now = self.links, self.now
         for a, b in pairs:
-            self._deliver(a, b)
+            link = links.get((a, b))
+            if link is not None and link.queue and link.queue[0][0] <= now:
+                self._deliver(a, b)
         for node in sorted(self.leavers & self.boxes.keys()):
             if self.boxes[node].core.left:
                 if self.boxes[node].actors:
@@ -676,18 +694,15 @@ class World:
         """Something about this child has changed on this node."""
         core = box.core
         want = core.wants.get(child)
-        terms = box.terms.setdefault(child, {})  # a claim stands for what it has replaced
-        runs = core.runs.get(child, {})
-        for node in terms.keys() - runs.keys():
-            del terms[node]
+        runs, last = core.runs.get(child, _NO_RUNS), box.terms.get(child, _NO_TERMS)
+        terms: dict[NodeId, tuple[int, Stamp | None]] = {}
         strict = core.quorum.strict
-        terms.update(
-            {
-                node: (run.term - (strict and run.to == node), run.rev)  # a grant to oneself is a claim, too
-                for node, run in runs.items()
-                if run.role != "claiming"
-            }
-        )
+        for node, run in runs.items():
+            if run.role != "claiming":
+                terms[node] = (run.term - (strict and run.to == node), run.rev)  # a grant to oneself is a claim, too
+            elif node in last:
+                terms[node] = last[node]  # a claim stands for what it has replaced
+        box.terms[child] = terms
         top, rev = max(terms.values(), default=(0, None))
         before, since = box.tops.get(child, (0, None))
         if want is None:
@@ -702,7 +717,8 @@ class World:
             for removal, seen in self.removals.get(child, ()):
                 if covers(seen, row.stamp) and covers(core._store.version, removal) and not self._replaced(box, child):
                     self.fail(f"{child}, removed at {removal}, is back on {box.node} from {row.stamp}")
-        if set(core.pids(child)) != box.registry.get(child, _NOBODY):
+        pids, known = core.pids(child), box.registry.get(child, _NOBODY)
+        if len(pids) != len(known) or not all(pid in known for pid in pids):
             self.fail(f"registry of {child} on {box.node}")
 
     def _replaced(self, box: Box, child: str) -> bool:

@@ -153,7 +153,7 @@ class Copies:
     @property
     def warm(self) -> bool:
         """Whether copies may stand by."""
-        return self.replicated or self._migrates_warm
+        return self._migrates_warm or self._placement.copies > 1
 
     @property
     def all_active(self) -> bool:

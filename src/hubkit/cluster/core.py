@@ -150,7 +150,8 @@ class Core(Instances):
             return
         self._membership.outgrow(max(sync.have.get(self.id, NEVER), sync.upto.get(self.id, NEVER)), now)
         self.quorum.receive(peer, sync, now)
-        self._received.append((peer, sync))
+        if sync.rows:
+            self._received.append((peer, sync))
         self._reconcile(now)
 
     def tick(self, now: float) -> None:
@@ -248,17 +249,17 @@ class Core(Instances):
 
     def set_actors(self, names: tuple[str, ...], now: float) -> None:
         """The wire names that this node can start have changed."""
-        self._membership.actors = tuple(names)
+        self._membership.tell(actors=tuple(names))
         self._reconcile(now)
 
     def set_load(self, load: float, now: float) -> None:
         """This node is so busy now."""
-        self._membership.load = load
+        self._membership.tell(load=load)
         self._reconcile(now)
 
     def set_address(self, address: str | None, now: float) -> None:
         """The address under which others can reach this node has changed."""
-        self._membership.address = address
+        self._membership.tell(address=address)
         self._reconcile(now)
 
     def together(self, now: float) -> AbstractContextManager[None]:
@@ -407,19 +408,21 @@ class Core(Instances):
         while self._electorate.attend(effects, now):
             reconciler.run(membership.live, now)
         self.quorum.acted(now)
-        if not reconciler.backlog:
+        if self._moved is not None and not reconciler.backlog:
             effects.extend(self._placed())
         if membership.leaving and not membership.left and membership.finish_leaving(bool(self._rules.instances), now):
             membership.observe(reconciler.unsure, effects, now)
-        for peer, sync in self._received:
-            self._warn_claimant(peer, sync)
-        self._received.clear()
+        if self._received:
+            for peer, sync in self._received:
+                self._warn_claimant(peer, sync)
+            self._received.clear()
         if (allowed := self.allowed) != self._published_allowed:
             self._published_allowed = allowed
             effects.append(Publish((QuorumRegained if allowed else QuorumLost)(hub=self.hub)))
-        if self.is_settled != self._published_settled:
-            self._published_settled = self.is_settled
-            effects.append(Publish(SettledChanged(self.is_settled, hub=self.hub)))
+        settled = allowed and membership.live and not reconciler.unsettled and not reconciler.backlog
+        if settled != self._published_settled:
+            self._published_settled = settled
+            effects.append(Publish(SettledChanged(settled, hub=self.hub)))
 
     def _placed(self) -> list[Effect]:
         """All children have been looked at since the ready nodes have changed, or others are ready by now: say so, once."""

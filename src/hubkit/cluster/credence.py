@@ -22,7 +22,7 @@ LEAP = 1 << 32
 
 def incredible(sync: Sync, runs: Mapping[str, Mapping[NodeId, Run]], wall_ms: int, drift_max: float) -> str | None:
     """Why this is not to be believed; `None`: it may be. ``drift_max``: seconds by which a stamp may be ahead."""
-    newest = max(max(sync.upto.values(), default=NEVER), max(sync.have.values(), default=NEVER))
+    newest = max([NEVER, *sync.upto.values(), *sync.have.values()])
     ahead = newest[0] - wall_ms
     if ahead > drift_max * 1000:
         return f"a clock there is {ahead / 1000:.0f} s ahead of mine; at most {drift_max:g} s are allowed"

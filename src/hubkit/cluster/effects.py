@@ -7,7 +7,7 @@ a `Stop` it tells the core by `Core.started`, `Core.failed`, `Core.stopped` or `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from hubkit.cluster.rows import Ticket, Want
 from hubkit.cluster.sync import Sync
@@ -23,9 +23,8 @@ StartReason: TypeAlias = Literal["start", "failover", "migration"]
 StopReason: TypeAlias = Literal["removed", "updated", "moved", "conflict", "shutdown", "partition"]
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send this to a linked peer, in order."""
+class Send(NamedTuple):
+    """Send this to a linked peer, in order. (A named tuple: most of what is asked for is this.)"""
 
     peer: NodeId
     sync: Sync

@@ -12,7 +12,7 @@ from dataclasses import replace
 from hubkit.cluster.rows import NodeRow, Run, Want
 from hubkit.cluster.settings import PREFIX, Settings
 from hubkit.cluster.store import Store
-from hubkit.pids import NodeId, Pid, boot_of, name_of
+from hubkit.pids import NodeId, Pid, life_of
 
 __all__ = ["Ledger"]
 
@@ -139,16 +139,29 @@ class Ledger:
         ``copies``: those that stand by are among them.
         """
         old = self.registry.get(child, ())
-        runs = self.runs.get(child, {})
+        runs = self.runs.get(child)
+        if runs is None and not old:
+            return old, old
         running = [
-            (run[1] != "active", Pid(name_of(node), boot_of(node), run[5]))
-            for node, run in runs.items()
+            (run[1] != "active", _pid(node, run[5], old))
+            for node, run in (runs or {}).items()
             if run[4] == "running" and node in alive and (copies or run[1] == "active")
         ]
-        new = tuple([pid for _, pid in sorted(running)])
+        if len(running) > 1:
+            running.sort()
+        new = tuple([pid for _, pid in running])
         if new != old:
             if new:
                 self.registry[child] = new
             else:
                 del self.registry[child]
         return old, new
+
+
+def _pid(node: NodeId, serial: int, known: tuple[Pid, ...]) -> Pid:
+    """The pid of this number on this node: if it is among those that are known, the very same."""
+    name, boot = life_of(node)
+    for pid in known:
+        if pid.serial == serial and pid.incarnation == boot and pid.node == name:
+            return pid
+    return Pid(name, boot, serial)

@@ -47,9 +47,14 @@ class Losses:
             for name in here & since.keys():
                 del since[name]
             self._before = (known, alive)
-        if not since:  # as nearly always, at every look of every node
+        return self.still(now)
+
+    def still(self, now: float) -> tuple[tuple[str, float], ...]:
+        """The same where nobody has come or gone since the last look."""
+        since = self._since
+        if not since:  # as nearly always
             return ()
-        members = {name_of(node) for node in known}
+        members = {name_of(node) for node in self._before[0]}
         for name in [name for name, when in since.items() if name not in members and now - when > MEMORY]:
             del since[name]
         return tuple(sorted(since.items()))

@@ -20,7 +20,7 @@ __all__ = ["Members"]
 class Members:
     """The members of one hub as one node sees them."""
 
-    __slots__ = ("_hub", "_liveness", "_me", "_silent_since", "_told", "alive", "ready")
+    __slots__ = ("_hub", "_liveness", "_longest", "_me", "_silent_since", "_told", "_turns", "alive", "ready")
 
     def __init__(self, me: NodeId, hub: str, liveness: Liveness) -> None:
         self._me = me
@@ -29,13 +29,21 @@ class Members:
         self.alive: frozenset[NodeId] = frozenset()
         self.ready: frozenset[NodeId] = frozenset()
         self._silent_since: dict[NodeId, float] = {}
+        self._turns = -1  # at the last look; and when the first of those in sight had been heard of
+        self._longest = 0.0
         self._told: dict[str, tuple[NodeId, str]] = {}  # name -> its newest boot, and the state last published
+
+    def is_stale(self, now: float) -> bool:
+        """Whether somebody may have come into sight, or gone out of it, since the last `update`."""
+        liveness = self._liveness
+        return liveness.turns != self._turns or now - self._longest > liveness.down_after
 
     def update(self, nodes: Mapping[NodeId, NodeRow], now: float) -> set[NodeId]:
         """Look who is there. The nodes that have come into sight, gone out of it, or become ready or unready."""
         sees = self._liveness.alive
         alive = frozenset([node for node in nodes if sees(node, now)])
         ready = frozenset([node for node in alive if nodes[node].state == "ready"])
+        self._turns, self._longest = self._liveness.turns, self._liveness.longest(alive)
         if alive == self.alive and ready == self.ready:
             return set()
         changed = set(alive ^ self.alive | ready ^ self.ready)
@@ -47,8 +55,6 @@ class Members:
     def forgettable(self, nodes: Mapping[NodeId, NodeRow], now: float, forget_after: float) -> list[NodeId]:
         """Members that are proven dead, or have been out of sight for ``forget_after`` seconds."""
         found: list[NodeId] = []
-        if len(nodes) == len(self.alive):  # all are in sight
-            return found
         for node in sorted(nodes.keys() - self.alive):
             since = self._silent_since.setdefault(node, now)
             if self._liveness.proven_dead(node) or now - since > forget_after:

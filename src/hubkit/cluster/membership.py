@@ -10,6 +10,8 @@ A newcomer acts when everybody it has heard of has told it what it knows. Not be
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
 
 from hubkit.cluster.affinity import Labels
 from hubkit.cluster.effects import Effect, Publish
@@ -37,8 +39,8 @@ class Membership:
     """
 
     __slots__ = ("_born", "_exhausted", "_farewell", "_forget_after", "_hub", "_ledger", "_liveness", "_me", "_members",
-                 "_met_since", "_placement", "_quorum", "_replication", "_seeds", "_store", "_written_off", "actors",
-                 "address", "allowed", "labels", "leaving", "left", "live", "load", "weight")  # fmt: skip
+                 "_met_since", "_placement", "_quorum", "_replication", "_row", "_seeds", "_store", "_written_off", "allowed",
+                 "leaving", "left", "live")  # fmt: skip
 
     def __init__(
         self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
@@ -61,11 +63,7 @@ class Membership:
         self._met_since: float | None = None  # when the first of the others had told me what it knew
         self._farewell: Moment | None = None  # when I removed my own node row
         self._written_off: set[NodeId] = set()  # nodes that were members, and were removed by others
-        self.address: str | None = address
-        self.actors: tuple[str, ...] = actors
-        self.weight: float = weight
-        self.labels: Labels = labels
-        self.load: float = 0.0
+        self._row = NodeRow(name_of(me), address, "joining", actors, 0.0, weight, labels)  # what is to be said of me
         self.live: bool = False
         self.left: bool = False
         self.leaving: bool = False
@@ -76,19 +74,22 @@ class Membership:
     def observe(self, unsure: Collection[str], effects: list[Effect], now: float) -> Moved | None:
         """Look at the rows and at who is there until nothing new turns up. `None`: the ready nodes are what they were."""
         moved: Moved | None = None
+        ledger, members = self._ledger, self._members
         while True:
-            nodes, wants = self._ledger.absorb()
-            for child in wants:
-                self._placement.forget(child)
-            if nodes or self._ledger.newcomers:
+            nodes: list[NodeId] = []
+            if self._store.changed:
+                nodes, wants = ledger.absorb()
+                for child in wants:
+                    self._placement.forget(child)
+            if nodes or ledger.newcomers:
                 self._meet(nodes, now)
-            concerned = self._members.update(self._ledger.nodes, now)
+            concerned = members.update(ledger.nodes, now) if nodes or members.is_stale(now) else None
             if nodes or concerned:
                 self._quorum.others()
-                self._ledger.concern(concerned.union(nodes))
-                self._ledger.dirty.update(unsure)
+                ledger.concern({*(concerned or ()), *nodes})
+                ledger.dirty.update(unsure)
                 moved = self._replace(moved)
-                effects.extend(map(Publish, self._members.events(self._ledger.nodes)))
+                effects.extend(map(Publish, members.events(ledger.nodes)))
             if self.left:
                 return None
             self._look_around(now)
@@ -126,9 +127,10 @@ class Membership:
 
     def _look_around(self, now: float) -> None:
         """What time and the others' rows say about membership, mine included."""
-        for node in self._members.forgettable(self._ledger.nodes, now, self._forget_after):
-            self._store.put(("node", node), None, now)
         nodes = self._ledger.nodes
+        if len(nodes) > len(self._members.alive):
+            for node in self._members.forgettable(nodes, now, self._forget_after):
+                self._store.put(("node", node), None, now)
         allowed = self._quorum.allowed(now)
         live = self.live or self._has_met_all(now)
         if allowed != self.allowed or live != self.live:
@@ -138,9 +140,15 @@ class Membership:
             self._ledger.dirty |= self._ledger.wants.keys() | self._ledger.runs.keys()
         if self._farewell is None:
             state: NodeState = "leaving" if self.leaving else "ready" if live and allowed else "joining"
-            new = NodeRow(name_of(self._me), self.address, state, self.actors, self.load, self.weight, self.labels)
-            if nodes.get(self._me) != new:
-                self._quorum.stamped(self._store.put(("node", self._me), new, now), now)
+            if state != self._row.state:
+                self._row = replace(self._row, state=state)
+            mine = nodes.get(self._me)
+            if mine is not self._row and mine != self._row:
+                self._quorum.stamped(self._store.put(("node", self._me), self._row, now), now)
+
+    def tell(self, **news: Any) -> None:
+        """Something about this node is different from now on: these fields of its row."""
+        self._row = replace(self._row, **news)
 
     def beat(self, now: float) -> None:
         """Under a lease: stamp my node row anew, so that others may acknowledge it."""

@@ -40,6 +40,7 @@ class Quorum:
         "_members",
         "_replication",
         "_store",
+        "_view",
         "lease",
         "tolerance",
     )
@@ -58,6 +59,7 @@ class Quorum:
         self._known: tuple[tuple[str, ...], tuple[str, ...]] | None = (
             None  # names of the members, and of those in sight
         )
+        self._view: ClusterView | None = None  # what the strategy was last shown
         self.tolerance: PartitionTolerance = tolerance
         terms: Any = tolerance  # the Protocol tells: who has `is_quorum` is `Leased`
         self.lease: Lease | None = Lease(me, terms, now) if hasattr(tolerance, "is_quorum") else None
@@ -104,15 +106,20 @@ class Quorum:
         """Whether children may run here."""
         if self.lease is not None:
             return self.lease.allowed(now, self._ledger.settings.view)
-        nodes, alive = self._ledger.nodes, self._members.alive
-        lost = self._losses.look(nodes, alive, now)
         if self._known is None:
+            nodes, alive = self._ledger.nodes, self._members.alive
+            lost = self._losses.look(nodes, alive, now)
             self._known = _names(nodes), _names(alive)
-        return self.tolerance.allowed(ClusterView(*self._known, now, lost))
+        else:
+            lost = self._losses.still(now)
+        view = self._view
+        if view is None or view.now != now or view.lost != lost:
+            self._view = view = ClusterView(*self._known, now, lost)
+        return self.tolerance.allowed(view)
 
     def others(self) -> None:
         """Members have come or gone, or are in sight or out of it."""
-        self._known = None
+        self._known = self._view = None
 
     def gone(self, node: NodeId, now: float) -> bool:
         """Whether this node may be taken for gone; under a lease, whether it is certain to run nothing."""

@@ -83,19 +83,22 @@ class Reconciler:
         """Bring every child that is concerned in line. ``further``: also a slice of those for which there was no time."""
         ledger, rules = self._ledger, self._rules
         rules.now = rules.copies.now = now
-        self._mature(now)
-        todo = self._slice(rules.allowed, further)
-        ledger.changed.update(todo)
-        if live and rules.allowed:
-            self._pin(todo, now)
-        for child in todo:
-            if live:
-                self._bring_in_line(child, now)
-            self._review(child)
-        ledger.dirty = self.stirred  # each step concerned its own child only, but for those that wait for it
-        self.stirred = set()
-        warnings = self._placement.doubts.take(now) + self._shortage.take(now, acts=live and rules.allowed)
-        self.effects.extend(map(Warn, warnings))
+        acts = live and rules.allowed
+        if rules.announced:
+            self._mature(now)
+        if ledger.dirty or self._backlog:
+            todo = self._slice(rules.allowed, further)
+            ledger.changed.update(todo)
+            if acts:
+                self._pin(todo, now)
+            for child in todo:
+                if live:
+                    self._bring_in_line(child, now)
+                self._review(child)
+            ledger.dirty = self.stirred  # each step concerned its own child only, but for those that wait for it
+            self.stirred = set()
+        for warning in (*self._placement.doubts.take(now), *self._shortage.take(now, acts=acts)):
+            self.effects.append(Warn(warning))
 
     @property
     def backlog(self) -> int:
@@ -142,8 +145,6 @@ class Reconciler:
     def _mature(self, now: float) -> None:
         """Claims that have been acknowledged, or waited for long enough, are looked at again."""
         announced = self._rules.announced
-        if not announced:
-            return
         floor = self._rules.quorum.floor(now)
         ripe = []
         for child, (moment, end) in announced.items():

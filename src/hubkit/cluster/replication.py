@@ -28,6 +28,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 
 from hubkit.cluster.effects import Send
+from hubkit.cluster.linkstate import LinkState
 from hubkit.cluster.policy import Synchronization
 from hubkit.cluster.rows import Key, Row, Run
 from hubkit.cluster.stamps import NEVER, Moment, Stamp, Version, covers
@@ -53,51 +54,6 @@ def _stamp_of(item: tuple[Key, Row]) -> Stamp:
     return item[1][0]
 
 
-class _Link:
-    """One link, from its beginning to its end."""
-
-    __slots__ = (
-        "answer",
-        "asked",
-        "caught_up",
-        "chunks",
-        "digest",
-        "greeted",
-        "have",
-        "hello",
-        "met",
-        "news",
-        "outdated",
-        "passing",
-        "relay",
-        "repaired",
-        "since",
-        "spoke",
-        "told",
-        "whole",
-    )  # fmt: skip
-
-    def __init__(self, now: float) -> None:
-        self.hello = True  # I owe a hello
-        self.greeted = False  # I have had theirs
-        self.answer = False  # I owe an answer to it
-        self.whole = False  # I owe the whole map
-        self.news = False  # I owe an acknowledgement, or a digest
-        self.relay = False  # the peer lacks what others wrote a beat ago
-        self.passing: set[NodeId] = set()  # ... or must not wait for a beat for what these wrote
-        self.outdated: dict[Key, Row] = {}  # ... though something else stands by now
-        self.caught_up: dict[NodeId, Moment] | None = None  # of these versions it lacks nothing
-        self.met = False  # I have had their answer
-        self.asked = False  # I have sent a second hello since the last beat
-        self.repaired = False  # ... or have given or got the whole map because of unequal digests
-        self.told: dict[NodeId, Moment] = {}  # what the peer has, once all that was sent has arrived
-        self.have: dict[NodeId, Moment] = {}  # what the peer knows that I have
-        self.digest = -1  # the digest I last told
-        self.since = now  # when it was told
-        self.spoke = False  # it has said since the last beat what it has
-        self.chunks: dict[Key, Row] = {}  # the beginning of a whole map
-
-
 class Replication:
     """All links of one core. ``acked``: what each peer is known to have, and still has when its link is broken.
 
@@ -106,8 +62,8 @@ class Replication:
     quorum.
     """
 
-    __slots__ = ("_announced", "_forwards", "_heard", "_idle", "_me", "_proclaimed", "_pruned", "_ripe", "_round", "_store",
-                 "_strategy", "acked", "complete", "links", "votes")  # fmt: skip
+    __slots__ = ("_announced", "_forwards", "_heard", "_idle", "_me", "_owes", "_proclaimed", "_pruned", "_ripe", "_round",
+                 "_store", "_strategy", "acked", "complete", "links", "votes")  # fmt: skip
 
     def __init__(self, me: NodeId, store: Store, strategy: Synchronization) -> None:
         self._me = me
@@ -116,12 +72,13 @@ class Replication:
         self._forwards: bool = bool(getattr(strategy, "forwards", False))
         self._heard: dict[NodeId, tuple[Moment, dict[Key, Row]]] = {}  # what is to be passed on, and where it starts
         self._announced = False  # what I have written is for everybody
+        self._owes = False  # since all was sent that was to be, something has happened
         self._round = 0
         self._proclaimed = NEVER  # my newest write that has been told to whom it is to be told at once
         self._ripe: dict[NodeId, Moment] = {}  # the version at the last beat
         self._idle: dict[NodeId, float] = {}  # writers of whom nothing is left, and since when
         self._pruned: dict[NodeId, Moment] = {}  # those that were forgotten, and what had been seen of them
-        self.links: dict[NodeId, _Link] = {}  # in the order of their ids, which is that of what is sent
+        self.links: dict[NodeId, LinkState] = {}  # in the order of their ids, which is that of what is sent
         self.acked: dict[NodeId, dict[NodeId, Moment]] = {}
         self.complete: bool = False
         self.votes: bool = False
@@ -134,7 +91,8 @@ class Replication:
 
     def up(self, peer: NodeId, now: float) -> None:
         """A new link."""
-        self.links[peer] = _Link(now)
+        self._owes = True
+        self.links[peer] = LinkState(now)
         self.links = dict(sorted(self.links.items()))
 
     def down(self, peer: NodeId) -> None:
@@ -148,6 +106,7 @@ class Replication:
 
     def pass_on(self) -> None:
         """Do not wait for a beat to pass on what others wrote."""
+        self._owes = True
         for link in self.links.values():
             link.relay = link.greeted
 
@@ -159,11 +118,13 @@ class Replication:
         """Do not wait for a beat to pass on these rows to a peer that may lack them: with all that their writers wrote."""
         link = self.links.get(peer)
         if link is not None:
+            self._owes = True
             rows = self._store.rows
             link.passing.update(rows[key].stamp.node for key in keys if key in rows)
 
     def accompany(self, key: Key) -> None:
         """What I have just written goes together with this row to whoever may not have it."""
+        self._owes = True
         row = self._store.rows.get(key)
         for peer, link in self.links.items():
             have = self.acked.get(peer, {})
@@ -178,7 +139,7 @@ class Replication:
 
     def receive(self, peer: NodeId, sync: Sync) -> None:
         """Take in a message of a linked peer."""
-        link, store = self.links[peer], self._store
+        link, store, self._owes = self.links[peer], self._store, True
         if sync.kind == "hello":
             self.acked[peer] = dict(sync.have)
             link.told, link.caught_up = dict(sync.have), None
@@ -208,7 +169,7 @@ class Replication:
         if sync.digest != store.digest and not link.repaired and self.acked[peer] == store.version:
             link.repaired = link.whole = True
 
-    def _learn(self, peer: NodeId, link: _Link, sync: Sync, before: Version) -> None:
+    def _learn(self, peer: NodeId, link: LinkState, sync: Sync, before: Version) -> None:
         """What of this is to be passed on; and does the peer have what I lack? Then it must hear that I do."""
         version = self._store.version
         claims = any(key[0] == "run" and _is_claim(peer, row) for key, row in sync.rows.items())
@@ -223,7 +184,7 @@ class Replication:
         if any(version.get(writer, NEVER) < moment for writer, moment in sync.have.items()):
             link.news = True
 
-    def _acknowledge(self, peer: NodeId, link: _Link, have: Iterable[tuple[NodeId, Moment]]) -> None:
+    def _acknowledge(self, peer: NodeId, link: LinkState, have: Iterable[tuple[NodeId, Moment]]) -> None:
         acked = self.acked.setdefault(peer, {})
         told = link.told
         for writer, moment in have:
@@ -235,21 +196,24 @@ class Replication:
 
     def compose(self) -> list[Send]:
         """Everything that is to be sent now."""
-        eager = self._eager()
         sends: list[Send] = []
+        newest = self._store.version.get(self._me, NEVER)
+        if not self._owes and newest <= self._proclaimed:
+            return sends
+        eager, self._owes = self._eager(newest), False
         for peer, link in self.links.items():
             if link.hello:
                 link.hello = False
                 link.have.clear()
                 sends.append(Send(peer, self._sync(link, {}, {}, "hello", False)))
-            due = link.news or link.answer or link.passing or link.relay or link.whole
-            if (due or peer in eager) and link.greeted:
-                sends += self._to_greeted(peer, link, peer in eager)
+            if link.greeted:
+                is_eager = peer in eager
+                if is_eager or link.news or link.answer or link.passing or link.relay or link.whole:
+                    sends += self._to_greeted(peer, link, is_eager)
         return sends
 
-    def _eager(self) -> Collection[NodeId]:
+    def _eager(self, newest: Moment) -> Collection[NodeId]:
         """Whom I tell at once of what I wrote; what is to be forwarded is added to what they must not wait for."""
-        newest = self._store.version.get(self._me, NEVER)
         announced, self._announced = self._announced, False
         if newest <= self._proclaimed or not self.links:
             mine: Collection[NodeId] = ()
@@ -290,49 +254,56 @@ class Replication:
         mine = bisect(order, self._me)
         return order[mine:] + order[:mine]
 
-    def _to_greeted(self, peer: NodeId, link: _Link, eager: bool) -> Iterator[Send]:
-        store = self._store
-        if link.whole or (link.answer and not store.reaches_horizon(link.told)):
-            yield from self._whole(peer, link)
+    def _to_greeted(self, peer: NodeId, link: LinkState, eager: bool) -> Iterable[Send]:
+        told, version = link.told, self._store.version
+        sends: Iterable[Send] = ()
+        if link.whole or (link.answer and not self._store.reaches_horizon(told)):
+            sends = list(self._whole(peer, link))
         else:
             writers: list[NodeId] = []
             if link.answer or link.relay:
-                told = link.told
-                writers = [writer for writer, moment in store.version.items() if told.get(writer, NEVER) < moment]
-            else:
+                writers = [writer for writer, moment in version.items() if told.get(writer, NEVER) < moment]
+            elif eager or link.passing:
                 wanted = sorted({self._me, *link.passing} if eager else link.passing)
-                writers = [w for w in wanted if link.told.get(w, NEVER) < store.version.get(w, NEVER)]
+                writers = [w for w in wanted if told.get(w, NEVER) < version.get(w, NEVER)]
             if writers or link.answer or link.news:
                 if self.complete:
-                    told = link.told
-                    writers = [w for w, moment in store.version.items() if told.get(w, NEVER) < moment]
-                yield from self._delta(peer, link, writers)
+                    writers = [w for w, moment in version.items() if told.get(w, NEVER) < moment]
+                sends = self._delta(peer, link, writers)
         link.answer = link.whole = link.relay = link.news = False
         link.passing.clear()
         link.outdated.clear()
+        return sends
 
-    def _delta(self, peer: NodeId, link: _Link, writers: Iterable[NodeId]) -> Iterator[Send]:
+    def _delta(self, peer: NodeId, link: LinkState, writers: list[NodeId]) -> list[Send]:
         """What these writers wrote that the peer lacks: a small delta, or many, in the order in which it was written."""
+        if not writers:  # an acknowledgement
+            return [Send(peer, self._sync(link, {}, {}, "delta", False))]
+        sends: list[Send] = []
         store = self._store
         upto = {writer: store.version[writer] for writer in writers}
-        rows = {key: row for key, row in link.outdated.items() if row.stamp.node in upto}
-        rows |= store.delta(link.told, writers)
+        rows = store.delta(link.told, writers)
+        if link.outdated:
+            rows = {key: row for key, row in link.outdated.items() if row.stamp.node in upto} | rows
         if len(rows) > CHUNK:
             queue = sorted(rows.items(), key=_stamp_of)
             last = (len(queue) - 1) // CHUNK * CHUNK
             for start in range(0, last, CHUNK):
                 chunk = queue[start : start + CHUNK]
                 part = {row.stamp.node: row.stamp[:2] for _, row in chunk}
-                yield Send(peer, self._sync(link, dict(chunk), part, "delta", True))
+                sends.append(Send(peer, self._sync(link, dict(chunk), part, "delta", True)))
             rows = dict(queue[last:])
-        yield Send(peer, self._sync(link, rows, upto, "delta", False))
+        sends.append(Send(peer, self._sync(link, rows, upto, "delta", False)))
+        return sends
 
-    def _sync(self, link: _Link, rows: dict[Key, Row], upto: Version, kind: Kind, more: bool) -> Sync:
-        since = {writer: link.told[writer] for writer in upto if writer in link.told}
-        link.told.update(upto)
+    def _sync(self, link: LinkState, rows: dict[Key, Row], upto: Version, kind: Kind, more: bool) -> Sync:
+        since: Version = {}
+        if upto:
+            since = {writer: link.told[writer] for writer in upto if writer in link.told}
+            link.told.update(upto)
         return Sync(rows, upto, since, self._news(link), kind, more, self._store.digest, self.votes)
 
-    def _news(self, link: _Link) -> dict[NodeId, Moment]:
+    def _news(self, link: LinkState) -> dict[NodeId, Moment]:
         """The part of my version that this peer has not been told of."""
         known = link.have
         news = {writer: moment for writer, moment in self._store.version.items() if known.get(writer) != moment}
@@ -340,7 +311,7 @@ class Replication:
         link.digest = self._store.digest
         return news
 
-    def _whole(self, peer: NodeId, link: _Link) -> Iterator[Send]:
+    def _whole(self, peer: NodeId, link: LinkState) -> Iterator[Send]:
         store = self._store
         upto, horizon, have = dict(store.version), dict(store.horizon), self._news(link)
         link.told.update({w: m for w, m in upto.items() if link.told.get(w, NEVER) < m})
@@ -356,7 +327,7 @@ class Replication:
 
     def beat(self, known: Collection[NodeId], now: float, forget_after: float) -> None:
         """Pass on what has ripened, acknowledge, compare, and forget what all know. ``known``: the members."""
-        store, ripe = self._store, self._ripe
+        store, ripe, self._owes = self._store, self._ripe, True
         owed: list[NodeId] = []
         for peer, link in self.links.items():
             told = link.told

@@ -137,7 +137,7 @@ class Store:
 
     def _take_in(self, rows: Mapping[Key, Row], upto: Version) -> None:
         version, mine = self.version, self.rows
-        for key, row in sorted(rows.items(), key=_stamp_of):
+        for key, row in sorted(rows.items(), key=_stamp_of) if len(rows) > 1 else rows.items():
             stamp = row[0]
             if version.get(stamp[2], NEVER) < stamp[:2]:
                 old = mine.get(key)

@@ -12,9 +12,8 @@ last field, and nothing that is not exactly a sync becomes one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from hubkit.cluster.affinity import WEIGHT_MAX, WEIGHT_MIN, Placement, check_labels
 from hubkit.cluster.rows import Key, NodeRow, Row, Run, Ticket, Want
@@ -27,9 +26,8 @@ __all__ = ["Kind", "Sync", "from_wire", "to_wire"]
 Kind: TypeAlias = Literal["hello", "delta", "whole"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sync:
-    """One message between two cores.
+class Sync(NamedTuple):
+    """One message between two cores. (A named tuple, as rows are: on every link it is made twice for whatever happens.)
 
     ``since``: of a delta, where it starts; of a whole, its sender's *horizon* (the newest collected tombstone of each
     writer). ``upto``: where it ends. ``have``: what its sender has seen, the acknowledgement; only the entries that it has
@@ -132,9 +130,13 @@ def to_wire(sync: Sync) -> list[Any]:
                 elif seen is not None:
                     row += seen
                 nodes.append(row)
-    versions = [_version_out(version, table) for version in (sync.upto, sync.since, sync.have)]
+    upto, since, have = (
+        _version_out(sync.upto, table),
+        _version_out(sync.since, table),
+        _version_out(sync.have, table),
+    )
     kind = _KIND_CODE[sync.kind] + _VOTES * sync.votes
-    return [kind, sync.more, sync.digest, list(table), *versions, nodes, wants, runs]
+    return [kind, sync.more, sync.digest, list(table), upto, since, have, nodes, wants, runs]
 
 
 def _version_out(version: Version, table: _Table) -> list[int]:
@@ -202,13 +204,7 @@ def _read(message: object) -> Sync:
         _read_version(since_flat, table),
         _read_version(have_flat, table),
     )
-    rows: _Rows = {}
-    _read_nodes(_list(node_rows), table, rows)
-    _read_wants(_list(want_rows), table, rows)
-    _read_runs(_list(run_rows), table, rows)
-    if len(rows) != len(node_rows) + len(want_rows) + len(run_rows):
-        msg = "a key came twice"
-        raise ValueError(msg)
+    rows = _read_rows(_list(node_rows), _list(want_rows), _list(run_rows), table)
     if kind == "hello" and (rows or upto or since or more):
         msg = "a hello carries no rows, and is not continued"
         raise ValueError(msg)
@@ -218,6 +214,19 @@ def _read(message: object) -> Sync:
             msg = "a row lies outside of what the sync covers"
             raise ValueError(msg)
     return Sync(rows, upto, since, have, kind, more, digest, votes == 1)
+
+
+def _read_rows(node_rows: list[Any], want_rows: list[Any], run_rows: list[Any], table: _NodeTable) -> _Rows:
+    rows: _Rows = {}
+    if not (node_rows or want_rows or run_rows):  # an acknowledgement, as most are
+        return rows
+    _read_nodes(node_rows, table, rows)
+    _read_wants(want_rows, table, rows)
+    _read_runs(run_rows, table, rows)
+    if len(rows) != len(node_rows) + len(want_rows) + len(run_rows):
+        msg = "a key came twice"
+        raise ValueError(msg)
+    return rows
 
 
 def _natural(value: object) -> int:
@@ -255,6 +264,8 @@ def _is_node_id(text: str) -> bool:
 def _read_version(flat: object, table: _NodeTable) -> dict[NodeId, Moment]:
     numbers = _list(flat)
     version: dict[NodeId, Moment] = {}
+    if not numbers:
+        return version
     items = iter(numbers)
     for node, time_ms, tick in zip(items, items, items, strict=False):  # most are short: nothing is faster than this
         if type(node) is not int or type(time_ms) is not int or type(tick) is not int:

@@ -1,0 +1,58 @@
+"""What a node remembers of one link while it lasts: what its peer has, has been told, and is owed.
+
+Law of this room: a value without a will; `hubkit.cluster.replication` alone reads and writes it. It begins empty with each
+new link, for a new link is a new life.
+"""
+
+from __future__ import annotations
+
+from hubkit.cluster.rows import Key, Row
+from hubkit.cluster.stamps import Moment
+from hubkit.pids import NodeId
+
+__all__ = ["LinkState"]
+
+
+class LinkState:
+    """One link, from its beginning to its end."""
+
+    __slots__ = (
+        "answer",
+        "asked",
+        "caught_up",
+        "chunks",
+        "digest",
+        "greeted",
+        "have",
+        "hello",
+        "met",
+        "news",
+        "outdated",
+        "passing",
+        "relay",
+        "repaired",
+        "since",
+        "spoke",
+        "told",
+        "whole",
+    )  # fmt: skip
+
+    def __init__(self, now: float) -> None:
+        self.hello = True  # I owe a hello
+        self.greeted = False  # I have had theirs
+        self.answer = False  # I owe an answer to it
+        self.whole = False  # I owe the whole map
+        self.news = False  # I owe an acknowledgement, or a digest
+        self.relay = False  # the peer lacks what others wrote a beat ago
+        self.passing: set[NodeId] = set()  # ... or must not wait for a beat for what these wrote
+        self.outdated: dict[Key, Row] = {}  # ... though something else stands by now
+        self.caught_up: dict[NodeId, Moment] | None = None  # of these versions it lacks nothing
+        self.met = False  # I have had their answer
+        self.asked = False  # I have sent a second hello since the last beat
+        self.repaired = False  # ... or have given or got the whole map because of unequal digests
+        self.told: dict[NodeId, Moment] = {}  # what the peer has, once all that was sent has arrived
+        self.have: dict[NodeId, Moment] = {}  # what the peer knows that I have
+        self.digest = -1  # the digest I last told
+        self.since = now  # when it was told
+        self.spoke = False  # it has said since the last beat what it has
+        self.chunks: dict[Key, Row] = {}  # the beginning of a whole map
