@@ -7,6 +7,7 @@ with requests that come from elsewhere.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -83,10 +84,19 @@ class End:
 
     def monitor(self, number: int, pid: Pid) -> None:
         me = self.wire.systems[self.name]
-        self.other(pid).add_remote_watch(pid.serial, (self.name, number), lambda why: me.down(number, pid, why))
+        self.other(pid).add_remote_watch(pid.serial, (self.name, number), partial(me.down, number, pid))
 
     def demonitor(self, number: int, pid: Pid) -> None:
         self.other(pid).remove_remote_watch(pid.serial, (self.name, number))
+
+    def link(self, mine: Pid, theirs: Pid) -> None:
+        self.other(theirs).links.joined(theirs.serial, mine)
+
+    def unlink(self, mine: Pid, theirs: Pid, reason: str | None, error: BaseException | None) -> None:
+        if reason is None:
+            self.other(theirs).links.parted(theirs.serial, mine)
+        else:
+            self.other(theirs).links.lost(theirs.serial, mine, reason, error)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec
 
 from hubkit.errors import ConfigurationError, NoSuchMethod
 from hubkit.names import register_actor
+from hubkit.specs import check_flag
 
 if TYPE_CHECKING:
     from hubkit.actors.context import Context
@@ -132,6 +133,8 @@ class Actor:
 
     #: The wire name: ``module:qualname``, or what ``@actor(name=...)`` fixed. `None` for `Actor` itself.
     __hubkit_actor__: ClassVar[str | None] = None
+    #: Whether the end of an actor that this one is linked with comes as an `Exit` through ``on_info``, and ends it not.
+    trap_exits: ClassVar[bool] = False
     __hubkit_methods__: ClassVar[Methods]
 
     context: Context
@@ -140,6 +143,7 @@ class Actor:
         super().__init_subclass__(**kwargs)
         for name, arguments in _ASYNC_CALLBACKS.items():
             _check_callback(cls, name, arguments)
+        check_flag(cls.trap_exits, f"{cls.__qualname__}.trap_exits")
         cls.__hubkit_actor__ = register_actor(cls)
 
     async def on_start(self) -> None:
@@ -200,8 +204,8 @@ def actor(
     start: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[Context, P], Coroutine[Any, Any, R]]: ...
 @overload
-def actor(*, name: str | None = None) -> _Marker: ...
-def actor(start: Any = None, *, name: str | None = None) -> Any:
+def actor(*, name: str | None = None, trap_exits: bool = False) -> _Marker: ...
+def actor(start: Any = None, *, name: str | None = None, trap_exits: bool = False) -> Any:
     """Make an actor of a coroutine function, or fix the wire name of an actor class or function.
 
     The function's first parameter is its `Context`; it reads its mailbox with ``await context.receive()`` or
@@ -213,6 +217,7 @@ def actor(start: Any = None, *, name: str | None = None) -> Any:
                 print(prefix, message)
 
     ``@hubkit.actor(name="shop.counter")`` keeps the name on the wire when the class is renamed or moved.
+    ``@hubkit.actor(trap_exits=True)``: it receives an `Exit` when one that it is linked with ends, and lives on.
     Raises `ConfigurationError` for anything but a coroutine function or a subclass of `Actor`, and for a name that
     belongs to another actor.
     """
@@ -224,6 +229,8 @@ def actor(start: Any = None, *, name: str | None = None) -> Any:
             raise ConfigurationError(msg)
         marked: Any = thing
         marked.__hubkit_actor__ = register_actor(thing, name)
+        if trap_exits or not is_class:
+            marked.trap_exits = check_flag(trap_exits, "trap_exits")
         return marked
 
     return mark if start is None else mark(start)

@@ -50,11 +50,15 @@ class Timer:
         return True
 
     def fire(self) -> None:
-        """Put the message into the actor's mailbox."""
+        """The time has come."""
         cell, message = self._cell, self._message
         if cell is not None:
             self._release(cell)
-            cell.inform(message)
+            self.expire(cell, message)
+
+    def expire(self, cell: Cell, message: Any) -> None:
+        """Put the message into the actor's mailbox."""
+        cell.inform(message)
 
     def _release(self, cell: Cell) -> None:
         if cell.timers is not None:
@@ -76,10 +80,13 @@ class Timers:
     def __len__(self) -> int:
         return len(self._heap) - self._called_off
 
-    def start(self, cell: Cell, seconds: float, message: Any) -> Timer:
-        """Make a timer that fires after ``seconds``."""
+    def start(self, cell: Cell, seconds: float, message: Any, kind: type[Timer] = Timer) -> Timer:
+        """Make a timer of this kind, which fires after ``seconds`` unless its actor ends before."""
         self._count += 1
-        timer = Timer(self, cell, message, trio.current_time() + seconds, self._count)
+        timer = kind(self, cell, message, trio.current_time() + seconds, self._count)
+        if cell.timers is None:
+            cell.timers = set()
+        cell.timers.add(timer)
         heapq.heappush(self._heap, timer)
         if self._scope is None:
             self._scope = trio.CancelScope()
