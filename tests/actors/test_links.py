@@ -141,7 +141,7 @@ async def test_an_end_travels_along_a_chain_with_the_error_that_began_it(caplog:
 
 async def test_a_link_with_nobody_is_an_exit_at_once() -> None:
     system = current_system()
-    gone = [Pid("local", 0, 999), ChildKey("no hub", "x"), Pid("other", 1, 1)]
+    gone: list[Pid | ChildKey] = [Pid("local", 0, 999), ChildKey("no hub", "x"), Pid("other", 1, 1)]
     ends: list[Any] = []
     async with running(Trapper) as trapper:
         for address in gone:
@@ -243,7 +243,7 @@ def test_trap_exits_is_a_flag() -> None:
     with pytest.raises(ConfigurationError, match=r"Odd\.trap_exits must be True or False, not 1"):
         type("Odd", (Actor,), {"trap_exits": 1})
     with pytest.raises(ConfigurationError, match="trap_exits must be True or False, not 'yes'"):
-        actor(trap_exits="yes")(Linker)  # type: ignore[arg-type]  # wrong on purpose
+        actor(trap_exits="yes")(Linker)  # type: ignore[call-overload]  # wrong on purpose
 
 
 async def test_a_supervisor_restarts_what_a_link_brought_down(autojump_clock: trio.testing.MockClock) -> None:

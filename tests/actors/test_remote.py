@@ -16,6 +16,7 @@ from tests.actors.kit import Counter, Gate, OutOfStock, cell_of, running
 from tests.actors.test_watches import Watcher
 
 from hubkit.actors import Actor, Down, NotBegun, Ref, Request, System, actor
+from hubkit.actors.late import TokenId
 from hubkit.errors import (
     ActorCrashed,
     ConfigurationError,
@@ -23,6 +24,7 @@ from hubkit.errors import (
     MailboxFull,
     NoSuchActor,
     NoSuchMethod,
+    Reject,
 )
 from hubkit.events import DeadLetter, Event
 from hubkit.pids import ChildKey, Pid
@@ -88,6 +90,15 @@ class End:
 
     def demonitor(self, number: int, pid: Pid) -> None:
         self.other(pid).remove_remote_watch(pid.serial, (self.name, number))
+
+    def claim(self, token: TokenId) -> None:
+        self.wire.systems[token[0]].owed.claimed(token[2], self.name)
+
+    def release(self, token: TokenId) -> None:
+        self.wire.systems[token[0]].owed.released(token[2], self.name)
+
+    def answer(self, token: TokenId, value: Any, refusal: Reject | None) -> None:
+        self.wire.systems[token[0]].owed.answer(token, value, refusal)
 
     def link(self, mine: Pid, theirs: Pid) -> None:
         self.other(theirs).links.joined(theirs.serial, mine)

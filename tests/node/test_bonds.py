@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from types import SimpleNamespace
 from typing import Any
 
 import pytest

@@ -270,6 +270,7 @@ class Cell(Standing):
             await instance.on_start()
             if self.restore is not None:
                 await self.restore()
+            instance.__hubkit_begun__()
             # Not beyond this point if the starter has given up: the shield would keep it from ever noticing.
             await trio.lowlevel.checkpoint_if_cancelled()
             begun()
@@ -361,9 +362,14 @@ class Cell(Standing):
             return
         self.chain = (*call.chain, self.pid) if call.chain else self.own_chain
         try:
-            call.answer(await call.coroutine)
+            value = await call.coroutine
         except Reject as refusal:
             call.fail(refusal)
+            if call.mailbox is not self:
+                call.mailbox.withdraw(call)
+        else:
+            if call.mailbox is self:  # else it is answered later
+                call.answer(value)
         self.chain = self.own_chain
 
     async def _say_goodbye(self, error: Exception | None) -> Exception | None:
@@ -429,6 +435,7 @@ class Cell(Standing):
             timer.cancel()
         for number in sorted(self.monitors or ()):
             self.system.demonitor(self, number)
+        self.system.owed.bury(self, reason, error)
         self.system.links.bury(self, reason, error)
         watchers, self.watchers = self.watchers, None
         for tell in (watchers or {}).values():

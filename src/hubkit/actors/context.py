@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from hubkit.actors.messages import Down, Monitor
+from hubkit.actors.timers import Interval
 from hubkit.errors import ConfigurationError, HubClosed
 from hubkit.pids import Pid
 from hubkit.specs import check_seconds
 
 if TYPE_CHECKING:
     from hubkit.actors.cell import Cell
+    from hubkit.actors.late import LateReply
     from hubkit.actors.ref import Ref
     from hubkit.actors.timers import Timer
 
@@ -131,11 +133,29 @@ class Context:
         """
         return self._cell.system.links.unlink(self._cell, ref)
 
+    def reply_later(self) -> LateReply[Any]:
+        """A token with which the call in progress is answered later, perhaps by another actor: see `LateReply`.
+
+        What the handler returns is not sent then; a `Reject` that it raises is. For a cast, there is a token, and nobody
+        waits for it. Raises `ConfigurationError` outside the body of a method that was called, and the second time.
+        """
+        return self._cell.system.owed.owe(self._cell)
+
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Send ``message`` to oneself after ``seconds``; it arrives through ``on_info``. Dies with the actor."""
         check_seconds(seconds, "seconds of send_after")
         cell = self._cell
         return cell.system.timers.start(cell, seconds, message)
+
+    def send_interval(self, seconds: float, message: Any) -> Timer:
+        """Send ``message`` to oneself every ``seconds``, the first time after as many; until cancelled. Dies with the actor.
+
+        As `send_after`, without drift. An actor that is too slow has one such message in its mailbox, never two: those that
+        it has no time for are left out.
+        """
+        check_seconds(seconds, "seconds of send_interval", zero=False)
+        cell = self._cell
+        return cell.system.timers.start(cell, seconds, message, Interval)
 
     def stop(self, reason: str = "normal") -> None:
         """End this actor once the current message is handled. Messages that still wait are answered as not begun.

@@ -16,6 +16,7 @@ import trio
 
 from hubkit.actors import reports
 from hubkit.actors.cell import Cell, OnDown, current_cell
+from hubkit.actors.late import LateElsewhere, Owed
 from hubkit.actors.links import Links, LinksElsewhere
 from hubkit.actors.mailbox import Call, Item, Letter, RemoteCall
 from hubkit.actors.messages import Down, Monitor, NotBegun, Request
@@ -44,7 +45,7 @@ class Locator(Protocol):
         ...
 
 
-class Remote(Locator, LinksElsewhere, Protocol):
+class Remote(Locator, LinksElsewhere, LateElsewhere, Protocol):
     """What a node's shell does for refs whose actor is elsewhere."""
 
     async def call(self, pid: Pid, request: Request) -> Any:
@@ -129,6 +130,7 @@ class System:
         self.directories: dict[str, Locator] = {}
         self.timers: Timers = Timers()
         self.links: Links = Links(self)
+        self.owed: Owed = Owed(self)
         #: The task that cast last, and how many more casts it may make before it lets others run: see `Ref`.
         self.caster: trio.lowlevel.Task | None = None
         self.credit = 0

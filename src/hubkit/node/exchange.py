@@ -30,6 +30,8 @@ from hubkit.node.packing import pack, pack_arguments, unpack, unpack_arguments
 from hubkit.node.refs import NodeGone, read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
 from hubkit.node.seams import Attached
+from hubkit.node.tokens import SHAPES as TOKENS
+from hubkit.node.tokens import Tokens
 from hubkit.pids import ChildKey, NodeId, Pid, node_id
 
 __all__ = ["CALL", "Exchange", "Wire"]
@@ -91,6 +93,9 @@ class Exchange(Relays):
         self._changed = trio.Event()
         self._closed: bool = False
         self._bonds = Bonds(self, wire.send, payloads, liveness, wire.now)
+        self._tokens = Tokens(self, wire.send, payloads)
+        self.claim, self.release, self.answer = self._tokens.claim, self._tokens.release, self._tokens.answer
+        self.link, self.unlink = self._bonds.link, self._bonds.unlink
         self._takers: dict[int, Callable[..., None]] = {
             CALL: self._serve_call,
             REPLY: self._take_reply,
@@ -100,6 +105,7 @@ class Exchange(Relays):
             DEMONITOR: self._take_demonitor,
             DOWN: self._take_down,
             **self._bonds.takers,
+            **self._tokens.takers,
         }
 
     # -- where children are -------------------------------------------------------------------------------------------
@@ -211,14 +217,6 @@ class Exchange(Relays):
         if self._watching.pop(number, None) is not None:
             self._wire.send(node_id(pid.node, pid.incarnation), [DEMONITOR, number])
 
-    def link(self, mine: Pid, theirs: Pid) -> None:
-        """Let the other node know of a link."""
-        self._bonds.link(mine, theirs)
-
-    def unlink(self, mine: Pid, theirs: Pid, reason: str | None, error: BaseException | None) -> None:
-        """A link is over on this side."""
-        self._bonds.unlink(mine, theirs, reason, error)
-
     # -- what the node tells ------------------------------------------------------------------------------------------------
 
     def link_up(self, peer: NodeId) -> None:
@@ -228,6 +226,7 @@ class Exchange(Relays):
             if node == peer:
                 self._wire.send(peer, [MONITOR, number, pid.serial])
         self._bonds.link_up(peer)
+        self._tokens.link_up(peer)
         self._look_who_is_back()
         self._notice()
 
@@ -239,6 +238,7 @@ class Exchange(Relays):
                 msg = f"the link to node {waiting.pid.node!r} ended before the answer came: the request may have been handled"
                 self._finish(number, NodeDown(msg, maybe_executed=True))
         self._end_relayed(peer)
+        self.system.owed.out_of_touch(peer)
         for key in [key for key in self._serving if key[0] == peer]:
             self._serving.pop(key)()
         for key in [key for key in self._watched if key[0] == peer]:
@@ -253,6 +253,7 @@ class Exchange(Relays):
                 del self._watching[number]
                 self.system.down(number, pid, "node_down")
         self._bonds.look()
+        self.system.owed.look()
         self._look_who_is_back()
         self._notice()
 
@@ -271,6 +272,7 @@ class Exchange(Relays):
         for number in list(self._waiting):
             self._finish(number, HubClosed("this node was closed before the answer came"))
         self._end_relayed(None)
+        self.system.owed.close()
         self._notice()
 
     def _notice(self) -> None:
@@ -421,5 +423,6 @@ _SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     DEMONITOR: (2, (int, int)),
     DOWN: (4, (int, int, str)),
     **BONDS,
+    **TOKENS,
 }
 _NONE: tuple[int, tuple[type, ...]] = (-1, ())
