@@ -189,6 +189,9 @@ class Friend(hubkit.Actor):
     async def count(self) -> int:
         return len(self.tokens)
 
+    async def drop(self) -> None:
+        self.tokens.clear()
+
     async def fail(self, kind: str) -> None:
         raise {"value": ValueError("x"), "odd": Odd("y"), "gone": NoSuchActor("z")}[kind]
 
@@ -358,3 +361,77 @@ def test_a_cut_ends_links_on_both_sides_and_a_move_says_so() -> None:
         assert len(await a.ref("keen", Keen).call(Keen.heard)) == 2
 
     run(main, "simulated")
+
+
+# -- state machines that move --------------------------------------------------------------------------------------------
+
+
+class Door(hubkit.StateMachine[str]):
+    initial = "closed"
+
+    def __init__(self) -> None:
+        self.passed: list[int] = []
+
+    @hubkit.when("open", otherwise="postpone")
+    async def walk(self, number: int) -> str:
+        self.passed.append(number)
+        return self.context.node
+
+    async def turn(self, state: str) -> None:
+        self.become(state)
+
+    async def about(self) -> tuple[str, list[int]]:
+        return self.state, self.passed
+
+    def handover_state(self) -> Any:
+        return self.state, self.passed
+
+    def accept_handover(self, state: Any) -> None:
+        where, self.passed = state
+        self.become(where)
+
+
+@both
+def test_what_a_machine_has_put_off_travels_first_when_it_moves(network: Any) -> None:
+    async def main(sim: Simulation) -> None:
+        a, b = await on_two(sim)
+        await a.start_child(hubkit.child("door", Door), nodes=["a"])
+        await a.ref("door", Door).call(Door.turn, "ajar")
+        answers: list[str] = []
+
+        async def walk() -> None:
+            answers.append(await b.ref("door", Door).call(Door.walk, 0))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(walk)
+            await sim.sleep(0.2)
+            for number in (1, 2, 3):
+                await a.ref("door", Door).cast(Door.walk, number)
+            await sim.sleep(0.2)
+            await a.move("door", "b")
+            await sim.settled(within=20)
+            assert await b.ref("door", Door).call(Door.about) == ("ajar", [])
+            await b.ref("door", Door).call(Door.turn, "open")
+            await b.ref("door", Door).cast(Door.walk, 4)
+            await sim.sleep(0.5)
+        assert await a.ref("door", Door).call(Door.about) == ("open", [0, 1, 2, 3, 4])
+        assert answers == ["b"]
+
+    run(main, network)
+
+
+def test_tokens_that_are_thrown_away_leave_a_simulation_the_same_each_time() -> None:
+    async def main(sim: Simulation) -> None:
+        a, b = await on_two(sim)
+        for hub in (a, b, a):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(expect, hub)
+                await sim.sleep(0.1)
+                await hub.ref("one", Friend).call(Friend.drop)
+            await sim.sleep(0.1)
+
+    async def expect(hub: hubkit.Hub) -> None:
+        with pytest.raises(ActorCrashed):
+            await hub.ref("one", Friend).call(Friend.take)
+
+    assert Simulation.run(main, 3).trace_hash == Simulation.run(main, 3).trace_hash

@@ -146,9 +146,9 @@ def caught(main: Callable[[Simulation], Awaitable[object]]) -> str:
 
 
 def twice(down: Callable[..., None]) -> Callable[..., None]:
-    def broken(self: System, number: int, pid: Pid | None, reason: str) -> None:
+    def broken(self: System, number: int, pid: Pid | None, reason: str, error: BaseException | None = None) -> None:
         held = self._monitors.get(number)
-        down(self, number, pid, reason)
+        down(self, number, pid, reason, error)
         if held is not None:
             self._monitors[number] = held
             down(self, number, pid, reason)
