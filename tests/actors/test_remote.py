@@ -16,7 +16,8 @@ from tests.actors.kit import Counter, Gate, OutOfStock, cell_of, running
 from tests.actors.test_watches import Watcher
 
 from hubkit.actors import Actor, Down, NotBegun, Ref, Request, System, actor
-from hubkit.actors.late import TokenId
+from hubkit.actors.late import LateElsewhere, TokenId
+from hubkit.actors.links import LinksElsewhere
 from hubkit.errors import (
     ActorCrashed,
     ConfigurationError,
@@ -60,6 +61,8 @@ class End:
     def __init__(self, wire: Wire, name: str) -> None:
         self.wire = wire
         self.name = name
+        self.links: LinksElsewhere = self
+        self.late: LateElsewhere = self
 
     def resolve(self, key: ChildKey) -> Pid | None:
         return self.wire.places.get(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ class Side:
         self.actors = dict(self.cells)
         self.links = Links(self)  # type: ignore[arg-type]  # all that it needs of a system
         self.bonds = Bonds(self, self.send, Payloads(), self, lambda: 0.0)  # type: ignore[arg-type]  # likewise
-        self.remote = self.bonds
+        self.remote = SimpleNamespace(links=self.bonds)
 
     def is_mine(self, pid: Pid) -> bool:
         return self.id == f"{pid.node}#1"

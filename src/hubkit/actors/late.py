@@ -132,10 +132,10 @@ class _Debt(Mailbox):
 
     def __init__(self, owed: Owed, number: int, cell: Cell, call: Call) -> None:
         super().__init__(0)
-        self.owed = owed
-        self.number = number
-        self.cell = cell
-        self.call = call
+        self.owed: Owed = owed
+        self.number: int = number
+        self.cell: Cell = cell
+        self.call: Call = call
         self.held: bool = True  # by somebody of this process
         self.holders: set[str] = set()  # other nodes
         self.until: float = 0.0  # when a token that is on its way must have been heard of
@@ -198,7 +198,7 @@ class Owed:
             debt.held = True
         elif self._system.remote is not None and not self._is_mine(id):
             self._lent.pop(id, None)
-            self._system.remote.claim(id)
+            self._system.remote.late.claim(id)
         return self._token(id)
 
     def travels(self, token: LateReply[Any]) -> TokenId:
@@ -230,7 +230,7 @@ class Owed:
     def _release(self, id: TokenId) -> None:
         self._lent.pop(id, None)
         if self._system.remote is not None and not self._is_mine(id):
-            self._system.remote.release(id)
+            self._system.remote.late.release(id)
 
     def _token(self, id: TokenId) -> LateReply[Any]:
         self._trio = trio.lowlevel.current_trio_token()
@@ -255,7 +255,7 @@ class Owed:
         if not self._is_mine(id):
             if self._system.remote is not None:
                 assert refusal is None or isinstance(refusal, Reject)
-                self._system.remote.answer(id, value, refusal)
+                self._system.remote.late.answer(id, value, refusal)
             self._lent.pop(id, None)
             return
         debt = self._debts.get(id[2])

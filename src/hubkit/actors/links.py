@@ -93,7 +93,7 @@ class Links:
                 self._signal(cell, pid, "noproc", None)
                 return
             self._join(cell.pid.serial, pid, ref.address)
-            system.remote.link(cell.pid, pid)
+            system.remote.links.link(cell.pid, pid)
         elif pid.serial not in system.cells:
             self._signal(cell, pid, "noproc", None)
         else:
@@ -109,7 +109,7 @@ class Links:
             self._part(mine, pid)
             if not self._system.is_mine(pid):
                 if self._system.remote is not None:
-                    self._system.remote.unlink(cell.pid, pid, None, None)
+                    self._system.remote.links.unlink(cell.pid, pid, None, None)
             else:
                 self._part(pid.serial, cell.pid)
         gone = [*found, now]
@@ -142,7 +142,7 @@ class Links:
             if system.is_mine(other):
                 self.lost(other.serial, cell.pid, reason, error or cause)
             elif system.remote is not None:
-                system.remote.unlink(cell.pid, other, reason, error or cause)
+                system.remote.links.unlink(cell.pid, other, reason, error or cause)
 
     def cause(self, cell: Cell) -> BaseException | None:
         """The error by which the actor ended that brought this one down."""

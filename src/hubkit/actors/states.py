@@ -160,7 +160,7 @@ class _Now:
     __slots__ = ("begun", "entered", "state", "timeout", "timer")
 
     def __init__(self, state: Any) -> None:
-        self.state = state
+        self.state: Any = state
         self.entered: Any = None
         self.begun: bool = False
         self.timeout: int = 0
@@ -193,7 +193,11 @@ class StateMachine(Actor, Generic[S]):
                 self.become("half_open")
     """
 
-    __hubkit_callbacks__ = {**ASYNC_CALLBACKS, "on_enter": ("state", "previous"), "on_timeout": ("state",)}  # noqa: RUF012  # never changed
+    __hubkit_callbacks__: ClassVar[dict[str, tuple[str, ...]]] = {
+        **ASYNC_CALLBACKS,
+        "on_enter": ("state", "previous"),
+        "on_timeout": ("state",),
+    }
 
     #: The state that it starts in.
     initial: S

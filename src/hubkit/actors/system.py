@@ -45,8 +45,11 @@ class Locator(Protocol):
         ...
 
 
-class Remote(Locator, LinksElsewhere, LateElsewhere, Protocol):
+class Remote(Locator, Protocol):
     """What a node's shell does for refs whose actor is elsewhere."""
+
+    links: LinksElsewhere
+    late: LateElsewhere
 
     async def call(self, pid: Pid, request: Request) -> Any:
         """Send a call and wait for its result. Raises `NotBegun` when it certainly did not begin and the actor has ended."""

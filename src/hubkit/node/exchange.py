@@ -18,6 +18,8 @@ from typing import Any, Protocol
 import trio
 from outcome import Error, Value
 
+from hubkit.actors.late import LateElsewhere
+from hubkit.actors.links import LinksElsewhere
 from hubkit.actors.messages import Kind, Request
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
@@ -94,8 +96,8 @@ class Exchange(Relays):
         self._closed: bool = False
         self._bonds = Bonds(self, wire.send, payloads, liveness, wire.now)
         self._tokens = Tokens(self, wire.send, payloads)
-        self.claim, self.release, self.answer = self._tokens.claim, self._tokens.release, self._tokens.answer
-        self.link, self.unlink = self._bonds.link, self._bonds.unlink
+        self.links: LinksElsewhere = self._bonds
+        self.late: LateElsewhere = self._tokens
         self._takers: dict[int, Callable[..., None]] = {
             CALL: self._serve_call,
             REPLY: self._take_reply,
