@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.actors.kit import OutOfStock
 from tests.actors.test_late import Answers, Desk
 from tests.node.pair import Side, cut, link, pair
@@ -229,3 +233,132 @@ async def test_a_caller_elsewhere_that_gives_up_withdraws_its_wish(autojump_cloc
         await settled()
         assert len(a.system.owed) == 0
         assert await one.call(Desk.wanted) == [False]
+
+
+# -- whatever happens, every call ends -----------------------------------------------------------------------------------
+
+
+class Tokens:
+    """Three actors that hand tokens about: ``one`` on a owes the replies, ``near`` is beside it, ``far`` is on b."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.nursery = nursery
+        self.a, self.b = pair(nursery)
+        self.apart = False
+        self.asked = 0
+        self.ended: dict[int, Any] = {}
+
+    async def begin(self) -> None:
+        self.cells = [
+            await spawn(self.a, self.nursery, Desk),
+            await spawn(self.a, self.nursery, Keeper),
+            await spawn(self.b, self.nursery, Keeper),
+        ]
+
+    def side(self, who: int) -> Side:
+        return self.b if who == 2 else self.a
+
+    def held(self, who: int) -> list[LateReply[Any]]:
+        instance = self.cells[who].instance
+        return instance.waiting if isinstance(instance, Desk) else []
+
+    async def ask(self, who: int, _: int) -> None:
+        self.asked += 1
+        self.nursery.start_soon(self._ask, self.asked, self.side(who).system.ref(self.cells[0].pid))
+
+    async def _ask(self, number: int, ref: Ref[Any]) -> None:
+        try:
+            result = await ref.call("take", str(number))
+        except (errors.ActorCrashed, errors.NodeDown, errors.NoSuchActor, OutOfStock) as error:
+            result = error
+        assert number not in self.ended
+        self.ended[number] = result
+
+    async def give(self, who: int, whom: int) -> None:
+        if self.held(who):
+            token = self.held(who).pop(0)
+            with contextlib.suppress(errors.HubkitError):
+                self.side(who).system.ref(self.cells[whom].pid).send_nowait(token)
+
+    async def reply(self, who: int, _: int) -> None:
+        if self.held(who):
+            with contextlib.suppress(errors.NodeDown):
+                self.held(who)[0].reply(f"from {who}")
+                self.held(who).pop(0)
+
+    async def fail(self, who: int, _: int) -> None:
+        if self.held(who):
+            with contextlib.suppress(errors.NodeDown):
+                self.held(who)[0].fail(OutOfStock(who))
+                self.held(who).pop(0)
+
+    async def drop(self, who: int, _: int) -> None:
+        if self.held(who):
+            self.held(who).pop(0)
+
+    async def cut(self, _: int, __: int) -> None:
+        if not self.apart:
+            cut(self.a, self.b)
+        self.apart = True
+
+    async def join(self, _: int, __: int) -> None:
+        if self.apart:
+            link(self.a, self.b)
+        self.apart = False
+
+    async def sleep(self, seconds: int, _: int) -> None:
+        await trio.sleep(seconds * 3)
+        look(self.a, self.b)
+
+    async def finish(self) -> None:
+        await self.join(0, 0)
+        await trio.sleep(1)
+        for who in range(3):
+            self.held(who).clear()
+        for _ in range(4):
+            for side in (self.a, self.b):
+                side.events.clear()  # a DeadLetter has what could not be delivered
+            await trio.sleep(self.a.system.owed.patience)
+            look(self.a, self.b)
+        await trio.sleep(1)
+
+
+operation = st.tuples(
+    st.sampled_from(["ask", "ask", "give", "give", "give", "reply", "fail", "drop", "cut", "join", "sleep", "end"]),
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.booleans(),
+)
+
+
+@pytest.mark.limit(90)
+@settings(max_examples=300, deadline=None)
+@given(st.lists(operation, max_size=30))
+def test_every_call_ends_once_whatever_becomes_of_its_token(operations: list[tuple[str, int, int, bool]]) -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            tokens = Tokens(nursery)
+            await tokens.begin()
+            try:
+                for what, who, whom, pause in operations:
+                    if what == "end":
+                        tokens.cells[who].request_stop("odd")
+                    else:
+                        await getattr(tokens, what)(who, whom)
+                    if pause:
+                        await trio.sleep(0.01)
+                await tokens.finish()
+                assert sorted(tokens.ended) == list(range(1, tokens.asked + 1))
+                assert len(tokens.a.system.owed) == 0
+                assert tokens.b.exchange._tokens._held == {}
+                assert tokens.a.system.owed._lent == tokens.b.system.owed._lent == {}
+            finally:
+                stop(*tokens.cells)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+
+    logging.disable(logging.CRITICAL)
+    try:
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    finally:
+        logging.disable(logging.NOTSET)

@@ -314,6 +314,7 @@ class Cell(Standing):
         if self.stands_by:
             await self.stand_by()
         burst, gate = 0, self.gate
+        item: Item | None
         resumed = current_time()
         while self.stop_reason is None:
             queue = self.queue
@@ -324,7 +325,7 @@ class Cell(Standing):
             if not queue or burst >= _BURST:
                 self.handled += burst
                 burst = 0
-                self.current = None
+                self.current = item = None  # an idle actor keeps nothing of what it was sent
                 if queue:
                     await trio.lowlevel.checkpoint()
                 else:
