@@ -19,6 +19,7 @@ from hubkit.actors.actor import methods_of
 from hubkit.actors.states import StateMachine, when
 from hubkit.errors import ActorCrashed, ConfigurationError, MailboxFull, NoSuchActor, NoSuchMethod, WrongState
 from hubkit.events import DeadLetter, Event
+from hubkit.names import actor_names
 
 STATES = ("a", "b", "c")
 
@@ -463,3 +464,9 @@ async def test_a_mark_of_a_base_holds_until_the_method_is_written_anew() -> None
         await ref.call(Machine.go, 1, "c")
         await ref.call(Machine.only_in_a, 2)
         assert (await ref.call(Machine.read))[-1] == -2
+
+
+def test_the_base_is_no_actor_that_could_be_started() -> None:
+    with pytest.raises(ConfigurationError, match="must be an Actor subclass"):
+        hubkit.child("x", StateMachine)
+    assert not any("StateMachine" in name for name in actor_names())

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hubkit
-from hubkit.errors import ActorCrashed, NodeDown, NoSuchActor, RemoteFailure
+from hubkit.errors import ActorCrashed, NodeDown, NoSuchActor, RemoteFailure, WrongState
 from hubkit.pids import Pid
 from hubkit.strategies import Guided, HotSwap
 from hubkit.testing import FaultPlan, Simulation
@@ -377,6 +377,10 @@ class Door(hubkit.StateMachine[str]):
         self.passed.append(number)
         return self.context.node
 
+    @hubkit.when("open")
+    async def look_in(self) -> str:
+        return self.context.node
+
     async def turn(self, state: str) -> None:
         self.become(state)
 
@@ -416,6 +420,31 @@ def test_what_a_machine_has_put_off_travels_first_when_it_moves(network: Any) ->
             await sim.sleep(0.5)
         assert await a.ref("door", Door).call(Door.about) == ("open", [0, 1, 2, 3, 4])
         assert answers == ["b"]
+
+    run(main, network)
+
+
+@both
+def test_many_are_asked_at_once_wherever_they_are(network: Any) -> None:
+    async def main(sim: Simulation) -> None:
+        a, b = await on_two(sim)
+        for id, node in (("front", "a"), ("back", "b"), ("side", "b")):
+            await a.start_child(hubkit.child(id, Door), nodes=[node])
+        await sim.settled(within=10)
+        front, back, side = (b.ref(id, Door) for id in ("front", "back", "side"))
+        for door in (front, back):
+            await door.call(Door.turn, "open")
+        ask = hubkit.MultiCall([front, back, side], Door.look_in)
+        await ask.run()
+        assert ask.replies == {front: "a", back: "b"}
+        assert {ref: type(error) for ref, error in ask.errors.items()} == {side: WrongState}
+        waiting = hubkit.MultiCall([a.ref(id, Door) for id in ("front", "back", "side")], Door.walk, 1)
+        with trio.move_on_after(2):
+            await waiting.run()
+        assert (len(waiting.replies), waiting.missing) == (2, (a.ref("side"),))
+        await sim.sleep(0.2)
+        await side.call(Door.turn, "open")
+        assert (await side.call(Door.about))[1] == [], "what nobody waits for any more was withdrawn"
 
     run(main, network)
 

@@ -173,7 +173,8 @@ class Actor:
             _check_callback(cls, name, arguments)
         _check_marks(cls)
         check_flag(cls.trap_exits, f"{cls.__qualname__}.trap_exits")
-        cls.__hubkit_actor__ = register_actor(cls)
+        is_base = "__hubkit_callbacks__" in vars(cls)  # as this class is: nobody starts one
+        cls.__hubkit_actor__ = None if is_base else register_actor(cls)
 
     def __hubkit_begun__(self) -> None:
         """It has started; for what is built on actors."""
