@@ -33,9 +33,11 @@ NAMES = {
     "Hook",
     "Hub",
     "HubStatistics",
+    "LateReply",
     "message",
     "Monitor",
     "Move",
+    "MultiCall",
     "Node",
     "Pid",
     "Placement",
@@ -43,10 +45,12 @@ NAMES = {
     "Reject",
     "start",
     "StartResult",
+    "StateMachine",
     "StopResult",
     "Supervisor",
     "Timer",
     "TLS",
+    "when",
 }
 
 #: Public modules under it.

@@ -1,6 +1,7 @@
 """hubkit: actors, supervisors, and a hub that keeps named children alive over many processes, on trio.
 
 * `Actor`, ``@actor``, `Ref`, `Context`: actors and how to talk to them;
+* `StateMachine` and ``@when``, `MultiCall`, `LateReply`: actors with states, calls to many, and replies that come later;
 * `Supervisor`, `start`, `ChildSpec`, `child`, `Backoff`: keeping actors alive in one process;
 * `Hub`, `Node`: keeping named children alive over many, `Placement`: where they may run;
 * `hubkit.strategies`, `hubkit.events`, `hubkit.errors`, `hubkit.testing`: the rest, by subject.
@@ -12,8 +13,11 @@ from hubkit import errors, events, strategies
 from hubkit._version import __version__
 from hubkit.actors.actor import Actor, actor
 from hubkit.actors.context import Context
+from hubkit.actors.late import LateReply
 from hubkit.actors.messages import Down, Exit, Monitor
+from hubkit.actors.multicall import MultiCall
 from hubkit.actors.ref import Ref
+from hubkit.actors.states import StateMachine, when
 from hubkit.actors.timers import Timer
 from hubkit.cluster.affinity import Placement
 from hubkit.cluster.explain import Explanation
@@ -46,14 +50,17 @@ __all__ = [
     "Hook",
     "Hub",
     "HubStatistics",
+    "LateReply",
     "Monitor",
     "Move",
+    "MultiCall",
     "Node",
     "Pid",
     "Placement",
     "Ref",
     "Reject",
     "StartResult",
+    "StateMachine",
     "StopResult",
     "Supervisor",
     "Timer",
@@ -65,4 +72,5 @@ __all__ = [
     "message",
     "start",
     "strategies",
+    "when",
 ]

@@ -32,6 +32,7 @@ for people: what was wrong, what was expected, what to do.
     |       +-- InvariantViolated       a checker has seen what must never be (also an AssertionError)
     |       +-- NotSettled              the hubs did not settle in time (also an AssertionError)
     +-- Reject                          for users: refuse a request and live on
+        +-- WrongState                  a state machine refuses what is not for its state
 
 Refused: numeric codes, and errors that carry a retry policy; hubkit never retries what may have run.
 """
@@ -65,6 +66,7 @@ __all__ = [
     "RestartIntensityExceeded",
     "SimulationError",
     "StartFailed",
+    "WrongState",
 ]
 
 
@@ -216,3 +218,7 @@ class Reject(Exception):
         class OutOfStock(hubkit.Reject):
             pass
     """
+
+
+class WrongState(Reject):
+    """A `hubkit.StateMachine` refuses a call that is not for the state that it is in. The request was not handled."""

@@ -7,6 +7,7 @@ with requests that come from elsewhere.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from tests.actors.kit import Counter, Gate, OutOfStock, cell_of, running
 from tests.actors.test_watches import Watcher
 
 from hubkit.actors import Actor, Down, NotBegun, Ref, Request, System, actor
+from hubkit.actors.late import LateElsewhere, TokenId
+from hubkit.actors.links import LinksElsewhere
 from hubkit.errors import (
     ActorCrashed,
     ConfigurationError,
@@ -22,6 +25,7 @@ from hubkit.errors import (
     MailboxFull,
     NoSuchActor,
     NoSuchMethod,
+    Reject,
 )
 from hubkit.events import DeadLetter, Event
 from hubkit.pids import ChildKey, Pid
@@ -57,6 +61,8 @@ class End:
     def __init__(self, wire: Wire, name: str) -> None:
         self.wire = wire
         self.name = name
+        self.links: LinksElsewhere = self
+        self.late: LateElsewhere = self
 
     def resolve(self, key: ChildKey) -> Pid | None:
         return self.wire.places.get(key)
@@ -83,10 +89,28 @@ class End:
 
     def monitor(self, number: int, pid: Pid) -> None:
         me = self.wire.systems[self.name]
-        self.other(pid).add_remote_watch(pid.serial, (self.name, number), lambda why: me.down(number, pid, why))
+        self.other(pid).add_remote_watch(pid.serial, (self.name, number), partial(me.down, number, pid))
 
     def demonitor(self, number: int, pid: Pid) -> None:
         self.other(pid).remove_remote_watch(pid.serial, (self.name, number))
+
+    def claim(self, token: TokenId) -> None:
+        self.wire.systems[token[0]].owed.claimed(token[2], self.name)
+
+    def release(self, token: TokenId) -> None:
+        self.wire.systems[token[0]].owed.released(token[2], self.name)
+
+    def answer(self, token: TokenId, value: Any, refusal: Reject | None) -> None:
+        self.wire.systems[token[0]].owed.answer(token, value, refusal)
+
+    def link(self, mine: Pid, theirs: Pid) -> None:
+        self.other(theirs).links.joined(theirs.serial, mine)
+
+    def unlink(self, mine: Pid, theirs: Pid, reason: str | None, error: BaseException | None) -> None:
+        if reason is None:
+            self.other(theirs).links.parted(theirs.serial, mine)
+        else:
+            self.other(theirs).links.lost(theirs.serial, mine, reason, error)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import trio
 from tests.actors.kit import Counter, Gate, cell_of, running
 
 from hubkit.actors import Actor, Down, Monitor, Ref, Timer, current_system
-from hubkit.errors import ActorCrashed
+from hubkit.errors import ActorCrashed, ConfigurationError
 from hubkit.pids import ChildKey, Pid
 
 
@@ -32,6 +32,12 @@ class Watcher(Actor):
 
     async def later(self, seconds: float, message: Any) -> Timer:
         return self.context.send_after(seconds, message)
+
+    async def every(self, seconds: float, message: Any) -> Timer:
+        return self.context.send_interval(seconds, message)
+
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
 
     async def on_info(self, message: Any) -> None:
         self.heard.append(message)
@@ -164,6 +170,68 @@ async def test_thousands_of_timers_are_one_task_and_the_dead_are_thrown_away(
         assert len(timers._heap) < 500
         await trio.sleep(200)
         assert await watcher.call(Watcher.read) == ["first", *range(100)]
+
+
+async def test_an_interval_comes_again_until_it_is_called_off(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(Watcher) as watcher:
+        timer = await watcher.call(Watcher.every, 2, "tick")
+        await trio.sleep(1)
+        assert await watcher.call(Watcher.read) == []
+        await trio.sleep(6)
+        assert await watcher.call(Watcher.read) == ["tick"] * 3
+        assert timer.active
+        assert timer.cancel() is True
+        assert timer.cancel() is False
+        await trio.sleep(10)
+        assert await watcher.call(Watcher.read) == ["tick"] * 3
+        await watcher.call(Watcher.every, 2, "tock")
+    assert len(current_system().timers) == 0
+
+
+async def test_of_an_interval_one_message_waits_never_two_and_there_is_no_drift(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running(Watcher) as watcher:
+        await watcher.call(Watcher.every, 1, "tick")
+        began = trio.current_time()
+        watcher.cast_nowait(Watcher.sleep, 10.5)
+        await trio.sleep_until(began + 10.25)
+        assert cell_of(watcher).length == 1
+        await trio.sleep_until(began + 10.75)
+        assert await watcher.call(Watcher.read) == ["tick"]
+        await trio.sleep_until(began + 13.25)
+        assert await watcher.call(Watcher.read) == ["tick"] * 4
+
+
+async def test_an_interval_whose_time_has_long_passed_fires_once(autojump_clock: trio.testing.MockClock) -> None:
+    async with running(Watcher) as watcher:
+        timer = await watcher.call(Watcher.every, 0.001, "tick")
+        autojump_clock.jump(5.0005)
+        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()
+        timer.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert await watcher.call(Watcher.read) == ["tick"]
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, float("nan"), float("inf"), "1", None])
+async def test_wrong_seconds_of_timers_are_refused(seconds: Any) -> None:
+    async with running(Watcher) as watcher:
+        context = cell_of(watcher).context
+        with pytest.raises(ConfigurationError, match="seconds of send_interval must be seconds, more than zero"):
+            context.send_interval(seconds, "x")
+        if seconds != 0:
+            with pytest.raises(ConfigurationError, match="seconds of send_after must be seconds, zero or more"):
+                context.send_after(seconds, "x")
+
+
+async def test_ten_thousand_who_watch_one_are_all_told_and_may_all_forget() -> None:
+    async with running(Watcher) as watcher:
+        async with running(Counter) as ref:
+            context = cell_of(watcher).context
+            monitors = [context.monitor(ref) for _ in range(10_000)]
+        assert [down.monitor for down in await watcher.call(Watcher.read)] == monitors
+        assert not any(context.demonitor(monitor) for monitor in monitors)
 
 
 async def test_a_monitor_of_a_gate_that_is_killed_while_busy() -> None:

@@ -12,7 +12,7 @@ import hubkit
 from hubkit import errors
 from hubkit.actors.messages import NotBegun
 from hubkit.net.payload import Payloads
-from hubkit.node.answers import Code, decode_error, encode_error, rebuild
+from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause, encode_error, rebuild
 from hubkit.node.operator import answer
 
 payloads = Payloads(encode_ref=lambda value: None, decode_ref=lambda value: value)
@@ -138,3 +138,45 @@ def test_a_refusal_that_refuses_to_be_rebuilt_is_a_plain_one(monkeypatch: pytest
     back = there_and_back(refusal)  # whatever it raises, it must not reach the link's reader
     assert type(back) is hubkit.Reject
     assert "Moody" in str(back)
+
+
+class Strange(Exception): ...
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        return "half a pair: \ud800"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (ValueError("x"), ValueError, "x"),
+        (KeyError("x"), KeyError, "'x'"),
+        (TypeError("x"), TypeError, "x"),
+        (errors.NoSuchActor("x"), errors.NoSuchActor, "x"),
+        (Refused(1, "x"), Refused, "(1, 'x')"),
+        (Strange("x"), errors.RemoteFailure, f"{__name__}.Strange: x"),
+        (Unsayable(), errors.RemoteFailure, f"{__name__}.Unsayable: (what it says cannot travel)"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_the_error_of_an_end_keeps_its_type_where_that_can_be(error: Exception, kind: type, text: str) -> None:
+    back = decode_cause(encode_cause(error, payloads), payloads)
+    assert type(back) is kind
+    assert str(back) == text
+
+
+def test_the_error_of_an_end_that_was_a_crash_elsewhere_keeps_its_cause() -> None:
+    error = errors.ActorCrashed("x crashed")
+    error.__cause__ = ValueError("why")
+    back = decode_cause(encode_cause(error, payloads), payloads)
+    assert isinstance(back, errors.ActorCrashed)
+    assert isinstance(back.__cause__, ValueError)
+
+
+def test_no_error_is_none_and_nonsense_a_violation() -> None:
+    assert decode_cause(None, payloads) is None
+    for value in (7, [None, "x"], [1, "x"]):
+        with pytest.raises(errors.ProtocolViolation):
+            decode_cause(payloads.dumps(value), payloads)

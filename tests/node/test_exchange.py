@@ -344,7 +344,7 @@ async def test_answers_nobody_waits_for_are_dropped() -> None:
         a.exchange.receive("b#1", [2, 77, 0, None])
         a.exchange.receive("b#1", [4, 77])
         a.exchange.receive("b#1", [6, 77])
-        a.exchange.receive("b#1", [7, 77, "noproc"])
+        a.exchange.receive("b#1", [7, 77, "noproc", None])
         assert not a.events
 
 

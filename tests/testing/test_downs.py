@@ -10,7 +10,7 @@ from tests.hub.actors import Counter
 
 import hubkit
 from hubkit.actors import Down, Monitor
-from hubkit.actors.cell import Cell
+from hubkit.actors.cell import Cell, OnDown
 from hubkit.actors.system import System
 from hubkit.errors import ActorCrashed, InvariantViolated
 from hubkit.node.exchange import Exchange
@@ -146,9 +146,9 @@ def caught(main: Callable[[Simulation], Awaitable[object]]) -> str:
 
 
 def twice(down: Callable[..., None]) -> Callable[..., None]:
-    def broken(self: System, number: int, pid: Pid | None, reason: str) -> None:
+    def broken(self: System, number: int, pid: Pid | None, reason: str, error: BaseException | None = None) -> None:
         held = self._monitors.get(number)
-        down(self, number, pid, reason)
+        down(self, number, pid, reason, error)
         if held is not None:
             self._monitors[number] = held
             down(self, number, pid, reason)
@@ -206,7 +206,7 @@ def test_a_down_of_an_actor_that_lives_is_caught_unless_its_node_is_said_to_be_d
 def test_a_missing_down_of_the_same_process_is_caught_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     add = System.add_remote_watch
 
-    def broken(self: System, serial: int, token: object, on_down: Callable[[str], None]) -> None:
+    def broken(self: System, serial: int, token: object, on_down: OnDown) -> None:
         if not isinstance(token, int):
             add(self, serial, token, on_down)
 

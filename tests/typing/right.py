@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any, assert_type
 
 import hubkit
@@ -80,3 +81,68 @@ async def hubs() -> None:
         assert_type(hub.nodes(), tuple[str, ...])
         assert_type(await hub.start_children(specs()), hubkit.StartResult)
         assert_type(await hub.stop_children(["a", "b"]), hubkit.StopResult)
+
+
+class Door(hubkit.StateMachine[str]):
+    initial = "closed"
+    otherwise = "postpone"
+    trap_exits = True
+
+    def __init__(self) -> None:
+        self.waiting: list[hubkit.LateReply[int]] = []
+
+    @hubkit.when("open")
+    async def walk(self, who: str) -> int:
+        token: hubkit.LateReply[int] = self.context.reply_later()
+        self.waiting.append(token)
+        return token.later
+
+    async def turn(self, state: str) -> None:
+        assert_type(self.state, str)
+        self.become(state, timeout=2.5)
+        for token in self.waiting:
+            token.reply(len(state))
+
+    async def on_enter(self, state: str, previous: str | None) -> None:
+        print(state, previous)
+
+    async def on_timeout(self, state: str) -> None:
+        self.become("closed")
+
+    async def on_start(self) -> None:
+        assert_type(self.context.send_interval(1, "tick"), hubkit.Timer)
+        self.context.link(self.context.ref)
+        assert_type(self.context.unlink(self.context.ref), bool)
+
+
+class Color(Enum):
+    RED = 1
+    GREEN = 2
+
+
+class Lamp(hubkit.StateMachine[Color]):
+    initial = Color.RED
+
+    @hubkit.when(Color.RED, otherwise="refuse")
+    async def go(self) -> Color:
+        self.become(Color.GREEN)
+        return self.state
+
+
+async def tools(door: hubkit.Ref[Door], lamps: list[hubkit.Ref[Lamp]]) -> None:
+    assert_type(await door.call(Door.walk, "me"), int)
+    ask = hubkit.MultiCall(lamps, Lamp.go)
+    await ask.run(limit=3)
+    assert_type(ask, hubkit.MultiCall[Color])
+    assert_type(list(ask.replies.values()), list[Color])
+    assert_type(list(hubkit.MultiCall([door], Door.walk, who="me").replies.values()), list[int])
+    anything = hubkit.MultiCall(lamps, "go", 1, x=2)
+    assert_type(list(anything.replies.values()), list[Any])
+
+
+@hubkit.actor(trap_exits=True)
+async def trapper(context: hubkit.Context, number: int) -> None:
+    print(await context.receive(), number)
+
+
+trapping = hubkit.child("trapper", trapper, 5)

@@ -50,3 +50,32 @@ async def hubs(hub: hubkit.Hub) -> None:
     await hub.ref("a", Counter).call(Stranger.greet)  # wrong: another actor's method
     hub.pid(5)  # wrong: an id is a str
     await hub.stop_child()  # wrong: which one?
+
+
+class Door(hubkit.StateMachine[str]):
+    initial = 5  # wrong: a state is a str here
+
+    @hubkit.when("open", otherwise="wait")  # wrong: no such word
+    async def walk(self, who: str) -> int:
+        token: hubkit.LateReply[int] = self.context.reply_later()
+        token.reply("five")  # wrong: not an int
+        token.fail(ValueError())  # wrong: no Reject
+        self.become(5)  # wrong: a state is a str here
+        return token.later
+
+    @hubkit.when("open")
+    async def leave(self) -> str:
+        token: hubkit.LateReply[int] = self.context.reply_later()
+        return token.later  # wrong: an int
+
+    @hubkit.when("open")  # wrong: no coroutine function
+    def plain(self) -> None: ...
+
+
+async def tools(doors: list[hubkit.Ref[Door]]) -> None:
+    await doors[0].call(Door.walk, 5)  # wrong: not a str
+    ask = hubkit.MultiCall(doors, Door.walk, "me")
+    texts: list[str] = list(ask.replies.values())  # wrong: ints
+    print(texts)
+    hubkit.MultiCall(doors, Stranger.greet)  # wrong: another actor's method
+    hubkit.MultiCall(doors, Door.walk, 5)  # wrong: not a str

@@ -8,6 +8,10 @@
 `context`             what an actor sees of its cell
 `ref`                 the handle that users keep
 `system`              all actors of one node, and the seam to those of other nodes
+`links`               two actors that end together
+`late`                replies that come after the handler has returned
+`states`, `shelf`     state machines, and what they put off
+`multicall`           one call to many actors, and what came of it so far
 `timers`              one heap and one task for all timers of a system
 `reports`             how a crash is told
 `structured`          how a block is left: the body's exception bare, ours bare, a group only for both

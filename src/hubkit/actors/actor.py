@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec
 
 from hubkit.errors import ConfigurationError, NoSuchMethod
 from hubkit.names import register_actor
+from hubkit.specs import check_flag
 
 if TYPE_CHECKING:
     from hubkit.actors.context import Context
 
-__all__ = ["Actor", "Handler", "Methods", "actor"]
+__all__ = ["ASYNC_CALLBACKS", "Actor", "Handler", "Methods", "actor"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,13 +27,16 @@ T = TypeVar("T", bound=type["Actor"])
 #: A public coroutine method, unbound.
 Handler = Callable[..., Coroutine[Any, Any, Any]]
 
-_CALLBACKS = frozenset(
-    {"on_start", "on_stop", "on_info", "on_role", "handover_state", "accept_handover", "merge_handover"},
-)
-
+#: The callbacks that may be coroutine functions, or not.
+_HANDOVER = frozenset({"handover_state", "accept_handover", "merge_handover"})
 
 #: The callbacks that are awaited, and the arguments that each gets.
-_ASYNC_CALLBACKS = {"on_start": (), "on_stop": ("reason",), "on_info": ("message",), "on_role": ("role",)}
+ASYNC_CALLBACKS: dict[str, tuple[str, ...]] = {
+    "on_start": (),
+    "on_stop": ("reason",),
+    "on_info": ("message",),
+    "on_role": ("role",),
+}
 
 
 class Methods:
@@ -46,16 +50,18 @@ class Methods:
 
     def __init__(self, cls: type[Actor]) -> None:
         self.cls: type[Actor] = cls
-        self.by_key: dict[object, tuple[str, Handler]] = {}
+        found: dict[str, Handler] = {}
         for base in reversed(cls.__mro__):
-            if base in (Actor, object, Generic, Protocol):
+            if base in (object, Generic, Protocol) or "__hubkit_callbacks__" in vars(base):
                 continue
             for name, value in vars(base).items():
-                self.by_key.pop(name, None)
-                if not name.startswith("_") and name not in _CALLBACKS and inspect.iscoroutinefunction(value):
-                    self.by_key[name] = (name, value)
-        for name, handler in list(self.by_key.values()):
-            self.by_key[handler] = (name, handler)
+                found.pop(name, None)
+                if not (name.startswith("_") or name in callbacks_of(cls)) and inspect.iscoroutinefunction(value):
+                    found[name] = value
+        self.by_key: dict[object, tuple[str, Handler]] = {}
+        for name, method in found.items():
+            guard = getattr(method, "__hubkit_when__", None)
+            self.by_key[name] = self.by_key[method] = (name, method if guard is None else guard(method))
 
     def find(self, method: object) -> tuple[str, Handler]:
         """The method's name and function. ``method``: a name, or the function as a class of the actor's defines it.
@@ -81,6 +87,27 @@ class Methods:
             return None
         self.by_key[method] = found
         return found
+
+
+def callbacks_of(cls: type[Actor]) -> frozenset[str]:
+    """The names that are no methods to be called."""
+    return _HANDOVER.union(cls.__hubkit_callbacks__)
+
+
+def _check_marks(cls: type[Actor]) -> None:
+    """Refuse ``@when`` where it would mean nothing."""
+    for base in cls.__mro__:
+        for name, value in vars(base).items():
+            if hasattr(value, "__hubkit_when__") and (
+                "on_enter" not in cls.__hubkit_callbacks__
+                or name in callbacks_of(cls)
+                or not inspect.iscoroutinefunction(value)
+            ):
+                msg = (
+                    f"{cls.__qualname__}.{name} is marked with @hubkit.when, which is for public coroutine methods of a "
+                    "hubkit.StateMachine; callbacks are called in every state"
+                )
+                raise ConfigurationError(msg)
 
 
 def _check_callback(cls: type[Actor], name: str, arguments: tuple[str, ...]) -> None:
@@ -132,15 +159,25 @@ class Actor:
 
     #: The wire name: ``module:qualname``, or what ``@actor(name=...)`` fixed. `None` for `Actor` itself.
     __hubkit_actor__: ClassVar[str | None] = None
+    #: Whether the end of an actor that this one is linked with comes as an `Exit` through ``on_info``, and ends it not.
+    trap_exits: ClassVar[bool] = False
     __hubkit_methods__: ClassVar[Methods]
+    #: The callbacks that are awaited, and the names of their arguments.
+    __hubkit_callbacks__: ClassVar[dict[str, tuple[str, ...]]] = ASYNC_CALLBACKS
 
     context: Context
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name, arguments in _ASYNC_CALLBACKS.items():
+        for name, arguments in cls.__hubkit_callbacks__.items():
             _check_callback(cls, name, arguments)
-        cls.__hubkit_actor__ = register_actor(cls)
+        _check_marks(cls)
+        check_flag(cls.trap_exits, f"{cls.__qualname__}.trap_exits")
+        is_base = "__hubkit_callbacks__" in vars(cls)  # as this class is: nobody starts one
+        cls.__hubkit_actor__ = None if is_base else register_actor(cls)
+
+    def __hubkit_begun__(self) -> None:
+        """It has started; for what is built on actors."""
 
     async def on_start(self) -> None:
         """Called first. Raising fails the start; messages that arrive meanwhile wait."""
@@ -200,8 +237,8 @@ def actor(
     start: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[Context, P], Coroutine[Any, Any, R]]: ...
 @overload
-def actor(*, name: str | None = None) -> _Marker: ...
-def actor(start: Any = None, *, name: str | None = None) -> Any:
+def actor(*, name: str | None = None, trap_exits: bool = False) -> _Marker: ...
+def actor(start: Any = None, *, name: str | None = None, trap_exits: bool = False) -> Any:
     """Make an actor of a coroutine function, or fix the wire name of an actor class or function.
 
     The function's first parameter is its `Context`; it reads its mailbox with ``await context.receive()`` or
@@ -213,6 +250,7 @@ def actor(start: Any = None, *, name: str | None = None) -> Any:
                 print(prefix, message)
 
     ``@hubkit.actor(name="shop.counter")`` keeps the name on the wire when the class is renamed or moved.
+    ``@hubkit.actor(trap_exits=True)``: it receives an `Exit` when one that it is linked with ends, and lives on.
     Raises `ConfigurationError` for anything but a coroutine function or a subclass of `Actor`, and for a name that
     belongs to another actor.
     """
@@ -224,6 +262,8 @@ def actor(start: Any = None, *, name: str | None = None) -> Any:
             raise ConfigurationError(msg)
         marked: Any = thing
         marked.__hubkit_actor__ = register_actor(thing, name)
+        if trap_exits or not is_class:
+            marked.trap_exits = check_flag(trap_exits, "trap_exits")
         return marked
 
     return mark if start is None else mark(start)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import trio
 
@@ -36,12 +36,15 @@ if TYPE_CHECKING:
     from hubkit.actors.system import System
     from hubkit.actors.timers import Timer
 
-__all__ = ["Cell", "current_cell", "current_chain"]
+__all__ = ["Cell", "OnDown", "current_cell", "current_chain"]
 
 
 #: After so many messages in a row, or seconds, an actor whose mailbox never empties lets others run.
 _BURST = 128
 _TURN = 0.001
+
+#: What is called when an actor has ended: with the reason, and the error of a crash.
+OnDown: TypeAlias = Callable[[str, BaseException | None], None]
 
 _NO_METHODS: dict[object, tuple[str, Handler]] = {}
 
@@ -114,8 +117,8 @@ class Cell(Standing):
         self.gate: Callable[[], bool] | None = None
         self.current: Item | None = None
         self.timers: set[Timer] | None = None
-        #: Who watches this actor: token -> what to call with the reason.
-        self.watchers: dict[object, Callable[[str], None]] | None = None
+        #: Who watches this actor: token -> what to call.
+        self.watchers: dict[object, OnDown] | None = None
         #: The numbers of the monitors that this actor holds.
         self.monitors: set[int] | None = None
         #: Called after ``on_start``, before it counts as started: takes over the state of the incarnation before.
@@ -203,10 +206,10 @@ class Cell(Standing):
             if not self.started:
                 msg = "killed before it had started"
                 raise ActorCrashed(msg)
-            return Exit(reason, error, self.pid)
+            return Exit(reason, error or self.system.links.cause(self), self.pid)
         finally:
             current.reset(token)
-            self._bury(reason)
+            self._bury(reason, error)
 
     async def _live_with_nursery(self, task_status: trio.TaskStatus[Cell]) -> Exception | None:
         """Everything between start and end; returns the error that it ended by."""
@@ -267,6 +270,7 @@ class Cell(Standing):
             await instance.on_start()
             if self.restore is not None:
                 await self.restore()
+            instance.__hubkit_begun__()
             # Not beyond this point if the starter has given up: the shield would keep it from ever noticing.
             await trio.lowlevel.checkpoint_if_cancelled()
             begun()
@@ -310,6 +314,7 @@ class Cell(Standing):
         if self.stands_by:
             await self.stand_by()
         burst, gate = 0, self.gate
+        item: Item | None
         resumed = current_time()
         while self.stop_reason is None:
             queue = self.queue
@@ -320,7 +325,7 @@ class Cell(Standing):
             if not queue or burst >= _BURST:
                 self.handled += burst
                 burst = 0
-                self.current = None
+                self.current = item = None  # an idle actor keeps nothing of what it was sent
                 if queue:
                     await trio.lowlevel.checkpoint()
                 else:
@@ -358,9 +363,14 @@ class Cell(Standing):
             return
         self.chain = (*call.chain, self.pid) if call.chain else self.own_chain
         try:
-            call.answer(await call.coroutine)
+            value = await call.coroutine
         except Reject as refusal:
             call.fail(refusal)
+            if call.mailbox is not self:
+                call.mailbox.withdraw(call)
+        else:
+            if call.mailbox is self:  # else it is answered later
+                call.answer(value)
         self.chain = self.own_chain
 
     async def _say_goodbye(self, error: Exception | None) -> Exception | None:
@@ -409,7 +419,7 @@ class Cell(Standing):
         message = (method, (*args, *kwargs.items()) if kwargs else args) if method else args[0]
         self.system.dead_letter(self.describe(), message, why, self.hub_id)
 
-    def _bury(self, reason: str) -> None:
+    def _bury(self, reason: str, error: BaseException | None) -> None:
         """It has ended: nothing of it may be left."""
         self._close()
         self.system.cells.pop(self.pid.serial, None)
@@ -426,7 +436,9 @@ class Cell(Standing):
             timer.cancel()
         for number in sorted(self.monitors or ()):
             self.system.demonitor(self, number)
+        self.system.owed.bury(self, reason, error)
+        self.system.links.bury(self, reason, error)
         watchers, self.watchers = self.watchers, None
         for tell in (watchers or {}).values():
-            tell(reason)
+            tell(reason, error)
         self.instance = None

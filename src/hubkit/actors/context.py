@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from hubkit.actors.messages import Monitor
+from hubkit.actors.messages import Down, Monitor
+from hubkit.actors.timers import Interval
 from hubkit.errors import ConfigurationError, HubClosed
 from hubkit.pids import Pid
 from hubkit.specs import check_seconds
 
 if TYPE_CHECKING:
     from hubkit.actors.cell import Cell
+    from hubkit.actors.late import LateReply
     from hubkit.actors.ref import Ref
     from hubkit.actors.timers import Timer
 
@@ -102,18 +104,58 @@ class Context:
             msg = f"demonitor needs the Monitor that context.monitor returned, not {monitor!r:.80}"
             raise ConfigurationError(msg)
         active = self._cell.system.demonitor(self._cell, monitor.number)
-        self._cell.forget_down(monitor)
+        if not active:
+            self._cell.forget(lambda message: type(message) is Down and message.monitor == monitor)
         return active
+
+    def link(self, ref: Ref[Any]) -> None:
+        """Join this actor and another one: when either ends, the other does.
+
+        With the same reason; but not if that was ``"normal"``, or ``"moved"`` (a child that goes on elsewhere: link to it
+        anew). An actor whose class says ``trap_exits = True`` lives on, and gets an `Exit` instead, whatever the reason.
+        The link is between two incarnations; of a ref that follows a child, the one that runs now. If there is none, or it
+        is gone already, the signal comes at once, with the reason ``"noproc"``. Nothing is done if they are linked.
+        Raises `ConfigurationError` for what is no ref, and for the actor itself. Example::
+
+            class Session(hubkit.Actor):
+                def __init__(self, connection: hubkit.Ref[Connection]) -> None:
+                    self.connection = connection
+
+                async def on_start(self) -> None:
+                    self.context.link(self.connection)
+        """
+        self._cell.system.links.link(self._cell, ref)
+
+    def unlink(self, ref: Ref[Any]) -> bool:
+        """Undo `link`, whichever of the two made it: no exit of the other arrives any more, nor does one there.
+
+        Returns whether they were linked. Raises `ConfigurationError` for what is no ref.
+        """
+        return self._cell.system.links.unlink(self._cell, ref)
+
+    def reply_later(self) -> LateReply[Any]:
+        """A token with which the call in progress is answered later, perhaps by another actor: see `LateReply`.
+
+        What the handler returns is not sent then; a `Reject` that it raises is. For a cast, there is a token, and nobody
+        waits for it. Raises `ConfigurationError` outside the body of a method that was called, and the second time.
+        """
+        return self._cell.system.owed.owe(self._cell)
 
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Send ``message`` to oneself after ``seconds``; it arrives through ``on_info``. Dies with the actor."""
         check_seconds(seconds, "seconds of send_after")
         cell = self._cell
-        timer = cell.system.timers.start(cell, seconds, message)
-        if cell.timers is None:
-            cell.timers = set()
-        cell.timers.add(timer)
-        return timer
+        return cell.system.timers.start(cell, seconds, message)
+
+    def send_interval(self, seconds: float, message: Any) -> Timer:
+        """Send ``message`` to oneself every ``seconds``, the first time after as many; until cancelled. Dies with the actor.
+
+        As `send_after`, without drift. An actor that is too slow has one such message in its mailbox, never two: those that
+        it has no time for are left out.
+        """
+        check_seconds(seconds, "seconds of send_interval", zero=False)
+        cell = self._cell
+        return cell.system.timers.start(cell, seconds, message, Interval)
 
     def stop(self, reason: str = "normal") -> None:
         """End this actor once the current message is handled. Messages that still wait are answered as not begun.

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 import trio
 from outcome import Error, Value
 
-from hubkit.actors.messages import Down, MailboxFullNow, Monitor, NotBegun
+from hubkit.actors.messages import MailboxFullNow, NotBegun
 from hubkit.pids import Pid
 
 __all__ = ["Call", "Item", "Letter", "Mailbox", "RemoteCall", "close_letter"]
@@ -247,15 +247,10 @@ class Mailbox:
                     self.admit()
                 return
 
-    def forget_down(self, monitor: Monitor) -> None:
-        """Take the `Down` of a monitor out again, if it still waits."""
+    def forget(self, matches: Callable[[Any], bool]) -> None:
+        """Take plain messages that match out again, if they still wait."""
         for item in list(self.queue or ()):
-            if (
-                isinstance(item, tuple)
-                and not item[1]
-                and isinstance(item[2][0], Down)
-                and item[2][0].monitor == monitor
-            ):
+            if isinstance(item, tuple) and not item[1] and matches(item[2][0]):
                 self.queue.remove(item)  # type: ignore[union-attr]  # it was found there
                 close_letter(item)
                 self.admit()

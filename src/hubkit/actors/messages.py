@@ -42,21 +42,24 @@ class Down:
     """The actor that ``monitor`` watched is gone; arrives exactly once per monitor, through ``on_info``.
 
     ``pid`` is the incarnation that was watched (`None`: there was none). ``reason`` is that of its `Exit`, e.g.
-    ``"normal"``, ``"shutdown"``, ``"crash"``, ``"killed"``; or ``"noproc"`` when it was gone before; or what the node
-    says of a node that is down.
+    ``"normal"``, ``"shutdown"``, ``"crash"``, ``"killed"``; or ``"noproc"`` when it was gone before; or ``"node_down"``.
+    ``error``: the exception of a crash, where it is known; from another process it is of the same type if that is a built-in
+    one, a `Reject` or one of hubkit's own, else a `hubkit.errors.RemoteFailure`.
     """
 
     monitor: Monitor
     pid: Pid | None
     reason: str
+    error: BaseException | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How an incarnation ended.
+    """How an incarnation ended. An actor that traps exits gets it, through ``on_info``, of each that it was linked with.
 
-    ``reason``: ``"normal"``, ``"shutdown"``, ``"crash"``, ``"killed"`` (it did not stop in time), or what the actor gave
-    to ``context.stop``. ``error``: the exception of a crash.
+    ``reason``: ``"normal"``, ``"shutdown"``, ``"crash"``, ``"killed"`` (it did not stop in time), ``"moved"``, or what the
+    actor gave to ``context.stop``; of a link also ``"noproc"`` (there was none to be linked with) and ``"node_down"``.
+    ``error``: the exception of a crash, as in `Down`. ``pid``: who ended.
     """
 
     reason: str

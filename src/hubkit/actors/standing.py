@@ -14,7 +14,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hubkit.actors.mailbox import Item, Mailbox
+from hubkit.actors.mailbox import Item, Letter, Mailbox
+from hubkit.actors.shelf import Shelf
 from hubkit.errors import Reject
 from hubkit.names import error_text
 
@@ -32,10 +33,10 @@ class Standing(Mailbox):
     """A mailbox whose actor may stand by. ``stands_by``: it handles nothing but orders.
 
     ``successor``: who takes the messages that still wait at its end, or come while it stands by. ``handled``: how many it
-    has handled; orders do not count.
+    has handled; orders do not count. ``shelf``: what it has put off, if it ever has.
     """
 
-    __slots__ = ("handled", "orders", "stands_by", "successor")
+    __slots__ = ("handled", "orders", "shelf", "stands_by", "successor")
 
     queue: deque[Item] | None  # said again, for it is also set here
 
@@ -45,6 +46,7 @@ class Standing(Mailbox):
         self.stands_by: bool = False
         self.orders: deque[Order] | None = None
         self.successor: Callable[[Item], None] | None = None
+        self.shelf: Shelf | None = None
 
     @property
     def is_stopping(self) -> bool:
@@ -99,6 +101,8 @@ class Standing(Mailbox):
 
     def pass_on(self, successor: Callable[[Item], None]) -> list[Item]:
         """Let somebody else have the messages that wait, but for those of the system, which are about this incarnation."""
+        if self.shelf is not None:
+            self.shelf.put_back()
         kept: list[Item] = []
         while self.queue or self.waiting:
             queue, self.queue = self.queue, deque()
@@ -109,3 +113,9 @@ class Standing(Mailbox):
                     successor(item)
             self.admit()
         return kept
+
+    def close(self, why: str, lost: Callable[[Letter, str], None]) -> None:
+        """Take nothing more, as any mailbox; what was put off waits in it again."""
+        if self.shelf is not None:
+            self.shelf.put_back()
+        super().close(why, lost)

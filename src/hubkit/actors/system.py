@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Protocol
 
 import trio
 
 from hubkit.actors import reports
-from hubkit.actors.cell import Cell, current_cell
+from hubkit.actors.cell import Cell, OnDown, current_cell
+from hubkit.actors.late import LateElsewhere, Owed
+from hubkit.actors.links import Links, LinksElsewhere
 from hubkit.actors.mailbox import Call, Item, Letter, RemoteCall
 from hubkit.actors.messages import Down, Monitor, NotBegun, Request
 from hubkit.actors.ref import Ref, deadlock
@@ -44,6 +47,9 @@ class Locator(Protocol):
 
 class Remote(Locator, Protocol):
     """What a node's shell does for refs whose actor is elsewhere."""
+
+    links: LinksElsewhere
+    late: LateElsewhere
 
     async def call(self, pid: Pid, request: Request) -> Any:
         """Send a call and wait for its result. Raises `NotBegun` when it certainly did not begin and the actor has ended."""
@@ -126,6 +132,8 @@ class System:
         #: Who knows the children of a supervisor of this process, by the ``hub`` of their keys.
         self.directories: dict[str, Locator] = {}
         self.timers: Timers = Timers()
+        self.links: Links = Links(self)
+        self.owed: Owed = Owed(self)
         #: The task that cast last, and how many more casts it may make before it lets others run: see `Ref`.
         self.caster: trio.lowlevel.Task | None = None
         self.credit = 0
@@ -343,7 +351,7 @@ class System:
         if self.witness is not None:
             self.witness.monitored(cell.pid, monitor)
         if pid is not None and self.is_mine(pid):
-            self.add_remote_watch(pid.serial, number, lambda reason: self.down(number, pid, reason))
+            self.add_remote_watch(pid.serial, number, partial(self.down, number, pid))
         elif pid is not None and self.remote is not None:
             self.remote.monitor(number, pid)
         else:
@@ -367,22 +375,22 @@ class System:
             self.remote.demonitor(number, pid)
         return True
 
-    def down(self, number: int, pid: Pid | None, reason: str) -> None:
+    def down(self, number: int, pid: Pid | None, reason: str, error: BaseException | None = None) -> None:
         """The incarnation that monitor ``number`` of ours watches is gone. May be called more than once: the first counts."""
         held = self._monitors.pop(number, None)
         if held is not None:
             cell, monitor = held
             if cell.monitors is not None:
                 cell.monitors.discard(number)
-            cell.inform(Down(monitor, pid, reason))
+            cell.inform(Down(monitor, pid, reason, error))
             if self.witness is not None:
                 self.witness.down(cell.pid, monitor, reason)
 
-    def add_remote_watch(self, serial: int, token: object, on_down: Callable[[str], None]) -> None:
-        """Call ``on_down(reason)`` once when that actor of ours has ended; at once, with ``"noproc"``, if it has."""
+    def add_remote_watch(self, serial: int, token: object, on_down: OnDown) -> None:
+        """Call ``on_down(reason, error)`` once when that actor of ours has ended; at once, as ``"noproc"``, if it has."""
         cell = self.cells.get(serial)
         if cell is None:
-            on_down("noproc")
+            on_down("noproc", None)
             return
         if cell.watchers is None:
             cell.watchers = {}

@@ -14,15 +14,15 @@ import trio
 if TYPE_CHECKING:
     from hubkit.actors.cell import Cell
 
-__all__ = ["Timer", "Timers"]
+__all__ = ["Interval", "Timer", "Timers"]
 
 
 class Timer:
-    """A message on its way through time; `Context.send_after` makes it."""
+    """A message on its way through time; `Context.send_after` and `Context.send_interval` make it."""
 
     __slots__ = ("_cell", "_message", "_number", "_timers", "_when")
 
-    def __init__(self, timers: Timers, cell: Cell, message: Any, when: float, number: int) -> None:
+    def __init__(self, timers: Timers, cell: Cell, message: Any, when: float, number: int, seconds: float) -> None:
         self._timers: Timers | None = timers
         self._cell: Cell | None = cell
         self._message = message
@@ -50,16 +50,44 @@ class Timer:
         return True
 
     def fire(self) -> None:
-        """Put the message into the actor's mailbox."""
+        """The time has come."""
         cell, message = self._cell, self._message
         if cell is not None:
             self._release(cell)
-            cell.inform(message)
+            self.expire(cell, message)
+
+    def expire(self, cell: Cell, message: Any) -> None:
+        """Put the message into the actor's mailbox."""
+        cell.inform(message)
 
     def _release(self, cell: Cell) -> None:
         if cell.timers is not None:
             cell.timers.discard(self)
         self._timers = self._cell = self._message = None
+
+
+class Interval(Timer):
+    """A message that comes again and again."""
+
+    __slots__ = ("_letter", "_seconds")
+
+    def __init__(self, timers: Timers, cell: Cell, message: Any, when: float, number: int, seconds: float) -> None:
+        super().__init__(timers, cell, message, when, number, seconds)
+        self._seconds = seconds
+        self._letter: object = None
+
+    def fire(self) -> None:
+        """The time has come: the next one follows, and those whose time has passed meanwhile do not."""
+        cell, timers = self._cell, self._timers
+        if cell is None or timers is None:
+            return
+        late = trio.current_time() - self._when
+        self._when += self._seconds * (1 + late // self._seconds)
+        timers.put(self)
+        if cell.closed or any(item is self._letter for item in cell.queue or ()):
+            return
+        cell.inform(self._message)
+        self._letter = cell.queue[-1] if cell.queue else None
 
 
 class Timers:
@@ -76,17 +104,24 @@ class Timers:
     def __len__(self) -> int:
         return len(self._heap) - self._called_off
 
-    def start(self, cell: Cell, seconds: float, message: Any) -> Timer:
-        """Make a timer that fires after ``seconds``."""
+    def start(self, cell: Cell, seconds: float, message: Any, kind: type[Timer] = Timer) -> Timer:
+        """Make a timer of this kind, which fires after ``seconds`` unless its actor ends before."""
         self._count += 1
-        timer = Timer(self, cell, message, trio.current_time() + seconds, self._count)
-        heapq.heappush(self._heap, timer)
+        timer = kind(self, cell, message, trio.current_time() + seconds, self._count, seconds)
+        if cell.timers is None:
+            cell.timers = set()
+        cell.timers.add(timer)
+        self.put(timer)
         if self._scope is None:
             self._scope = trio.CancelScope()
             trio.lowlevel.spawn_system_task(self._run, name="hubkit timers")
         elif timer._when < self._scope.deadline:
             self._scope.deadline = timer._when
         return timer
+
+    def put(self, timer: Timer) -> None:
+        """It waits for its time."""
+        heapq.heappush(self._heap, timer)
 
     def called_off(self) -> None:
         """One more entry of the heap is dead; throw the dead ones away before they outnumber the living."""

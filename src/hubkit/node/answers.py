@@ -30,7 +30,7 @@ from hubkit.errors import (
 from hubkit.names import error_name, error_text, find_reject, wire_name
 from hubkit.net.payload import Payloads
 
-__all__ = ["Code", "decode_error", "encode_error", "rebuild"]
+__all__ = ["Code", "decode_cause", "decode_error", "encode_cause", "encode_error", "rebuild"]
 
 TRACEBACK = 16_000
 
@@ -81,6 +81,30 @@ def encode_error(error: BaseException, payloads: Payloads) -> tuple[Code, bytes]
 
 def _describe(cause: BaseException) -> list[str]:
     return [error_name(cause), error_text(cause)[:TRACEBACK], "".join(traceback.format_exception(cause))[-TRACEBACK:]]
+
+
+def encode_cause(error: BaseException, payloads: Payloads) -> bytes:
+    """An error that answers no request: by what an actor ended. Never raises."""
+    try:
+        if isinstance(error, (Reject, ActorCrashed, *_TYPES.values())):
+            code, payload = encode_error(error, payloads)
+            return payloads.dumps([int(code), payload])
+        return payloads.dumps([None, _describe(error)])
+    except NotSerializable:  # half a surrogate pair in its text
+        return payloads.dumps([None, [error_name(error), "(what it says cannot travel)", ""]])
+
+
+def decode_cause(data: bytes | None, payloads: Payloads) -> Exception | None:
+    """What `encode_cause` has written. Raises `ProtocolViolation`."""
+    if data is None:
+        return None
+    match payloads.loads(data):
+        case [None, [str(name), str(text), str(details)]]:
+            return rebuild(name, text, details)
+        case [int(code), bytes(payload)]:
+            return decode_error(code, payload, payloads)
+    msg = "the error of an end makes no sense"
+    raise ProtocolViolation(msg)
 
 
 def decode_error(code: int, payload: Any, payloads: Payloads) -> Exception:

@@ -18,16 +18,22 @@ from typing import Any, Protocol
 import trio
 from outcome import Error, Value
 
+from hubkit.actors.late import LateElsewhere
+from hubkit.actors.links import LinksElsewhere
 from hubkit.actors.messages import Kind, Request
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, HubkitError, NodeDown, NotSerializable, ProtocolViolation
 from hubkit.net.payload import Payloads
-from hubkit.node.answers import Code, decode_error, encode_error
+from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause, encode_error
+from hubkit.node.bonds import SHAPES as BONDS
+from hubkit.node.bonds import Bonds
 from hubkit.node.packing import pack, pack_arguments, unpack, unpack_arguments
 from hubkit.node.refs import NodeGone, read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
 from hubkit.node.seams import Attached
+from hubkit.node.tokens import SHAPES as TOKENS
+from hubkit.node.tokens import Tokens
 from hubkit.pids import ChildKey, NodeId, Pid, node_id
 
 __all__ = ["CALL", "Exchange", "Wire"]
@@ -88,6 +94,10 @@ class Exchange(Relays):
         self._gone: dict[Pid, None] = {}  # what could not be asked because its node was out of sight
         self._changed = trio.Event()
         self._closed: bool = False
+        self._bonds = Bonds(self, wire.send, payloads, liveness, wire.now)
+        self._tokens = Tokens(self, wire.send, payloads)
+        self.links: LinksElsewhere = self._bonds
+        self.late: LateElsewhere = self._tokens
         self._takers: dict[int, Callable[..., None]] = {
             CALL: self._serve_call,
             REPLY: self._take_reply,
@@ -96,6 +106,8 @@ class Exchange(Relays):
             MONITOR: self._serve_monitor,
             DEMONITOR: self._take_demonitor,
             DOWN: self._take_down,
+            **self._bonds.takers,
+            **self._tokens.takers,
         }
 
     # -- where children are -------------------------------------------------------------------------------------------
@@ -215,6 +227,8 @@ class Exchange(Relays):
         for number, (pid, node) in self._watching.items():
             if node == peer:
                 self._wire.send(peer, [MONITOR, number, pid.serial])
+        self._bonds.link_up(peer)
+        self._tokens.link_up(peer)
         self._look_who_is_back()
         self._notice()
 
@@ -226,6 +240,7 @@ class Exchange(Relays):
                 msg = f"the link to node {waiting.pid.node!r} ended before the answer came: the request may have been handled"
                 self._finish(number, NodeDown(msg, maybe_executed=True))
         self._end_relayed(peer)
+        self.system.owed.out_of_touch(peer)
         for key in [key for key in self._serving if key[0] == peer]:
             self._serving.pop(key)()
         for key in [key for key in self._watched if key[0] == peer]:
@@ -239,6 +254,8 @@ class Exchange(Relays):
             if not self._liveness.alive(peer, now):
                 del self._watching[number]
                 self.system.down(number, pid, "node_down")
+        self._bonds.look()
+        self.system.owed.look()
         self._look_who_is_back()
         self._notice()
 
@@ -257,6 +274,7 @@ class Exchange(Relays):
         for number in list(self._waiting):
             self._finish(number, HubClosed("this node was closed before the answer came"))
         self._end_relayed(None)
+        self.system.owed.close()
         self._notice()
 
     def _notice(self) -> None:
@@ -296,11 +314,11 @@ class Exchange(Relays):
         serial = self._watched.pop((peer, number), 0)
         self.system.remove_remote_watch(serial, (peer, number))
 
-    def _take_down(self, peer: NodeId, number: int, reason: str) -> None:
+    def _take_down(self, peer: NodeId, number: int, reason: str, error: Any) -> None:
         watched = self._watching.get(number)
         if watched is not None and watched[1] == peer:  # nobody speaks for another node
             del self._watching[number]
-            self.system.down(number, watched[0], reason)
+            self.system.down(number, watched[0], reason, decode_cause(error, self._payloads))
 
     def _request(self, method: str, arguments: Any, remaining: Any, chain: list[Any], *, call: bool) -> Request:
         args, kwargs = unpack_arguments(arguments, self._payloads)
@@ -387,9 +405,11 @@ class Exchange(Relays):
         if token in self._watched:
             return
 
-        def on_down(reason: str) -> None:
+        def on_down(reason: str, error: BaseException | None) -> None:
             self._watched.pop(token, None)
-            self._wire.send(peer, [DOWN, number, reason])
+            self._wire.send(
+                peer, [DOWN, number, reason, None if error is None else encode_cause(error, self._payloads)]
+            )
 
         self._watched[token] = serial
         self.system.add_remote_watch(serial, token, on_down)
@@ -403,6 +423,8 @@ _SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     WITHDRAW: (2, (int, int)),
     MONITOR: (3, (int, int, int)),
     DEMONITOR: (2, (int, int)),
-    DOWN: (3, (int, int, str)),
+    DOWN: (4, (int, int, str)),
+    **BONDS,
+    **TOKENS,
 }
 _NONE: tuple[int, tuple[type, ...]] = (-1, ())

@@ -132,6 +132,7 @@ class Node(Block):
         self._exchange.system = self._system = System(
             self.name, boot, remote=self._exchange, publish=self._publish, environment=self.environment
         )
+        self._system.owed.patience += 2 * self._down_after
         token = system_var.set(self._system)
         async with bare_nursery() as nursery:
             self._nursery = self._exchange.nursery = nursery

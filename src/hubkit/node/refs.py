@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from hubkit.actors.late import LateReply
 from hubkit.actors.messages import NotBegun
 from hubkit.actors.system import System
 from hubkit.errors import NodeDown, NoSuchActor, ProtocolViolation
@@ -42,12 +43,14 @@ class NodeGone(NotBegun, NodeDown):
 
 
 def encode_ref(value: object) -> list[Any] | None:
-    """A `Ref` in plain values; `None` for anything else.
+    """A `Ref`, or the token of a late reply, in plain values; `None` for anything else.
 
     A child of a hub travels as such, with where it runs now as a hint; any other ref as the pid that it means now.
     """
     from hubkit.actors.ref import Ref
 
+    if isinstance(value, LateReply):
+        return [0, *value._owed.travels(value)]
     if not isinstance(value, Ref):
         return None
     pid, address = value.pid, value.address
@@ -61,8 +64,10 @@ def encode_ref(value: object) -> list[Any] | None:
 
 
 def decode_ref(exchange: Hints, value: list[Any]) -> Any:
-    """The `Ref` that another node has sent."""
+    """The `Ref`, or token, that another node has sent."""
     match value:
+        case [0, str(node), int(incarnation), int(number)]:
+            return exchange.system.owed.adopt((node, incarnation, number))
         case [str(node), int(incarnation), int(serial)]:
             return exchange.system.ref(Pid(node, incarnation, serial))
         case [str(hub), str(child), pid]:
