@@ -144,8 +144,9 @@ class Member:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
-        return str(self.options["node"]["listen"])
+        """Where others dial it."""
+        node = self.options["node"]
+        return str(node.get("advertise") or node["listen"])
 
     # -- its process ------------------------------------------------------------------------------------------------------
 
@@ -158,7 +159,7 @@ class Member:
         paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.processes.member", options],
+                [*self._cluster.prefix(self.name), sys.executable, "-m", "tests.processes.member", options],
                 cwd=ROOT,
                 env={
                     **os.environ,
@@ -355,6 +356,18 @@ class Cluster:
         """The living members but these."""
         return [member for member in self.alive if member not in members]
 
+    # -- where ------------------------------------------------------------------------------------------------------------
+
+    def places_for(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Where new members listen: arguments of their nodes."""
+        return {
+            name: {"listen": f"ws://127.0.0.1:{port}"} for name, port in zip(names, free_ports(len(names)), strict=True)
+        }
+
+    def prefix(self, name: str) -> Sequence[str]:
+        """What must stand before a command, so that it runs where this member is."""
+        return ()
+
     # -- starting ---------------------------------------------------------------------------------------------------------
 
     def add(
@@ -367,14 +380,14 @@ class Cluster:
         children: Sequence[Mapping[str, Any]] = (),
     ) -> list[Member]:
         """Define members that are not started yet. ``join``: the names of those they join; without: the very first member."""
-        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        places = self.places_for(names)
         urls = {member.name: member.url for member in self}
-        urls |= {name: f"ws://127.0.0.1:{port}" for name, port in ports.items()}
+        urls |= {name: place.get("advertise") or place["listen"] for name, place in places.items()}
         seeds = [urls[name] for name in (next(iter(urls)),)] if join is None else [urls[name] for name in join]
         added = []
         for name in names:
             options = {
-                "node": {"listen": urls[name], "name": name, "join": seeds, "secret": SECRET, **(node or {})},
+                "node": {**places[name], "name": name, "join": seeds, "secret": SECRET, **(node or {})},
                 "hubs": [*hubs],
                 "hub": {**(hub or {})},
                 "children": [*children],

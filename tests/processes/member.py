@@ -340,6 +340,10 @@ class Member:
         """The events of a type (about a child), in order."""
         return [e for e in self.seen if e["kind"] == kind and (not child or e.get("child") == child)]
 
+    async def links(self) -> list[str]:
+        """The names of the nodes that a link exists to."""
+        return [name.rpartition("#")[0] for name in self.hub().node.linked()]
+
     async def explain(self, id: str, hub: str = "") -> str:
         """``hub.explain``, in one line."""
         return str(self.hub(hub).explain(id))

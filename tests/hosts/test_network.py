@@ -1,0 +1,145 @@
+"""Five processes on five hosts, and what networks do to them.
+
+The bounds: a node is missed after 4 s of silence; the rest is a second or two for deciding and starting, twice that for a
+loaded machine, and, when the network is back, the longest pause between two dials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+from tests.hosts.conftest import HostCluster
+from tests.hosts.lan import Lan
+from tests.processes.harness import Member, many, until
+from tests.processes.journal import clock
+
+MISSED = 12.0
+BACK = 25.0
+#: What a call may take to end, whatever happens.
+ENDS = 20.0
+
+IDS = many(40)
+
+pytestmark = pytest.mark.limit(120)
+
+
+@pytest.fixture
+async def settled(five: HostCluster) -> HostCluster:
+    """Five members with forty children, on every one some."""
+    await five.started(five["a"], IDS)
+    await five.agreed(IDS)
+    assert set((await five.places(IDS)).values()) == set(five.members)
+    return five
+
+
+@asynccontextmanager
+async def calling(*members: Member, seconds: float) -> AsyncIterator[dict[str, dict[str, Any]]]:
+    """These members call all children, for so long; when the block ends, every call has."""
+    results: dict[str, dict[str, Any]] = {}
+
+    async def pump(member: Member) -> None:
+        results[member.name] = await member.ask("pump", ids=IDS, seconds=seconds, every=0.05, within=seconds + ENDS)
+
+    async with trio.open_nursery() as nursery:
+        for member in members:
+            nursery.start_soon(pump, member)
+        yield results
+
+
+async def whole_again(cluster: HostCluster, lan: Lan) -> None:
+    """All see each other and agree, and nothing has run twice since they did."""
+    lan.mend()
+    await cluster.met(within=BACK)
+    agreed = await cluster.agreed(IDS, within=BACK)
+    cluster.runs_once(IDS)
+    late = [pair for pair in cluster.journal.overlaps(IDS) if all((life.end or clock()) > agreed for life in pair)]
+    assert late == []
+
+
+async def both_go_on(cluster: HostCluster, *sides: Sequence[Member]) -> None:
+    """Each side agrees on running all children by itself."""
+    for side in sides:
+        await cluster.agreed(IDS, among=side, within=MISSED)
+
+
+async def test_a_network_that_parts_and_heals(settled: HostCluster, lan: Lan) -> None:
+    a, b, c, d, e = settled
+    async with calling(a, d, seconds=5.0) as results:
+        lan.part([lan["a"], lan["b"], lan["c"]], [lan["d"], lan["e"]])
+        await both_go_on(settled, [a, b, c], [d, e])
+        await whole_again(settled, lan)
+    assert all(sum(result["taken"].values()) > 20 for result in results.values())
+
+
+async def test_a_host_that_hears_but_is_not_heard(settled: HostCluster, lan: Lan) -> None:
+    a, b, c, d, e = settled
+    async with calling(a, d, seconds=4.0):
+        lan["d"].cut(*(host for host in lan.hosts.values() if host.name != "d"))
+        await both_go_on(settled, [a, b, c, e], [d])
+        await whole_again(settled, lan)
+
+
+async def test_two_hosts_that_cannot_talk_to_each_other_are_not_missed(settled: HostCluster, lan: Lan) -> None:
+    a, d = settled["a"], settled["d"]
+    places, before = await settled.places(IDS), settled.journal.path.read_bytes()
+
+    async def apart() -> bool:
+        return "d" not in (await a.ask("links")) and "a" not in (await d.ask("links"))
+
+    async with calling(a, d, seconds=4.0) as results:
+        lan["d"].cut(lan["a"])
+        await until(apart, "the link breaks", within=MISSED)
+        began = clock()
+        await until(lambda: clock() - began > 5.0, "longer than a silence may last", within=8)
+        await settled.met(within=1)  # the others pass on that both live
+    assert settled.journal.path.read_bytes() == before
+    for name, unreachable in (("a", "d"), ("d", "a")):
+        reached = {id for id, count in results[name]["taken"].items() if count}
+        assert {id for id in IDS if places[id] != unreachable} <= reached
+        assert all(": NodeDown: " in failure for failure in results[name]["failures"])
+    await whole_again(settled, lan)
+
+
+async def test_a_cable_that_is_pulled_out(settled: HostCluster, lan: Lan) -> None:
+    a, b, c, d, e = settled
+    async with calling(a, e, seconds=4.0):
+        lan["e"].unplug()
+        await both_go_on(settled, [a, b, c, d], [e])
+        await whole_again(settled, lan)
+
+
+async def test_a_slow_cable_that_loses_packets_disturbs_nobody(settled: HostCluster, lan: Lan) -> None:
+    a, b, *_ = settled
+    lan["b"].slow(delay=0.04, jitter=0.04, loss=0.01)
+    before = settled.journal.path.read_bytes()
+    async with calling(a, b, seconds=4.0) as results:
+        pass
+    assert [result["failures"] for result in results.values()] == [[], []]
+    assert all(0.08 < result["longest"] < ENDS for result in results.values())
+    assert settled.journal.path.read_bytes() == before
+    await whole_again(settled, lan)
+    assert settled.journal.path.read_bytes() == before
+
+
+async def test_a_host_that_gets_another_address(settled: HostCluster, lan: Lan) -> None:
+    # Nobody can dial what it advertises any more; it dials the others.
+    async with calling(settled["a"], settled["e"], seconds=4.0):
+        lan["e"].move_to(66)
+        noticed = await until_apart(settled)
+        await settled.met(within=BACK)
+        assert await settled.agreed(IDS, within=BACK) > noticed
+    await whole_again(settled, lan)
+
+
+async def until_apart(cluster: HostCluster) -> float:
+    """Wait until the old links of e are gone."""
+
+    async def apart() -> bool:
+        return await cluster["a"].ask("links") == ["b", "c", "d"]
+
+    await until(apart, "the old link breaks", within=MISSED)
+    return clock()
