@@ -125,7 +125,7 @@ async def name_server(answers: dict[str, list[str]]) -> AsyncIterator[None]:
     resolver = dns.asyncresolver.Resolver(configure=False)
     resolver.nameservers = ["127.0.0.1"]
     resolver.port = line.getsockname()[1]
-    dns.asyncresolver.default_resolver = resolver
+    dns.asyncresolver.default_resolver = resolver  # type: ignore[assignment]  # dnspython says that it is always None
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve)

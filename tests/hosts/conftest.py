@@ -7,16 +7,20 @@ Where a machine cannot have network namespaces the tests are skipped, and say wh
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import trio
 from tests.hosts.lan import Lan, Unable
 from tests.processes.conftest import pytest_runtest_makereport, watched
-from tests.processes.harness import Cluster
+from tests.processes.harness import HUB, Cluster
 
-__all__ = ["HostCluster", "pytest_runtest_makereport"]
+__all__ = ["VAULT", "HostCluster", "pytest_runtest_makereport"]
+
+#: A hub beside the usual one, of which the lesser part of a torn network runs nothing.
+VAULT = "vault"
+QUORUM = {"partition_tolerance": ["StaticQuorum", {"size": 3, "stop": 1.0}]}
 
 NAMES = ("a", "b", "c", "d", "e")
 
@@ -38,9 +42,9 @@ class HostCluster(Cluster):
         """On its host."""
         return self.lan[name].prefix
 
-    async def begin(self, *names: str, hub: Mapping[str, Any] | None = None) -> None:
-        """Start a member on each of these hosts (all)."""
-        await self.start(*(names or NAMES), hub=hub)
+    async def begin(self) -> None:
+        """Start a member on every host."""
+        await self.start(*NAMES, hubs=[HUB, VAULT], each={VAULT: QUORUM})
 
 
 @pytest.fixture(scope="session")

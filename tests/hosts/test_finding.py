@@ -44,7 +44,8 @@ async def test_nodes_find_each_other_and_the_others_that_come_later(lan: Lan, tm
 
         def sees(*others: str) -> Any:
             async def linked() -> bool:
-                return await trio.to_thread.run_sync(links, lan["e"], url, tmp_path) == [*others]
+                found: list[str] = await trio.to_thread.run_sync(links, lan["e"], url, tmp_path)
+                return found == [*others]
 
             return until(linked, f"a is linked to {others}", within=30)
 

@@ -377,6 +377,7 @@ class Cluster:
         hubs: Sequence[str] = (HUB,),
         node: Mapping[str, Any] | None = None,
         hub: Mapping[str, Any] | None = None,
+        each: Mapping[str, Mapping[str, Any]] | None = None,
         children: Sequence[Mapping[str, Any]] = (),
     ) -> list[Member]:
         """Define members that are not started yet. ``join``: the names of those they join; without: the very first member."""
@@ -390,6 +391,7 @@ class Cluster:
                 "node": {**places[name], "name": name, "join": seeds, "secret": SECRET, **(node or {})},
                 "hubs": [*hubs],
                 "hub": {**(hub or {})},
+                "each": {**(each or {})},
                 "children": [*children],
             }
             added.append(Member(self, name, options))
@@ -523,9 +525,10 @@ class Cluster:
 
         await until(over, "time passes", within=seconds + 5)
 
-    def runs_once(self, ids: Iterable[str]) -> None:
-        """Check in the journal that just these children run, each once."""
-        running = {id: len(lives) for id, lives in self.journal.running().items()}
+    def runs_once(self, ids: Iterable[str], *, hub: str = HUB) -> None:
+        """Check in the journal that just these children of the hub run, each once."""
+        lives = self.journal.running()
+        running = {id: len(found) for id, found in lives.items() if any(life.hub == hub for life in found)}
         assert running == dict.fromkeys(ids, 1)
 
     # -- telling ----------------------------------------------------------------------------------------------------------
