@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,14 @@ import pytest
 import trio
 from tests.cli.shell import HUBKIT, SHOP, environment, running
 from tests.hosts.lan import Host, Lan
-from tests.processes.harness import until
 
 pytestmark = pytest.mark.limit(90)
 
 
-def links(host: Host, url: str, folder: Path) -> Any:
+async def links(host: Host, url: str, folder: Path) -> Any:
     """What a node says of its links, asked from a host."""
     command = [*host.prefix, *HUBKIT, "status", url, "--json", "--secret-file", f"{folder}/secret"]
-    done = subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    done = await trio.run_process(command, env=environment(), capture_stdout=True)
     return json.loads(done.stdout)["links"]
 
 
@@ -40,19 +35,11 @@ async def test_nodes_find_each_other_and_the_others_that_come_later(lan: Lan, tm
     async with run("a", multicast, broadcast) as a, run("b", multicast) as b:
         for node in (a, b):
             await node.says("ready", within=30)
-        url = await a.url()
-
-        def sees(*others: str) -> Any:
-            async def linked() -> bool:
-                found: list[str] = await trio.to_thread.run_sync(links, lan["e"], url, tmp_path)
-                return found == [*others]
-
-            return until(linked, f"a is linked to {others}", within=30)
-
-        await sees("b")
+        await a.says(r"link to b#\d+: up", on="err", within=30)
         async with run("c", broadcast) as c:
             await c.says("ready", within=30)
-            await sees("b", "c")
+            await a.says(r"link to c#\d+: up", on="err", within=30)
+            assert await links(lan["e"], await a.url(), tmp_path) == ["b", "c"]
             c.signal(signal.SIGTERM)
             assert await c.ends() == 0
-        await sees("b")
+        await a.says(r"link to c#\d+: down", on="err", within=30)
