@@ -16,7 +16,7 @@ from hubkit.errors import ConfigurationError
 
 async def test_one_url_a_line_with_comments(tmp_path: Path) -> None:
     path = tmp_path / "nodes"
-    path.write_text("# the shop\nws://10.0.0.1:4040\n\n  ws://10.0.0.2:4040  # the old one\n#ws://10.0.0.3:4040")
+    path.write_text("\ufeff# the shop\nws://10.0.0.1:4040\n\n  ws://10.0.0.2:4040  # the old one\n#ws://10.0.0.3:4040")
     assert list(await File(path).addresses()) == ["ws://10.0.0.1:4040", "ws://10.0.0.2:4040"]
 
 

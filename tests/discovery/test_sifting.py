@@ -45,7 +45,7 @@ def test_the_order_of_an_answer_that_was_good_before_does_not_matter(numbers: se
 
 
 def test_an_answer_is_cleaned() -> None:
-    sifted = sift([B, A, f"{A}/", OWN, A], f"{OWN}/")
+    sifted = sift([B, A, f"{A}/", f"{OWN}/", A], OWN)
     assert sifted.urls == (A, B)
     assert sifted.complaints == ()
 

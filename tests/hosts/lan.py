@@ -70,9 +70,8 @@ class Host:
 
     @property
     def prefix(self) -> list[str]:
-        """What must stand before a command, so that it runs on this host, and dies with who started it."""
-        leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        return [*leash, *self._lan.inside, "nsenter", f"--net=/run/netns/{self.name}"]
+        """What must stand before a command, so that it runs on this host. It stays the same process."""
+        return [*self._lan.inside, "nsenter", f"--net=/run/netns/{self.name}"]
 
     def cut(self, *others: Host) -> None:
         """What this host sends to these is lost from now on. What they send arrives."""

@@ -13,7 +13,8 @@ import pytest
 from tests.hosts.lan import Host, Lan
 
 ECHO = """
-import socket, sys
+import os, socket, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()  # a leash
 line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 line.bind(("0.0.0.0", 5000))
 print("ready", flush=True)
@@ -37,7 +38,9 @@ class Echo:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self.process = subprocess.Popen([*host.prefix, sys.executable, "-c", ECHO], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [*host.prefix, sys.executable, "-c", ECHO], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.says("ready")
 
     def says(self, word: str) -> None:

@@ -148,6 +148,23 @@ async def test_a_node_that_said_goodbye_is_dialled_again_if_its_address_is_writt
             await until(lambda: a.linked_to(again))
 
 
+async def test_found_addresses_that_come_and_go_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "hubkit.net")
+    a = Peer("a", seeds=None)
+
+    async def all_tried(count: int) -> None:
+        await until(lambda: len({entry for entry in a.log if entry[0] == "seed failed"}) == count)
+
+    async with running(a):
+        for turn in range(3):
+            found = [f"nonsense {turn} {number}" for number in range(40)]
+            a.mesh.set_seeds(dict.fromkeys(found, False) | {"written": True}, True)
+            await all_tried(1 + len(found) * (turn + 1))
+    told = [record.getMessage() for record in caplog.records if "dialling" in record.getMessage()]
+    assert len(told) == 64 + 1  # one for the address that is written down
+    assert "not logged for an hour" in told[-1]
+
+
 async def test_a_seed_that_leads_to_oneself_is_no_failure() -> None:
     transport = WebSocketTransport("ws://127.0.0.1:0")
     url = await transport.open()

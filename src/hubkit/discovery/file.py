@@ -69,7 +69,7 @@ class File:
         if not stat.S_ISREG(about.st_mode) or about.st_size > LARGEST:
             msg = f"{path} is no file of at most {LARGEST} bytes"
             raise OSError(msg)
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
             text = file.read(LARGEST)
         lines = (line.partition("#")[0].strip() for line in text.splitlines())
         self._read.lines = tuple(line for line in lines if line)

@@ -36,8 +36,9 @@ class Sifted:
 
 
 def sift(answer: Iterable[object], own: str | None, before: Collection[str] = ()) -> Sifted:
-    """What to use of ``answer``. ``own``: this node's URL, left out. ``before``: what was used till now, and is preferred.
+    """What to use of ``answer``. ``own``: this node's URL in its normal form; it is left out.
 
+    ``before``: what was used till now, and is preferred.
     Raises `TypeError` if the answer is no iterable of items, and whatever iterating over it raises.
     """
     if isinstance(answer, str | bytes):
@@ -52,7 +53,7 @@ def sift(answer: Iterable[object], own: str | None, before: Collection[str] = ()
         except ConfigurationError as error:
             wrong.append(one_line(error))
     if own is not None:
-        found.pop(str(parse(own)), None)
+        found.pop(own.rstrip("/"), None)
     complaints = []
     if wrong:
         complaints.append(("garbage", f"{len(wrong)} of {len(read)} answers are no addresses; the first: {wrong[0]}"))

@@ -33,6 +33,8 @@ COURTESY = 0.1
 OWN_ADDRESS = 30.0
 #: Between looks at an address whose node has said goodbye, while somebody still tells of it.
 LEFT = 30.0
+#: Lines of the log an hour about addresses that were found, and do not answer. Others may be told of without end.
+FOUND_LINES = 64
 _STEADY = 1.0  # seconds that a link must have lasted for its end to be followed by a dial at once
 
 
@@ -92,6 +94,7 @@ class Dialer:
         self._nursery: trio.Nursery | None = None
         self._seeds_known = False
         self._said_exhausted = False
+        self._lines, self._lines_since = 0, environment.now()
 
     async def run(self) -> None:
         """Pursue all targets until cancelled."""
@@ -227,7 +230,8 @@ class Dialer:
             self._events.refused(suspect)
         if target.failed != (said := one_line(error)) and not own and not duplicate:
             target.failed = said
-            logger.info("dialling %s: %s", target.address, said)
+            if self._may_tell(target):
+                logger.info("dialling %s: %s", target.address, said)
         target.tried = True
         target.failures += 1
         if target.seed:
@@ -235,6 +239,18 @@ class Dialer:
                 self._events.seed_failed(target.address, error)
             self._look_for_exhaustion()
         return OWN_ADDRESS if own else self._patience(target)
+
+    def _may_tell(self, target: Target) -> bool:
+        """Whether a failure goes into the log: those of addresses that were found only fill so many lines an hour."""
+        if target.written or not target.seed:
+            return True
+        now = self._environment.now()
+        if now - self._lines_since >= 3600.0:
+            self._lines, self._lines_since = 0, now
+        self._lines += 1
+        if self._lines == FOUND_LINES:
+            logger.info("dialling more addresses that were found, which are not logged for an hour")
+        return self._lines < FOUND_LINES
 
     def _patience(self, target: Target) -> float:
         """How long to wait after so many failures."""
