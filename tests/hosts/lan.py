@@ -21,7 +21,7 @@ from typing import Self
 
 from tests.house import ROOT
 
-__all__ = ["Host", "Lan", "Unable"]
+__all__ = ["Host", "Lan", "ToolsMissing", "Unable"]
 
 BRIDGE = "10.77.0.254"
 VOID = "02:00:00:00:de:ad"
@@ -34,6 +34,10 @@ class Unable(Exception):
     """This machine cannot do it. The text says why."""
 
 
+class ToolsMissing(Unable):
+    """It could, if more were installed."""
+
+
 def _namespaces() -> list[str]:
     """The command that makes a private world."""
     if not sys.platform.startswith("linux"):
@@ -42,7 +46,7 @@ def _namespaces() -> list[str]:
     missing = [tool for tool in ("unshare", "nsenter", "ip") if shutil.which(tool) is None]
     if missing:
         msg = f"{', '.join(missing)} not found: install iproute2 and util-linux"
-        raise Unable(msg)
+        raise ToolsMissing(msg)
     why = ""
     for more in ([], ["--user", "--map-root-user"]):
         command = ["unshare", "--net", "--mount", *more]

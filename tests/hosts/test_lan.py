@@ -10,7 +10,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import trio
 from tests.hosts.lan import Host, Lan
+from tests.house import ROOT
+from tests.processes.harness import until
 
 ECHO = """
 import os, socket, sys, threading
@@ -109,22 +112,48 @@ def test_a_slow_cable_is_slow_and_loses(lan: Lan, echo: Echo) -> None:
     assert answers(a, b)
 
 
-def test_a_world_that_ends_leaves_nothing_behind() -> None:
-    def ids(pid: object) -> set[str]:
-        return {os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("net", "mnt")}
+def ids(pid: object) -> set[str]:
+    """The namespaces of a process."""
+    return {os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("net", "mnt")}
 
+
+def inhabited(namespaces: set[str]) -> bool:
+    """Whether any process is left in them."""
+    for pid in filter(re.compile(r"\d+").fullmatch, os.listdir("/proc")):
+        try:
+            if namespaces & ids(pid):
+                return True
+        except OSError:
+            continue  # it has ended, or is not ours to look at
+    return False
+
+
+def test_a_world_that_ends_leaves_nothing_behind(lan: Lan) -> None:
     before = sorted(os.listdir("/sys/class/net"))
-    with Lan(["x", "y"]) as lan:
-        made = ids(lan._world.pid)
-        echo = Echo(lan["x"])
-        assert answers(lan["y"], lan["x"])
+    with Lan(["x", "y"]) as world:
+        made = ids(world._world.pid)
+        echo = Echo(world["x"])
+        assert answers(world["y"], world["x"])
+        assert inhabited(made)
         assert made.isdisjoint(ids("self"))
         assert sorted(os.listdir("/sys/class/net")) == before
     echo.close()
-    left = set()
-    for pid in filter(re.compile(r"\d+").fullmatch, os.listdir("/proc")):
-        try:
-            left |= made & ids(pid)
-        except OSError:
-            continue  # it has ended, or is not ours to look at
-    assert not left
+    assert not inhabited(made)
+
+
+def test_it_ends_with_whoever_made_it_however_that_ends(lan: Lan) -> None:
+    program = (
+        "import time; from tests.hosts.lan import Lan\n"
+        "lan = Lan(['x', 'y']); lan['x'].slow(delay=0.1); print(lan._world.pid, flush=True); time.sleep(60)"
+    )
+    maker = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert maker.stdout is not None
+    with maker.stdout:
+        made = ids(int(maker.stdout.readline()))
+    maker.kill()
+    maker.wait(10)
+
+    async def gone() -> None:
+        await until(lambda: not inhabited(made), "the world ends")
+
+    trio.run(gone)
