@@ -148,6 +148,23 @@ async def test_a_node_that_said_goodbye_is_dialled_again_if_its_address_is_writt
             await until(lambda: a.linked_to(again))
 
 
+async def test_who_comes_after_one_that_said_goodbye_is_dialled_when_others_tell_of_it() -> None:
+    a = Peer("a", seeds=None)
+    async with running(a) as nursery:
+        b = Peer("b", seeds=[a.url])
+        await nursery.start(b.run)
+        await until(lambda: a.linked_to(b))
+        a.mesh.set_seeds({b.url: False}, True)
+        await b.mesh.goodbye(within=1)
+        b.scope.cancel()
+        await until(lambda: a.said("down", b.id, True))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        again = Peer("b", boot=2, listen=b.url)
+        await nursery.start(again.run)
+        a.mesh.know(again.id, again.url)
+        await until(lambda: a.linked_to(again))
+
+
 async def test_found_addresses_that_come_and_go_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "hubkit.net")
     a = Peer("a", seeds=None)

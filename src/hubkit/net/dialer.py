@@ -45,7 +45,7 @@ class Target:
     address: str
     seed: bool = False
     written: bool = False  # a seed that somebody has written down
-    left: bool = False  # its node has said goodbye
+    left: NodeId | None = None  # who lived there, and has said goodbye
     node: NodeId | None = None  # who lives there, as far as known
     suspect: NodeId | None = None  # who lived there, and whose link broke without a word
     tried: bool = False
@@ -131,6 +131,9 @@ class Dialer:
         target = self._target(address, courtesy=COURTESY if courtesy and node < self._me else 0.0)
         if target.node is None or name_of(target.node) == name_of(node) or not self._events.is_linked(target.node):
             target.node = node
+        if target.left is not None and target.left != node:  # another one lives there by now
+            target.left = None
+            target.hurry.set()
 
     def forget(self, node: NodeId) -> None:
         """A member is gone for good: do not dial it any more (unless its address is a seed)."""
@@ -145,7 +148,7 @@ class Dialer:
         """A member says that it leaves."""
         for target in self._targets.values():
             if target.node == node:
-                target.left = not target.written
+                target.left = None if target.written else node
                 target.ended.set()
         self.forget(node)
 
@@ -186,7 +189,7 @@ class Dialer:
             if target.suspect == node:
                 target.suspect = None
             if target.node == node:
-                target.left = False
+                target.left = None
 
     def all_links_lost(self) -> None:
         """No link is left: the seeds count as untried again."""
