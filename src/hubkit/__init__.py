@@ -4,12 +4,12 @@
 * `StateMachine` and ``@when``, `MultiCall`, `LateReply`: actors with states, calls to many, and replies that come later;
 * `Supervisor`, `start`, `ChildSpec`, `child`, `Backoff`: keeping actors alive in one process;
 * `Hub`, `Node`: keeping named children alive over many, `Placement`: where they may run;
-* `hubkit.strategies`, `hubkit.events`, `hubkit.errors`, `hubkit.testing`: the rest, by subject.
+* `hubkit.strategies`, `hubkit.discovery`, `hubkit.events`, `hubkit.errors`, `hubkit.testing`: the rest, by subject.
 
-Everything that is not exported here or in those four modules is private and may change in any release.
+Everything that is not exported here or in those five modules is private and may change in any release.
 """
 
-from hubkit import errors, events, strategies
+from hubkit import discovery, errors, events, strategies
 from hubkit._version import __version__
 from hubkit.actors.actor import Actor, actor
 from hubkit.actors.context import Context
@@ -21,6 +21,7 @@ from hubkit.actors.states import StateMachine, when
 from hubkit.actors.timers import Timer
 from hubkit.cluster.affinity import Placement
 from hubkit.cluster.explain import Explanation
+from hubkit.discovery.protocol import Discovery
 from hubkit.errors import Reject
 from hubkit.hub.bulletin import EventStream, Hook
 from hubkit.hub.future import Future
@@ -29,7 +30,6 @@ from hubkit.hub.results import ChildInfo, HubStatistics, Move, StartResult, Stop
 from hubkit.messages import message
 from hubkit.net.websocket import TLS
 from hubkit.node.node import Node
-from hubkit.node.options import Discovery
 from hubkit.pids import Pid
 from hubkit.specs import Backoff, ChildSpec
 from hubkit.supervision.supervisor import Supervisor, child, start
@@ -67,6 +67,7 @@ __all__ = [
     "__version__",
     "actor",
     "child",
+    "discovery",
     "errors",
     "events",
     "message",

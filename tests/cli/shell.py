@@ -11,7 +11,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -159,10 +159,12 @@ class Run:
 
 
 @asynccontextmanager
-async def running(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Run]:
-    """A `hubkit` process; it is killed at the end of the block, if it still runs."""
+async def running(
+    *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+) -> AsyncIterator[Run]:
+    """A `hubkit` process; it is killed at the end of the block, if it still runs. ``prefix``: what stands before it."""
     process = await trio.lowlevel.open_process(
-        [*HUBKIT, *arguments],
+        [*prefix, *HUBKIT, *arguments],
         cwd=cwd,
         env=environment(**(env or {})),
         stdin=subprocess.DEVNULL,

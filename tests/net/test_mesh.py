@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 import trio
-from tests.net.peers import Peer, impostor, pair, running, until, warnings
+import trio.testing
+from tests.net.peers import Peer, impostor, pair, running, until
 
 from hubkit.errors import DialRefused, NotSerializable
 from hubkit.net.websocket import WebSocketTransport
@@ -106,34 +105,81 @@ async def test_seeds_that_refuse_are_reported_and_tried_again() -> None:
         await until(lambda: b.log.count(("exhausted",)) == 2)
 
 
-async def test_a_discovery_that_fails_and_recovers(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("hubkit.net.mesh._ASK_SEEDS_EVERY", 0.02)
+async def test_seeds_that_are_told_later_come_and_go() -> None:
     a = Peer("a")
-    answers: list[Sequence[str]] = []
-    asked = 0
-
-    async def discover() -> Sequence[str]:
-        nonlocal asked
-        asked += 1
-        if not answers:
-            msg = "no answer"
-            raise OSError(msg)
-        return answers[0]
-
     async with running(a) as nursery:
-        b = Peer("b", seeds=discover)
+        b = Peer("b", seeds=None)
         await nursery.start(b.run)
-        await until(lambda: asked > 3)
-        assert b.said("exhausted")
-        assert len(warnings(caplog)) == 1
-        answers.append([a.url, b.url])
+        b.mesh.set_seeds({}, False)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not b.said("exhausted")  # more was to be waited for
+        b.mesh.set_seeds({a.url: False, b.url: False}, True)
         await until(lambda: b.linked_to(a))
-        answers[0] = []
-        before = asked
-        await until(lambda: asked > before + 2)
+        b.mesh.set_seeds({}, True)
+        await trio.testing.wait_all_tasks_blocked()
         assert b.linked_to(a)  # a member by now
+
+
+@pytest.mark.parametrize("written", [True, False])
+async def test_a_node_that_said_goodbye_is_dialled_again_if_its_address_is_written_down(written: bool) -> None:
+    a = Peer("a", seeds=None, beat=0.05)
+    async with running(a) as nursery:
+        b = Peer("b", seeds=[a.url])  # so it is a that accepts
+        await nursery.start(b.run)
+        await until(lambda: a.linked_to(b))
+        a.mesh.set_seeds({b.url: written}, True)
+        await until(lambda: b.linked_to(a))
+        await b.mesh.goodbye(within=1)
+        b.scope.cancel()
+        await until(lambda: a.said("down", b.id, True))
+        dials = a.log.count(("seed failed", b.url, DialRefused))
+        again = Peer("b", boot=2, listen=b.url)  # it joins nobody
+        if written:
+            await nursery.start(again.run)
+            await until(lambda: a.linked_to(again))
+        else:
+            beats = a.beats
+            await until(lambda: a.beats > beats + 5)
+            assert a.log.count(("seed failed", b.url, DialRefused)) == dials
+            # told of no more, and then anew: it is another one
+            a.mesh.set_seeds({}, True)
+            a.mesh.set_seeds({b.url: False}, True)
+            await nursery.start(again.run)
+            await until(lambda: a.linked_to(again))
+
+
+async def test_who_comes_after_one_that_said_goodbye_is_dialled_when_others_tell_of_it() -> None:
+    a = Peer("a", seeds=None)
+    async with running(a) as nursery:
+        b = Peer("b", seeds=[a.url])
+        await nursery.start(b.run)
+        await until(lambda: a.linked_to(b))
+        a.mesh.set_seeds({b.url: False}, True)
+        await b.mesh.goodbye(within=1)
+        b.scope.cancel()
+        await until(lambda: a.said("down", b.id, True))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        again = Peer("b", boot=2, listen=b.url)
+        await nursery.start(again.run)
+        a.mesh.know(again.id, again.url)
+        await until(lambda: a.linked_to(again))
+
+
+async def test_found_addresses_that_come_and_go_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "hubkit.net")
+    a = Peer("a", seeds=None)
+
+    async def all_tried(count: int) -> None:
+        await until(lambda: len({entry for entry in a.log if entry[0] == "seed failed"}) == count)
+
+    async with running(a):
+        for turn in range(3):
+            found = [f"nonsense {turn} {number}" for number in range(40)]
+            a.mesh.set_seeds(dict.fromkeys(found, False) | {"written": True}, True)
+            await all_tried(1 + len(found) * (turn + 1))
+    told = [record.getMessage() for record in caplog.records if "dialling" in record.getMessage()]
+    assert len(told) == 64 + 1  # one for the address that is written down
+    assert "not logged for an hour" in told[-1]
 
 
 async def test_a_seed_that_leads_to_oneself_is_no_failure() -> None:

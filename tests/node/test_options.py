@@ -9,6 +9,8 @@ import pytest
 from tests.hub.clusters import LISTEN, until
 
 import hubkit
+from hubkit.discovery import DNS
+from hubkit.discovery.finder import Joined
 from hubkit.errors import ConfigurationError
 from hubkit.net.websocket import TLS
 from hubkit.node.options import check_endpoint, check_join, check_tls
@@ -41,8 +43,13 @@ async def test_a_discovery_is_asked_again_for_ever() -> None:
 
 def test_join_is_a_list_or_a_discovery() -> None:
     directory = Directory()
-    assert check_join(directory) is directory
-    assert check_join(["ws://127.0.0.1:4040/"]) == ("ws://127.0.0.1:4040",)
+    assert check_join(directory) == Joined(discoveries=(directory,))
+    assert check_join(["ws://127.0.0.1:4040/"]) == Joined(("ws://127.0.0.1:4040",))
+    mixed = check_join([directory, "ws://127.0.0.1:4040", "dns://shop.internal:4040"])
+    assert mixed == Joined(("ws://127.0.0.1:4040",), (directory, DNS("shop.internal", 4040)))
+    assert Joined().hopeful(None) is False
+    assert Joined(("ws://127.0.0.1:4040",)).hopeful("ws://127.0.0.1:4040") is False
+    assert mixed.hopeful("ws://127.0.0.1:4040") is True
     with pytest.raises(ConfigurationError, match="addresses"):
         check_join(5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import pytest
 import trio
@@ -11,13 +12,19 @@ from tests.processes.harness import Cluster
 _open: list[Cluster] = []
 
 
+@contextmanager
+def watched(cluster: Cluster) -> Iterator[None]:
+    """A test that fails in this block tells what the cluster knows."""
+    _open.append(cluster)
+    try:
+        yield
+    finally:
+        _open.remove(cluster)
+
+
 def _opened() -> Iterator[Cluster]:
-    with Cluster() as cluster:
-        _open.append(cluster)
-        try:
-            yield cluster
-        finally:
-            _open.remove(cluster)
+    with Cluster() as cluster, watched(cluster):
+        yield cluster
 
 
 @pytest.fixture

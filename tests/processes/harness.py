@@ -144,8 +144,9 @@ class Member:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
-        return str(self.options["node"]["listen"])
+        """Where others dial it."""
+        node = self.options["node"]
+        return str(node.get("advertise") or node["listen"])
 
     # -- its process ------------------------------------------------------------------------------------------------------
 
@@ -158,7 +159,7 @@ class Member:
         paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.processes.member", options],
+                [*self._cluster.prefix(self.name), sys.executable, "-m", "tests.processes.member", options],
                 cwd=ROOT,
                 env={
                     **os.environ,
@@ -355,6 +356,18 @@ class Cluster:
         """The living members but these."""
         return [member for member in self.alive if member not in members]
 
+    # -- where ------------------------------------------------------------------------------------------------------------
+
+    def places_for(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Where new members listen: arguments of their nodes."""
+        return {
+            name: {"listen": f"ws://127.0.0.1:{port}"} for name, port in zip(names, free_ports(len(names)), strict=True)
+        }
+
+    def prefix(self, name: str) -> Sequence[str]:
+        """What must stand before a command, so that it runs where this member is."""
+        return ()
+
     # -- starting ---------------------------------------------------------------------------------------------------------
 
     def add(
@@ -364,19 +377,21 @@ class Cluster:
         hubs: Sequence[str] = (HUB,),
         node: Mapping[str, Any] | None = None,
         hub: Mapping[str, Any] | None = None,
+        each: Mapping[str, Mapping[str, Any]] | None = None,
         children: Sequence[Mapping[str, Any]] = (),
     ) -> list[Member]:
         """Define members that are not started yet. ``join``: the names of those they join; without: the very first member."""
-        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        places = self.places_for(names)
         urls = {member.name: member.url for member in self}
-        urls |= {name: f"ws://127.0.0.1:{port}" for name, port in ports.items()}
+        urls |= {name: place.get("advertise") or place["listen"] for name, place in places.items()}
         seeds = [urls[name] for name in (next(iter(urls)),)] if join is None else [urls[name] for name in join]
         added = []
         for name in names:
             options = {
-                "node": {"listen": urls[name], "name": name, "join": seeds, "secret": SECRET, **(node or {})},
+                "node": {**places[name], "name": name, "join": seeds, "secret": SECRET, **(node or {})},
                 "hubs": [*hubs],
                 "hub": {**(hub or {})},
+                "each": {**(each or {})},
                 "children": [*children],
             }
             added.append(Member(self, name, options))
@@ -510,9 +525,10 @@ class Cluster:
 
         await until(over, "time passes", within=seconds + 5)
 
-    def runs_once(self, ids: Iterable[str]) -> None:
-        """Check in the journal that just these children run, each once."""
-        running = {id: len(lives) for id, lives in self.journal.running().items()}
+    def runs_once(self, ids: Iterable[str], *, hub: str = HUB) -> None:
+        """Check in the journal that just these children of the hub run, each once."""
+        lives = self.journal.running()
+        running = {id: len(found) for id, found in lives.items() if any(life.hub == hub for life in found)}
         assert running == dict.fromkeys(ids, 1)
 
     # -- telling ----------------------------------------------------------------------------------------------------------

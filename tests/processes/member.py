@@ -65,13 +65,14 @@ def same(one: Any, other: Any) -> bool:
 class Options:
     """How a member is started. ``node`` and ``hub`` are passed to `hubkit.Node` and `hubkit.Hub` as they are.
 
-    (But a strategy is its name and its arguments; a ``distribution`` its name alone.)
+    (But a strategy is its name and its arguments; a ``distribution`` its name alone.) ``each``: what single hubs have besides.
     """
 
     control: str
     hubs: list[str]
     node: dict[str, Any] = field(default_factory=dict)
     hub: dict[str, Any] = field(default_factory=dict)
+    each: dict[str, dict[str, Any]] = field(default_factory=dict)
     children: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -340,6 +341,10 @@ class Member:
         """The events of a type (about a child), in order."""
         return [e for e in self.seen if e["kind"] == kind and (not child or e.get("child") == child)]
 
+    async def links(self) -> list[str]:
+        """The names of the nodes that a link exists to."""
+        return [name.rpartition("#")[0] for name in self.hub().node.linked()]
+
     async def explain(self, id: str, hub: str = "") -> str:
         """``hub.explain``, in one line."""
         return str(self.hub(hub).explain(id))
@@ -421,26 +426,34 @@ async def _obey_signals(member: Member) -> None:
             member.leaving.set()
 
 
+def _built(told: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a hub: a strategy travels as the name of its class, and its arguments."""
+    found: dict[str, Any] = {}
+    for name, value in told.items():
+        if name == "distribution":
+            found[name] = getattr(hubkit.strategies, value)()
+        elif name in ("partition_tolerance", "redundancy", "migration"):
+            kind, values = value
+            found[name] = getattr(hubkit.strategies, kind)(**values)
+        else:
+            found[name] = value
+    return found
+
+
 async def _live(member: Member) -> None:
     """Open the hubs, and stay until told to leave."""
     options = member.options
     declared = [spec_of(**{"args": (), "options": {}, **child}) for child in options.children]
-    named = {  # a strategy travels as the name of its class
-        name: getattr(hubkit.strategies, value)() if name == "distribution" else value
-        for name, value in options.hub.items()
-    }
-    common: dict[str, Any] = {**named, "children": declared, "hooks": [(Event, member.note)]}
-    for name in ("partition_tolerance", "redundancy", "migration"):
-        if name in common:
-            kind, values = common[name]
-            common[name] = getattr(hubkit.strategies, kind)(**values)
+    common: dict[str, Any] = {**_built(options.hub), "children": declared, "hooks": [(Event, member.note)]}
     async with AsyncExitStack() as stack:
         try:
             if len(options.hubs) == 1:
                 hubs = [hubkit.Hub(options.hubs[0], **options.node, **common)]
             else:
                 node = await stack.enter_async_context(hubkit.Node(**options.node))
-                hubs = [hubkit.Hub(name, node=node, **common) for name in options.hubs]
+                hubs = [
+                    hubkit.Hub(name, node=node, **common, **_built(options.each.get(name, {}))) for name in options.hubs
+                ]
             for hub in hubs:
                 member.hubs[hub.id] = await stack.enter_async_context(hub)
         except Exception as error:

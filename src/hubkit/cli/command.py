@@ -132,6 +132,7 @@ signals:
 example:
   hubkit run shop:main --listen ws://127.0.0.1:4040
   hubkit run shop:main --listen ws://127.0.0.1:4041 --join ws://127.0.0.1:4040
+  hubkit run shop:main --listen ws://10.0.0.1:4040 --join dns://shop.internal:4040 --secret-file secret
 """
 
 STATUS = """\
@@ -227,7 +228,12 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--listen", metavar="URL", help="where to listen, e.g. ws://127.0.0.1:4040 (port 0: a free one)")
     run.add_argument("--advertise", metavar="URL", help="what others dial, if that is not what --listen says")
     run.add_argument(
-        "--join", metavar="URL", action="append", default=[], help="a node to join; may be given several times"
+        "--join",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="a node to join, or where to find nodes: dns://name:port, srv://name, file:///path, multicast://group:port; "
+        "may be given several times",
     )
     run.add_argument("--name", metavar="NAME", help="the node's name, unique in the mesh (default: its host:port)")
     run.add_argument("--hub", metavar="ID", help="the hub's id (default: the module's name, without its packages)")

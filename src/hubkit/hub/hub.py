@@ -24,6 +24,7 @@ from hubkit.cluster.policy import (
     Strategies,
     Synchronization,
 )
+from hubkit.discovery.protocol import Discovery
 from hubkit.errors import ConfigurationError, HubClosed
 from hubkit.events import ChildFailed, Event
 from hubkit.hub.arguments import Nodes, Placements, check_declared
@@ -44,7 +45,6 @@ from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS
 from hubkit.node.blocks import Block, bare_nursery, is_cancelled
 from hubkit.node.node import Node
-from hubkit.node.options import Discovery
 from hubkit.pids import ChildKey
 from hubkit.specs import ChildSpec, check_id, check_seconds
 from hubkit.strategies import ColdSwap, ConsistentHashing, Divergence, PubSub, Singularity
@@ -107,7 +107,7 @@ class Hub(Reads, Block):
         prepare: Prepare | None = None,
         listen: str | None = None,
         advertise: str | None = None,
-        join: Iterable[str] | Discovery = (),
+        join: Iterable[str | Discovery] | Discovery = (),
         name: str | None = None,
         secret: str | bytes | Sequence[str | bytes] | None = None,
         tls: TLS | None = None,

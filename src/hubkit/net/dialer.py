@@ -3,13 +3,14 @@
 Law of this room: an address is a target as long as it is a seed or a member is known to live there. A target is left in
 peace while its node is linked. Otherwise it is dialled: at once when its link has just broken (its answer is evidence),
 soon after a failure, then ever more rarely up to `RETRY_MAX`, each wait shortened at random so that nodes which failed
-together do not come back together.
+together do not come back together. An address that was found, not written down, is left in peace for `LEFT` when its node
+has said goodbye: name servers go on telling of it for a while.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +31,10 @@ RETRY_MAX = 2.0
 COURTESY = 0.1
 #: Between looks at an address that leads back to this node: behind a name there may be another one next time.
 OWN_ADDRESS = 30.0
+#: Between looks at an address whose node has said goodbye, while somebody still tells of it.
+LEFT = 30.0
+#: Lines of the log an hour about addresses that were found, and do not answer. Others may be told of without end.
+FOUND_LINES = 64
 _STEADY = 1.0  # seconds that a link must have lasted for its end to be followed by a dial at once
 
 
@@ -39,6 +44,8 @@ class Target:
 
     address: str
     seed: bool = False
+    written: bool = False  # a seed that somebody has written down
+    left: NodeId | None = None  # who lived there, and has said goodbye
     node: NodeId | None = None  # who lives there, as far as known
     suspect: NodeId | None = None  # who lived there, and whose link broke without a word
     tried: bool = False
@@ -87,41 +94,30 @@ class Dialer:
         self._nursery: trio.Nursery | None = None
         self._seeds_known = False
         self._said_exhausted = False
+        self._lines, self._lines_since = 0, environment.now()
 
-    async def run(self, seeds: Callable[[], Awaitable[list[str]]], every: float | None) -> None:
-        """Pursue all targets until cancelled, asking ``seeds`` once, or every so many seconds."""
+    async def run(self) -> None:
+        """Pursue all targets until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             for target in list(self._targets.values()):
                 nursery.start_soon(self._pursue, target)
-            failed = ""
-            while True:
-                addresses: list[str] = []
-                try:
-                    addresses = await seeds()
-                    failed = ""
-                except Exception as error:
-                    if failed != (failed := repr(error)):
-                        logger.warning("the seeds cannot be found out: %r", error)
-                else:
-                    self._set_seeds(addresses)
-                self._seeds_known = True
-                self._look_for_exhaustion()
-                if every is None:
-                    await trio.sleep_forever()
-                else:
-                    await trio.sleep(every * self._jitter())
+            self._look_for_exhaustion()
+            await trio.sleep_forever()
 
     # -- what is known
 
-    def _set_seeds(self, addresses: list[str]) -> None:
-        for address in addresses:
+    def set_seeds(self, seeds: Mapping[str, bool], complete: bool) -> None:
+        """These are the seeds now; `True`: it was written down. ``complete``: nothing is known to be missing from them."""
+        for address, written in seeds.items():
             target = self._target(address)
-            target.seed = True
+            target.seed, target.written = True, written
         for address, target in list(self._targets.items()):
-            if target.seed and address not in addresses:
-                target.seed = False
+            if target.seed and address not in seeds:
+                target.seed = target.written = False
                 self._drop_if_needless(target)
+        self._seeds_known = self._seeds_known or complete
+        self._look_for_exhaustion()
 
     def know(self, node: NodeId, address: str, *, courtesy: bool = False) -> None:
         """A member lives at this address. Of two boots of one name the newer one counts."""
@@ -135,6 +131,9 @@ class Dialer:
         target = self._target(address, courtesy=COURTESY if courtesy and node < self._me else 0.0)
         if target.node is None or name_of(target.node) == name_of(node) or not self._events.is_linked(target.node):
             target.node = node
+        if target.left is not None and target.left != node:  # another one lives there by now
+            target.left = None
+            target.hurry.set()
 
     def forget(self, node: NodeId) -> None:
         """A member is gone for good: do not dial it any more (unless its address is a seed)."""
@@ -144,6 +143,14 @@ class Dialer:
             if target.node == node:
                 target.node = None
             self._drop_if_needless(target)
+
+    def goodbye(self, node: NodeId) -> None:
+        """A member says that it leaves."""
+        for target in self._targets.values():
+            if target.node == node:
+                target.left = None if target.written else node
+                target.ended.set()
+        self.forget(node)
 
     def _target(self, address: str, *, courtesy: float = 0.0) -> Target:
         target = self._targets.get(address)
@@ -181,11 +188,15 @@ class Dialer:
         for target in self._targets.values():
             if target.suspect == node:
                 target.suspect = None
+            if target.node == node:
+                target.left = None
 
     def all_links_lost(self) -> None:
         """No link is left: the seeds count as untried again."""
         for target in self._targets.values():
             target.tried = False
+        if any(target.left for target in self._targets.values()):  # these will not be tried soon
+            self._look_for_exhaustion()
 
     # -- dialling
 
@@ -197,7 +208,7 @@ class Dialer:
                 if target.node is not None and self._events.is_linked(target.node):
                     target.ended = trio.Event()
                     await target.ended.wait()
-                    if target.failures:  # its link did not last
+                    if target.failures or target.left:  # its link did not last, or is not wanted any more
                         await self._rest(target, self._patience(target))
                     continue
                 try:
@@ -209,7 +220,7 @@ class Dialer:
                     await self._rest(target, self._failure(target, error))
                 else:
                     target.failed = ""
-                    if target.failures:
+                    if target.failures or target.left:
                         await self._rest(target, self._patience(target))
 
     def _failure(self, target: Target, error: Exception) -> float:
@@ -222,7 +233,8 @@ class Dialer:
             self._events.refused(suspect)
         if target.failed != (said := one_line(error)) and not own and not duplicate:
             target.failed = said
-            logger.info("dialling %s: %s", target.address, said)
+            if self._may_tell(target):
+                logger.info("dialling %s: %s", target.address, said)
         target.tried = True
         target.failures += 1
         if target.seed:
@@ -231,8 +243,22 @@ class Dialer:
             self._look_for_exhaustion()
         return OWN_ADDRESS if own else self._patience(target)
 
+    def _may_tell(self, target: Target) -> bool:
+        """Whether a failure goes into the log: those of addresses that were found only fill so many lines an hour."""
+        if target.written or not target.seed:
+            return True
+        now = self._environment.now()
+        if now - self._lines_since >= 3600.0:
+            self._lines, self._lines_since = 0, now
+        self._lines += 1
+        if self._lines == FOUND_LINES:
+            logger.info("dialling more addresses that were found, which are not logged for an hour")
+        return self._lines < FOUND_LINES
+
     def _patience(self, target: Target) -> float:
         """How long to wait after so many failures."""
+        if target.left:
+            return LEFT * self._jitter()
         most: float = RETRY_FIRST * 2.0 ** min(max(target.failures - 1, 0), 16)
         return min(RETRY_MAX, most) * self._jitter()
 
@@ -246,8 +272,8 @@ class Dialer:
         return 1.0 - 0.5 * self._environment.random.random()
 
     def _look_for_exhaustion(self) -> None:
-        if self._said_exhausted or not self._seeds_known:
+        if self._said_exhausted or not self._seeds_known or self._nursery is None:
             return
-        if all(target.tried for target in self._targets.values() if target.seed):
+        if all(target.tried or target.left for target in self._targets.values() if target.seed):
             self._said_exhausted = True
             self._events.seeds_exhausted()

@@ -15,7 +15,7 @@ link (the floor above compares versions anyway).
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,7 +40,6 @@ __all__ = ["LinkStatistics", "Liveness", "Mesh", "MeshEvents"]
 logger: logging.Logger = logging.getLogger("hubkit.net")
 
 _PEERS_MAX = 4096  # entries in a PEERS or BEAT message
-_ASK_SEEDS_EVERY = 5.0
 _PARTING = 2.0  # seconds that a link may take to close, and some more
 
 
@@ -48,10 +47,10 @@ class Mesh:
     """The links of one node.
 
     ``identity``: who this node is; without an address, the transport's URL is filled in. ``secrets``: the first is used, all
-    are accepted. ``seeds``: addresses, or an async callable that finds them out and is asked again for ever. ``beat``:
-    seconds between heartbeats; a link that is silent for ``down_after`` seconds is closed. ``max_outbox``: bytes that may
-    wait for one peer before its link is given up. ``greeting``: seconds for a handshake, of which at most
-    ``max_greetings`` are under way with dialers at a time; beyond, the one that has taken longest is refused.
+    are accepted. ``seeds``: addresses; `None`: they will be told, see `set_seeds`. ``beat``: seconds between heartbeats; a link
+    that is silent for ``down_after`` seconds is closed. ``max_outbox``: bytes that may wait for one peer before its link is
+    given up. ``greeting``: seconds for a handshake, of which at most ``max_greetings`` are under way with dialers at a time;
+    beyond, the one that has taken longest is refused.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Mesh:
         transport: Transport,
         *,
         secrets: Sequence[bytes] = (),
-        seeds: Callable[[], Awaitable[Sequence[str]]] | Sequence[str] = (),
+        seeds: Sequence[str] | None = (),
         events: MeshEvents,
         environment: Environment,
         liveness: Liveness,
@@ -75,7 +74,6 @@ class Mesh:
         self.leaving: bool = False
         self._transport = transport
         self._secrets = tuple(secrets)
-        self._seeds = seeds
         self._events = events
         self._environment = environment
         self._liveness = liveness
@@ -88,6 +86,8 @@ class Mesh:
         self._attempts: dict[Attempt, Session] = {}
         self._pairs = Pairs(identity.node)
         self._dialer = Dialer(identity.node, self, environment)
+        if seeds is not None:
+            self.set_seeds(dict.fromkeys(seeds, True))
 
     def __repr__(self) -> str:
         return f"<Mesh of {self.identity.node}, {len(self._sessions)} links>"
@@ -105,7 +105,7 @@ class Mesh:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._serve)
             nursery.start_soon(self._beats)
-            nursery.start_soon(self._dialer.run, self._find_seeds, _ASK_SEEDS_EVERY if callable(self._seeds) else None)
+            nursery.start_soon(self._dialer.run)
             task_status.started(self.url)
 
     def send(self, peer: NodeId, message: list[Any], *, urgent: bool = False) -> bool:
@@ -134,6 +134,14 @@ class Mesh:
         """``node`` is dead: do not dial it any more."""
         self._dialer.forget(node)
 
+    def set_seeds(self, seeds: Mapping[str, bool], complete: bool = True) -> None:
+        """Dial these addresses from now on, besides those of members.
+
+        `True`: somebody has written the address down, and it is dialled for ever; `False`: it was found, and is left in peace
+        when its node says goodbye. ``complete``: more of them is not to be waited for.
+        """
+        self._dialer.set_seeds(seeds, complete)
+
     def close_link(self, peer: NodeId, reason: str) -> None:
         """End the link to ``peer``, and tell it why. It may come back: see `MeshEvents.admit`."""
         session = self._sessions.get(peer)
@@ -160,9 +168,6 @@ class Mesh:
                 await session.gone.wait()
 
     # -- seeds, and what the dialer needs
-
-    async def _find_seeds(self) -> list[str]:
-        return list(await self._seeds()) if callable(self._seeds) else list(self._seeds)
 
     def is_linked(self, node: NodeId) -> bool:
         """Whether there is a link to ``node``."""
@@ -351,7 +356,7 @@ class Mesh:
             del self._sessions[peer]
         logger.info("link to %s: down: %s", peer, one_line(why))
         if session.said_goodbye:
-            self._dialer.forget(peer)
+            self._dialer.goodbye(peer)
         self._tell(self._events.link_down, peer, session.said_goodbye)
         suspicious = not session.said_goodbye and not session.parted
         self._dialer.link_down(peer, suspicious=suspicious, lasted=session.age)

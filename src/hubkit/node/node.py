@@ -17,6 +17,8 @@ from hubkit.actors.mailbox import Item
 from hubkit.actors.system import System, system_var
 from hubkit.cluster.affinity import check_labels, check_weight
 from hubkit.cluster.liveness import Liveness
+from hubkit.discovery.finder import Finder
+from hubkit.discovery.protocol import Discovery
 from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError, HandshakeRefused, HubClosed
 from hubkit.events import Event
@@ -30,7 +32,7 @@ from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.directory import Directory
 from hubkit.node.exchange import Exchange
 from hubkit.node.operator import answer
-from hubkit.node.options import Discovery, check_endpoint, check_join, check_name, check_secret, check_tls, clocks_of
+from hubkit.node.options import check_endpoint, check_join, check_name, check_secret, check_tls, clocks_of
 from hubkit.node.refs import decode_ref, encode_ref
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, Pid, boot_of, name_of, node_id
@@ -55,7 +57,8 @@ class Node(Block):
     ``listen``: the URL to listen at, ``ws://host:port`` or ``wss://host:port``; port 0 picks a free one (`url` says
     which). `None`: a stand-alone node, which `promote` can put on the network later.
     ``advertise``: the URL that others dial, if it is not ``listen``; required when ``listen`` is a wildcard address.
-    ``join``: URLs of other nodes, or a `Discovery`; asked again for ever. The node's own URL among them does no harm.
+    ``join``: URLs of other nodes, a `Discovery` (see `hubkit.discovery`), or a list of both; asked again for ever. The node's
+    own URL among them does no harm.
     ``name``: the node's name, unique in the mesh and the same after a restart; by default the advertised ``host:port``.
     ``secret``: what all nodes of the mesh know: `str`, `bytes`, or several (the first is used, all are accepted).
     ``tls``: see `TLS`. ``transport``: replaces the network, its clocks and ``listen``, for simulations.
@@ -72,7 +75,7 @@ class Node(Block):
         *,
         listen: str | None = None,
         advertise: str | None = None,
-        join: Iterable[str] | Discovery = (),
+        join: Iterable[str | Discovery] | Discovery = (),
         name: str | None = None,
         secret: str | bytes | Sequence[str | bytes] | None = None,
         tls: TLS | None = None,
@@ -88,7 +91,7 @@ class Node(Block):
         self._transport = transport
         self._endpoint = check_endpoint(listen, advertise, self._secrets, self._tls)
         self._join = check_join(join)
-        if self._endpoint is None and self._join and transport is None:
+        if self._endpoint is None and self._join.hopeful(None) and transport is None:
             msg = (
                 "join needs listen: the nodes that are joined must be able to dial this one (port 0 picks a free port)"
             )
@@ -109,6 +112,7 @@ class Node(Block):
         self._system: System
         self._exchange: Exchange
         self._mesh: Mesh | None = None
+        self._finding = trio.CancelScope()
         self._drivers: dict[str, Attached] = {}
         self._directory = Directory(lambda: self._id, self._drivers, self.linked, self.send)
         self._id: NodeId = ""
@@ -144,6 +148,7 @@ class Node(Block):
                 yield
             finally:
                 self._state = "closed"
+                self._finding.cancel()
                 with trio.CancelScope(shield=True):
                     if self._mesh is not None:
                         await self._mesh.goodbye(within=1.0)
@@ -174,7 +179,7 @@ class Node(Block):
             identity,
             transport,
             secrets=self._secrets,
-            seeds=self._seeds,
+            seeds=None,
             events=_Ears(self),
             environment=self.environment,
             liveness=self.liveness,
@@ -182,14 +187,19 @@ class Node(Block):
             down_after=self._down_after,
         )
         await self._nursery.start(self._mesh.run)
+        self._nursery.start_soon(self._find, self._mesh)
 
-    async def _seeds(self) -> Sequence[str]:
-        """The addresses worth dialling now."""
-        join = self._join
-        found = join if isinstance(join, tuple) else tuple(await join.addresses())
-        return [url for url in found if url != self._url]
+    async def _find(self, mesh: Mesh) -> None:
+        """Tell the mesh whom to dial, until this node leaves."""
+        finder = Finder(
+            self._join, url=self._url, secrets=self._secrets, environment=self.environment, tell=mesh.set_seeds
+        )
+        with self._finding:
+            await finder.run()
 
-    async def promote(self, *, listen: str, advertise: str | None = None, join: Iterable[str] | Discovery = ()) -> None:
+    async def promote(
+        self, *, listen: str, advertise: str | None = None, join: Iterable[str | Discovery] | Discovery = ()
+    ) -> None:
         """Put a stand-alone node on the network: listen, and join others. Its name and its children stay.
 
         Raises `ConfigurationError` if it is on the network already, or the arguments cannot work.
@@ -237,10 +247,7 @@ class Node(Block):
 
     @property
     def _has_seeds(self) -> bool:
-        seeds = self._join
-        if isinstance(seeds, tuple):
-            return any(url.rstrip("/") != (self._url or "").rstrip("/") for url in seeds)
-        return True
+        return self._join.hopeful(self._url)
 
     def _check_free(self, hub_id: str) -> None:
         self._check_open()

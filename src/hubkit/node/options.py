@@ -9,24 +9,17 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
+from hubkit.discovery.finder import Joined
+from hubkit.discovery.protocol import Discovery
+from hubkit.discovery.spelling import spelt
 from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError
 from hubkit.net.address import parse
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS
 
-__all__ = ["Discovery", "Endpoint", "check_endpoint", "check_join", "check_name", "check_secret", "clocks_of"]
-
-
-@runtime_checkable
-class Discovery(Protocol):
-    """Where other nodes may be; asked again for ever."""
-
-    async def addresses(self) -> Iterable[str]:
-        """The URLs that are worth dialling now. What it raises is logged, and it is asked again."""
-        ...
+__all__ = ["Endpoint", "check_endpoint", "check_join", "check_name", "check_secret", "clocks_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +92,22 @@ def check_secret(secret: object) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def check_join(join: object) -> tuple[str, ...] | Discovery:
-    """Return the URLs to join, or the discovery that knows them."""
+def check_join(join: object) -> Joined:
+    """Return the URLs to join, and the discoveries that know more."""
     if isinstance(join, Discovery):
-        return join
+        return Joined(discoveries=(join,))
     if isinstance(join, str) or not isinstance(join, Iterable):
         msg = f"join must be a list of URLs, or an object with `async def addresses()`; not {join!r:.80}"
         raise ConfigurationError(msg)
-    return tuple(str(parse(url, "each of join")) for url in join)
+    urls: list[str] = []
+    discoveries: list[Discovery] = []
+    for item in join:
+        found = spelt(item) if isinstance(item, str) else item
+        if isinstance(found, Discovery):
+            discoveries.append(found)
+        else:
+            urls.append(str(parse(item, "each of join")))
+    return Joined(tuple(urls), tuple(discoveries))
 
 
 def clocks_of(given: Environment | None, transport: Transport | None) -> Environment:
