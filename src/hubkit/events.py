@@ -30,6 +30,7 @@ __all__ = [
     "DeadLetter",
     "Event",
     "EventsLost",
+    "GroupChanged",
     "HubStopping",
     "MoveFailed",
     "NodeJoined",
@@ -278,6 +279,18 @@ class DeadLetter(Event):
     target: str
     message: Any
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChanged(Event):
+    """The members of a group in sight of this node have changed: ``joined`` have come, ``left`` have gone. Both sorted.
+
+    One for all that changed in one turn. An actor that called ``hub.groups.monitor`` gets it as a message, too.
+    """
+
+    group: str
+    joined: tuple[Pid, ...]
+    left: tuple[Pid, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from hubkit.events import ChildMoved, ChildRegistered, ConflictResolved, DeadLet
 from hubkit.hub.bulk import Bulk
 from hubkit.hub.bulletin import Bulletin
 from hubkit.hub.burden import Burden
+from hubkit.hub.gathering import Gathering
 from hubkit.hub.handovers import Handovers
 from hubkit.hub.household import Household
 from hubkit.hub.operators import listing, summary
@@ -84,6 +85,7 @@ class Driver(Reports):
         )
         self.agreement: tuple[str, ...] = agreement(strategies)
         self.refusal: ConfigurationError | None = None
+        self.gathering: Gathering = Gathering(self, wires)
         self._burden = Burden.of(strategies.distribution, wires.environment, wires.liveness.beat_interval)
         self._differing: set[NodeId] = set()
         self.household: Household | None = None
@@ -126,6 +128,7 @@ class Driver(Reports):
     def link_up(self, peer: NodeId) -> None:
         """A link to a node is ready."""
         self.core.link_up(peer, self.now())
+        self.gathering.link_up(peer)
         self.wake()
 
     def differ(self, peer: NodeId, agreement: tuple[str, ...], *, refused: bool) -> None:
@@ -142,6 +145,7 @@ class Driver(Reports):
     def link_down(self, peer: NodeId) -> None:
         """The link to a node is gone."""
         self.core.link_down(peer, self.now())
+        self.gathering.link_down(peer)
         self.wake()
 
     def receive(self, peer: NodeId, message: list[Any]) -> None:
@@ -150,6 +154,10 @@ class Driver(Reports):
         self.syncs_received += 1
         self.core.receive(peer, sync, self.now())
         self.wake()
+
+    def take_group(self, peer: NodeId, message: list[Any]) -> None:
+        """A message about groups has arrived. Raises `ProtocolViolation` when it makes no sense."""
+        self.gathering.receive(peer, message)
 
     def beat(self) -> None:
         """One beat has passed."""
@@ -160,6 +168,7 @@ class Driver(Reports):
         if self._burden is not None and self._burden.sample(now):
             self.core.set_load(self._burden.shown, now)
         self.core.tick(now)
+        self.gathering.beat()
         if self.household is not None:
             self.household.enforce()
         self.wake()
@@ -214,6 +223,7 @@ class Driver(Reports):
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Perform what the core decides, until cancelled."""
+        self.gathering.publishing.nursery = nursery
         while True:
             while self._due:
                 try:
@@ -253,6 +263,7 @@ class Driver(Reports):
                 self._reports += self._endings
                 self._endings = []
                 self._due = True
+        self.gathering.look()
         self._wake_watchers()
         if self.core.deadline is not None:
             self._wires.wake_at(self.core.deadline)
@@ -414,6 +425,7 @@ class Driver(Reports):
         """Wake everybody: nothing more will come."""
         self.closed = True
         self._bulk.end()
+        self.gathering.close()
         self.rouse()
 
     def rouse(self) -> None:

@@ -17,6 +17,7 @@ from hubkit.cluster.explain import Explanation
 from hubkit.cluster.policy import NodeView, Strategies
 from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor
 from hubkit.hub.driver import Driver
+from hubkit.hub.groups import Groups
 from hubkit.hub.household import Household
 from hubkit.hub.planning import plan
 from hubkit.hub.results import ChildInfo, HubStatistics, Move
@@ -88,6 +89,11 @@ class Reads:
                 check_member(driver)
                 await watch.next()
         await trio.lowlevel.checkpoint()
+
+    @property
+    def groups(self) -> Groups:
+        """Groups of actors and topics over all nodes of this hub: join, leave, members, monitor, publish."""
+        return Groups(self._driver)
 
     # -- finding ----------------------------------------------------------------------------------------------------------
 

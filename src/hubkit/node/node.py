@@ -44,7 +44,7 @@ log: logging.Logger = logging.getLogger("hubkit.node")
 CAPABILITIES = ("hub.1", "actors.1")
 
 #: The kinds of a hub's own messages; see `hubkit.node.directory` and `hubkit.node.exchange` for the others.
-SYNC, STATE = 0, -8
+SYNC, STATE, GROUP = 0, -8, -9
 
 _FINAL = ("secret", "version", "name")
 
@@ -284,6 +284,10 @@ class Node(Block):
         """Send a message about a child's state to a hub of a linked node; `False`: there is no link."""
         return self.send(peer, [STATE, hub, message])
 
+    def group(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
+        """Send a message about groups to a hub of a linked node; `False`: there is no link."""
+        return self.send(peer, [GROUP, hub, message])
+
     def forward(self, pid: Pid, item: Item) -> None:
         """Send a message that waits here to an actor elsewhere."""
         self._exchange.forward(pid, item)
@@ -395,6 +399,9 @@ class _Ears:
             case [-8, str(hub_id), list(about)]:
                 if hub_id in node._drivers:
                     node._drivers[hub_id].take_state(peer, about)
+            case [-9, str(hub_id), list(about)]:
+                if hub_id in node._drivers:
+                    node._drivers[hub_id].take_group(peer, about)
             case _ if node._directory.receive(peer, message):
                 pass
             case _:

@@ -49,6 +49,9 @@ class Attached(Protocol):
     def take_state(self, peer: NodeId, message: list[Any]) -> None:
         """A message about a child's state has arrived. Raises `ProtocolViolation` when it makes no sense."""
 
+    def take_group(self, peer: NodeId, message: list[Any]) -> None:
+        """A message about groups has arrived. Raises `ProtocolViolation` when it makes no sense."""
+
     def beat(self) -> None:
         """One beat has passed."""
 
