@@ -33,6 +33,7 @@ class Gathering:
         self._wires = wires
         self._me: NodeId = driver.node
         self.system = wires._system
+        self.publish = driver.publish
         self.rosters: Groups = Groups(self._me, max(0, round(wires.environment.wall() * 1000)))
         self.publishing: Publishing = Publishing(self, wires._payloads, driver.hub_id)
         self._memberships: dict[int, set[str]] = {}  # of the actors of this node, by their serials
@@ -141,7 +142,7 @@ class Gathering:
 
     def _tell(self, news: dict[str, News]) -> None:
         for group, change in news.items():
-            self._driver.publish(self._event(group, change))
+            self.publish(self._event(group, change))
         for serial, owed in list(self._owed.items()):
             cell = self.system.cells.get(serial)
             for group, debt in owed.items():

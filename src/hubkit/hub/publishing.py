@@ -21,6 +21,7 @@ import trio
 from hubkit.actors.cell import Cell, current_chain
 from hubkit.actors.messages import NotBegun
 from hubkit.errors import HubClosed, HubkitError, ProtocolViolation
+from hubkit.events import DeadLetter
 from hubkit.net.payload import Payloads
 from hubkit.node.packing import pack, unpack
 from hubkit.pids import NodeId, name_of, node_id
@@ -156,7 +157,7 @@ class Publishing:
         self._dead(f"the members of group {group!r} on node {name_of(node)!r}", message, why)
 
     def _dead(self, target: str, message: object, why: str) -> None:
-        self._gathering.system.dead_letter(target, message, why, self._hub_id)
+        self._gathering.publish(DeadLetter(target, message, why, hub=self._hub_id))
 
     # -- to the members here ---------------------------------------------------------------------------------------------
 
