@@ -235,6 +235,21 @@ def test_a_hub_that_was_opened_anew_outgrows_what_is_remembered_of_it() -> None:
     net.check()
 
 
+def test_what_a_broken_link_has_lost_is_soon_learnt_from_others() -> None:
+    """What another said of it before was no news, for the writer would tell it by itself; now it will not."""
+    net = linked(("a#1", "b#1"), ("a#1", "c#1"), ("b#1", "c#1"))
+    net.join("a#1", "g", 1)
+    net.flush("a#1")
+    net.deliver("a#1", "c#1")
+    net.groups["c#1"].beat()
+    net.flush("c#1")
+    net.deliver("c#1", "b#1")
+    assert net.groups["b#1"].members("g") == []
+    net.unlink("a#1", "b#1")
+    net.settle(3)
+    assert net.groups["b#1"].members("g") == [("a#1", 1)]
+
+
 def test_messages_survive_the_wire() -> None:
     messages: list[Message] = [
         Tell({"a#1": (5, 1), "b#2": (0, 3)}),

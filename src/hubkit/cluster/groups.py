@@ -106,6 +106,7 @@ class Groups:
         "_born",
         "_come",
         "_gone",
+        "_later",
         "_me",
         "_news",
         "_out",
@@ -126,6 +127,7 @@ class Groups:
         self._told: dict[NodeId, dict[NodeId, Moment]] = {}  # peer -> the versions that it was told, or has told me
         #: whom I have asked for which roster since the last beat; "": anybody, of a node that I have no link to
         self._asked: set[tuple[NodeId, NodeId]] = set()
+        self._later: dict[NodeId, dict[NodeId, Moment]] = {}  # rosters that others have, later than I, and who has
         self._owed: list[tuple[NodeId, NodeId]] = []  # who is to get which roster
         self._out: list[tuple[NodeId, Message]] = []
         self._beats = 0
@@ -194,6 +196,8 @@ class Groups:
         for node in [node for node in self._rosters if not self._is_known(node, members)]:
             self._replace(node, NOTHING, {})
             del self._rosters[node]
+        for node in [node for node in self._later if not self._is_known(node, members)]:
+            del self._later[node]
         for told in self._told.values():
             for node in [node for node in told if node not in self._rosters]:
                 del told[node]
@@ -212,12 +216,13 @@ class Groups:
         """The link has ended."""
         self._told.pop(peer, None)
         self._asked.clear()
-        for told in self._told.values():  # what it would have told me by itself, others may know: they hear what I have
-            told.pop(peer, None)
+        for tellers in self._later.values():
+            tellers.pop(peer, None)
 
     def beat(self) -> None:
         """One beat has passed."""
         self._asked.clear()
+        self._ask()
         self._beats += 1
         for peer, told in sorted(self._told.items()):
             if self._beats % ROUND == 0:
@@ -253,22 +258,35 @@ class Groups:
                     self._told[peer][node] = version
 
     def _compare(self, peer: NodeId, versions: Mapping[NodeId, Moment], members: Collection[NodeId]) -> None:
-        told, wanted = self._told[peer], []
+        told = self._told[peer]
         for node, version in versions.items():
             roster = self._rosters.get(node)
             known = NOTHING if roster is None else roster.version
             if node == self._me:
                 self._outgrow(version)
             elif version > known:
-                key = (peer if node == peer else "", node)
-                direct = node == peer or node not in self._told  # who is linked tells me by itself
-                if direct and key not in self._asked and self._is_known(node, members):
-                    self._asked.add(key)
-                    wanted.append(node)
-            else:
-                told[node] = version  # if that is older, it is told mine at the next beat
-        if wanted:
-            self._out.append((peer, Ask(tuple(wanted))))
+                if self._is_known(node, members):
+                    self._later.setdefault(node, {})[peer] = version
+            elif version == known:
+                told[node] = version
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask for what others have later than I: the writer itself where there is a link to it, else whoever has most."""
+        for node, tellers in list(self._later.items()):
+            roster = self._rosters.get(node)
+            known = NOTHING if roster is None else roster.version
+            later = {peer: version for peer, version in tellers.items() if version > known}
+            if not later:
+                del self._later[node]
+                continue
+            self._later[node] = later
+            linked = node in self._told
+            whom = node if linked else max(later, key=lambda peer: (later[peer], peer))
+            key = (whom if linked else "", node)
+            if whom in later and key not in self._asked:
+                self._asked.add(key)
+                self._out.append((whom, Ask((node,))))
 
     def _outgrow(self, version: Moment) -> None:
         """Somebody remembers a later roster of mine, of an earlier life of this hub here: mine must be later."""
