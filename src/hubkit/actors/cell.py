@@ -135,6 +135,11 @@ class Cell(Standing):
         return self.hub_name if self.hub is not None else ""
 
     @property
+    def is_busy(self) -> bool:
+        """Whether it is in the middle of a message."""
+        return self.current is not None
+
+    @property
     def is_stopping(self) -> bool:
         """Whether it is to end."""
         return self.stop_reason is not None
@@ -329,6 +334,8 @@ class Cell(Standing):
                 resumed = current_time()
                 continue
             self.current = item = queue.popleft()
+            if item is self.marked:
+                self.marked = None
             if type(item) is tuple:
                 burst += 1
                 if self.waiting:

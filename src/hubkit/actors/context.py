@@ -157,6 +157,8 @@ class Context:
         if cell.stop_reason is not None or cell.queue is None:
             raise trio.EndOfChannel
         letter = cell.queue.popleft()
+        if letter is cell.marked:
+            cell.marked = None
         if cell.waiting:
             cell.admit()
         cell.handled += 1

@@ -155,7 +155,7 @@ def close_letter(letter: Letter) -> None:
 class Mailbox:
     """The queue of a `Cell`, which inherits from it: one attribute less on the way of every message."""
 
-    __slots__ = ("capacity", "closed", "parked", "queue", "waiting")
+    __slots__ = ("capacity", "closed", "marked", "marked_at", "parked", "queue", "since", "waiting")
 
     def __init__(self, capacity: int) -> None:
         self.capacity: int = capacity
@@ -165,6 +165,10 @@ class Mailbox:
         self.queue: deque[Item] | None = None
         self.waiting: deque[Call | _Waiter] | None = None
         self.parked: trio.lowlevel.Task | None = None
+        #: A message that waits, and when it came; and since when at the earliest those before it wait: see `age`.
+        self.marked: Item | None = None
+        self.marked_at: float = 0.0
+        self.since: float = 0.0
 
     @property
     def length(self) -> int:
@@ -187,6 +191,32 @@ class Mailbox:
         if task is not None:
             self.parked = None
             _reschedule(task)
+        elif self.marked is None:
+            self.mark(item)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether its actor is in the middle of a message."""
+        return False
+
+    def mark(self, item: Item) -> None:
+        """Note when this message, which has just been put in, came. A time for every message would cost too much."""
+        now = trio.current_time()
+        waited = self.queue is not None and len(self.queue) > 1 and self.is_busy
+        self.since = self.marked_at if waited else now
+        self.marked, self.marked_at = item, now
+
+    def age(self, now: float) -> float | None:
+        """For how many seconds the oldest message waits; `None`: none does.
+
+        Exact for the first that came while the actor was busy; of those behind it, it is known only between which two that
+        were marked they came, and the earlier one counts.
+        """
+        if not self.queue:
+            return None
+        if self.marked is not None:
+            return now - (self.marked_at if self.queue[0] is self.marked else self.since)
+        return now - self.marked_at if self.is_busy else 0.0
 
     def push_nowait(self, letter: Letter) -> None:
         """Take a message if there is room; raise `MailboxFull` (a `trio.WouldBlock`) if not."""
@@ -242,6 +272,8 @@ class Mailbox:
         for place in (self.queue, self.waiting):
             if place is not None and call in place:
                 place.remove(call)
+                if call is self.marked:
+                    self.marked = None
                 call.coroutine.close()
                 if self.waiting:
                     self.admit()

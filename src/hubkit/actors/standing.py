@@ -102,6 +102,7 @@ class Standing(Mailbox):
         kept: list[Item] = []
         while self.queue or self.waiting:
             queue, self.queue = self.queue, deque()
+            self.marked = None
             for item in queue or ():
                 if isinstance(item, tuple) and (item[3] is SYSTEM or item[2] is ORDER):
                     kept.append(item)
