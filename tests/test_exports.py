@@ -50,7 +50,7 @@ NAMES = {
 }
 
 #: Public modules under it.
-NAMESPACES = {"errors", "events", "strategies"}
+NAMESPACES = {"debug", "errors", "events", "strategies"}
 
 #: What `from hubkit.testing import *` gives. (It is no attribute of hubkit: who does not test does not load it.)
 TESTING = {

@@ -3,12 +3,12 @@
 * `Actor`, ``@actor``, `Ref`, `Context`: actors and how to talk to them;
 * `Supervisor`, `start`, `ChildSpec`, `child`, `Backoff`: keeping actors alive in one process;
 * `Hub`, `Node`: keeping named children alive over many, `Placement`: where they may run;
-* `hubkit.strategies`, `hubkit.events`, `hubkit.errors`, `hubkit.testing`: the rest, by subject.
+* `hubkit.strategies`, `hubkit.events`, `hubkit.errors`, `hubkit.debug`, `hubkit.testing`: the rest, by subject.
 
-Everything that is not exported here or in those four modules is private and may change in any release.
+Everything that is not exported here or in those five modules is private and may change in any release.
 """
 
-from hubkit import errors, events, strategies
+from hubkit import debug, errors, events, strategies
 from hubkit._version import __version__
 from hubkit.actors.actor import Actor, actor
 from hubkit.actors.context import Context
@@ -60,6 +60,7 @@ __all__ = [
     "__version__",
     "actor",
     "child",
+    "debug",
     "errors",
     "events",
     "message",

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubkit.cluster.groups import ROUND, Ask, Change, Groups, Message, Tell, Whole, from_wire, to_wire
+from hubkit.cluster.groups import ROUND, Groups
+from hubkit.cluster.tidings import Ask, Change, Message, Tell, Whole, from_wire, to_wire
 from hubkit.errors import ProtocolViolation
 
 NODES = ("a#1", "b#1", "c#1", "d#1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ class Party:
         hubs = await boot(sim, sim.plan.founders)
         for hub in hubs:
             believed = self.believed[hub.node.name] = set()
-            hub.on(GroupChanged, lambda event, believed=believed: self.hear(believed, event))
+            hub.on(GroupChanged, partial(self.hear, believed))
         await hubs[0].start_children(guests(self.guests))
         async with bare_nursery() as nursery:
             for _ in range(self.clients):
@@ -137,7 +138,7 @@ class Party:
                 continue
 
 
-def party(plan: FaultPlan, seed: int, story: Party) -> None:
+def run_party(plan: FaultPlan, seed: int, story: Party) -> None:
     logging.disable(logging.CRITICAL)  # crashes by the dozen
     try:
         Simulation.run(story, seed, plan=plan, limit=20_000.0)
@@ -152,7 +153,7 @@ def party(plan: FaultPlan, seed: int, story: Party) -> None:
     story=st.builds(Party, guests=st.integers(1, 9), clients=st.integers(0, 3)),
 )
 def test_after_any_plan_all_see_the_living_members(plan: FaultPlan, seed: int, story: Party) -> None:
-    party(plan, seed, story)
+    run_party(plan, seed, story)
 
 
 @simulated(seeds=2)
@@ -255,8 +256,8 @@ async def test_of_sampled_values_the_first_and_the_latest_arrive(sim: Simulation
         assert len(heard) == 5
     letters: list[DeadLetter] = []
     b.on(DeadLetter, letters.append)
-    for value in ("at once", "replaced", "never"):
-        b.groups.publish_sampled("rare", value, every=60.0)
+    for text in ("at once", "replaced", "never"):
+        b.groups.publish_sampled("rare", text, every=60.0)
     await sim.stop("b")
     assert [(letter.target, letter.message) for letter in letters] == [("group 'rare'", "never")]
 

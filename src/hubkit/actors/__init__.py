@@ -9,6 +9,7 @@
 `ref`                 the handle that users keep
 `system`              all actors of one node, and the seam to those of other nodes
 `timers`              one heap and one task for all timers of a system
+`inspection`          looking into actors that run
 `reports`             how a crash is told
 `structured`          how a block is left: the body's exception bare, ours bare, a group only for both
 ====================  ==================================================================================

@@ -29,13 +29,13 @@ SYSTEM: dict[str, Any] = {}
 
 
 class Standing(Mailbox):
-    """A mailbox whose actor may stand by. ``stands_by``: it handles nothing but orders.
+    """A mailbox whose actor may stand by. ``stands_by``: it handles nothing but orders. ``suspended``: it is to `hold`.
 
     ``successor``: who takes the messages that still wait at its end, or come while it stands by. ``handled``: how many it
     has handled; orders do not count.
     """
 
-    __slots__ = ("handled", "orders", "stands_by", "successor")
+    __slots__ = ("handled", "orders", "stands_by", "successor", "suspended")
 
     queue: deque[Item] | None  # said again, for it is also set here
 
@@ -43,6 +43,7 @@ class Standing(Mailbox):
         super().__init__(capacity)
         self.handled: int = 0
         self.stands_by: bool = False
+        self.suspended: bool = False
         self.orders: deque[Order] | None = None
         self.successor: Callable[[Item], None] | None = None
 
@@ -81,6 +82,14 @@ class Standing(Mailbox):
         except Reject as refusal:
             msg = f"{type(refusal).__name__}: {error_text(refusal)} (there is no request to reject here)"
             raise RuntimeError(msg) from refusal
+
+    async def hold(self) -> None:
+        """Handle nothing but orders until ``suspended`` is cleared, or the actor is to stop. (To be ordered.)"""
+        while self.suspended and not self.is_stopping:
+            if self.orders:
+                await self._do(self.orders.popleft())
+            else:
+                await self.park()
 
     async def stand_by(self) -> None:
         """Handle nothing but orders, until one of them clears ``stands_by``, or the actor is to stop."""

@@ -15,6 +15,7 @@ import trio
 
 from hubkit.actors import reports
 from hubkit.actors.cell import Cell, current_cell
+from hubkit.actors.inspection import MARK, ActorInfo, inspect, look
 from hubkit.actors.mailbox import Call, Item, Letter, RemoteCall
 from hubkit.actors.messages import Down, Monitor, NotBegun, Request
 from hubkit.actors.ref import Ref, deadlock
@@ -129,6 +130,8 @@ class System:
         #: The task that cast last, and how many more casts it may make before it lets others run: see `Ref`.
         self.caster: trio.lowlevel.Task | None = None
         self.credit = 0
+        #: Who knows the tree of a hub on this node, by its id.
+        self.trees: Callable[[str], ActorInfo] | None = None
         #: Whether its node has ended: nothing can be sent from here any more.
         self.closed: bool = False
         self._serial = 0
@@ -239,6 +242,8 @@ class System:
         self, pid: Pid, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], chain: tuple[Pid, ...]
     ) -> Any:
         """Call an actor of ours. Raises `NotBegun` when it has ended before it began."""
+        if isinstance(method, str) and method.startswith(MARK):
+            return await inspect(self, pid, method, args)
         cell = self.open_cell(pid)
         coroutine, name = _prepare(cell, method, args, kwargs, chain)
         return await _wait_for(Call(coroutine, name, args, kwargs, chain, cell, trio.lowlevel.current_task()))
@@ -261,6 +266,8 @@ class System:
         ``on_reply`` runs in the actor's task and must not raise. Returns what withdraws the call: it is not begun any
         more if it has not, and ``on_reply`` is not called.
         """
+        if request.method.startswith(MARK):
+            return look(self, serial, request.method, request.args, on_reply)
         try:
             call = self._remote_call(serial, request, None, on_reply)
         except (HubkitError, TypeError) as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 import trio
 
+from hubkit.actors.inspection import ActorInfo
 from hubkit.cluster.agreement import agreement, differences
 from hubkit.cluster.core import Core
 from hubkit.cluster.effects import Effect, Publish, Refuse, Send, Start, Stop, Warn
@@ -32,6 +33,7 @@ from hubkit.hub.household import Household
 from hubkit.hub.operators import listing, summary
 from hubkit.hub.quorum import Gate, check_allowed
 from hubkit.hub.reports import Reports
+from hubkit.hub.trees import tree
 from hubkit.hub.watch import Watch
 from hubkit.hub.wires import Wires
 from hubkit.pids import NodeId, Pid, name_of
@@ -368,6 +370,10 @@ class Driver(Reports):
     def listing(self) -> list[Mapping[str, Any]]:
         """What an operator sees of the hub's children, in plain values."""
         return listing(self.core, self.pids)
+
+    def tree(self) -> ActorInfo:
+        """What runs here, as a tree."""
+        return tree(self, self._wires._system)
 
     def wanted(self, child: str) -> bool:
         """Whether a child of this id is wanted, as this node knows."""

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from hubkit.actors.cell import Cell
-from hubkit.cluster.groups import Groups, News, from_wire, to_wire
+from hubkit.cluster.groups import Groups, News
+from hubkit.cluster.tidings import from_wire, to_wire
 from hubkit.errors import NoSuchActor
 from hubkit.events import GroupChanged
 from hubkit.hub.publishing import FIRST, Publishing

@@ -18,13 +18,14 @@ from typing import Any, Protocol
 import trio
 from outcome import Error, Value
 
+from hubkit.actors.inspection import STATE
 from hubkit.actors.messages import Kind, Request
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, HubkitError, NodeDown, NotSerializable, ProtocolViolation
 from hubkit.net.payload import Payloads
 from hubkit.node.answers import Code, decode_error, encode_error
-from hubkit.node.packing import pack, pack_arguments, unpack, unpack_arguments
+from hubkit.node.packing import pack, pack_arguments, shown, unpack, unpack_arguments
 from hubkit.node.refs import NodeGone, read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
 from hubkit.node.seams import Attached
@@ -325,6 +326,8 @@ class Exchange(Relays):
             nonlocal replied
             replied = True
             self._serving.pop(key, None)
+            if method == STATE and error is None:
+                result = {name: shown(value, self._payloads) for name, value in result.items()}
             self._reply(peer, number, result, error)
 
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import trio
@@ -29,7 +30,7 @@ from hubkit.net.websocket import TLS, WebSocketTransport
 from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.directory import Directory
 from hubkit.node.exchange import Exchange
-from hubkit.node.operator import answer
+from hubkit.node.operator import answer, tree
 from hubkit.node.options import Discovery, check_endpoint, check_join, check_name, check_secret, check_tls, clocks_of
 from hubkit.node.refs import decode_ref, encode_ref
 from hubkit.node.seams import Attached
@@ -132,6 +133,7 @@ class Node(Block):
         self._exchange.system = self._system = System(
             self.name, boot, remote=self._exchange, publish=self._publish, environment=self.environment
         )
+        self._system.trees = partial(tree, self._drivers)
         token = system_var.set(self._system)
         async with bare_nursery() as nursery:
             self._nursery = self._exchange.nursery = nursery

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from hubkit.actors.inspection import ActorInfo
 from hubkit.errors import ConfigurationError
 from hubkit.node.seams import Attached
 
-__all__ = ["answer"]
+__all__ = ["answer", "tree"]
 
 
 def answer(node: Mapping[str, Any], hubs: Mapping[str, Attached], message: list[Any]) -> list[Any]:
@@ -22,10 +24,19 @@ def answer(node: Mapping[str, Any], hubs: Mapping[str, Attached], message: list[
             case ["children", None]:
                 rows = [{"hub": name, **row} for name in sorted(hubs) for row in hubs[name].listing()]
                 return ["ok", rows]
+            case ["tree", str(name)]:
+                return ["ok", [asdict(tree(hubs, name))]]
+            case ["tree", None]:
+                return ["ok", [asdict(tree(hubs, name)) for name in sorted(hubs)]]
             case _:
-                return ["error", "this node knows the questions status and children"]
+                return ["error", "this node knows the questions status, children and tree"]
     except ConfigurationError as error:
         return ["error", str(error)]
+
+
+def tree(hubs: Mapping[str, Attached], name: str) -> ActorInfo:
+    """What of a hub runs on this node. Raises `ConfigurationError` when the hub is not there."""
+    return _hub(hubs, name).tree()
 
 
 def _hub(hubs: Mapping[str, Attached], name: str) -> Attached:
