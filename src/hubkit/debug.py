@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hubkit.actors.inspection import RESUME, STATE, STATUS, SUSPEND, ActorInfo
+import trio
+
+from hubkit.actors.inspection import RESUME, STATE, STATUS, SUSPEND, ActorInfo, inspect
 from hubkit.actors.ref import Ref
 from hubkit.errors import ConfigurationError
 
@@ -54,4 +56,8 @@ async def _ask(ref: Ref[Any], what: str) -> Any:
     if not isinstance(ref, Ref):
         msg = f"an actor is given as a Ref, not as {ref!r:.80}"
         raise ConfigurationError(msg)
+    cell = ref._find() if what in (STATUS, RESUME) else None
+    if cell is not None:  # takes no turn of the actor's: also one that waits for whoever asks can be asked
+        await trio.lowlevel.checkpoint()
+        return await inspect(cell.system, cell.pid, what, ())
     return await ref._call_anywhere(what, (), {}, None)

@@ -237,9 +237,10 @@ class Cell(Standing):
 
     async def _live(self, task_status: trio.TaskStatus[Cell]) -> Exception | None:
         """Start it, and let it do what it does until it ends."""
-        body = await self._begin(task_status)
+        body, how = await self._begin(task_status), "interrupted"
         try:
             await body()
+            how = "normal"
         except Exception as error:
             if not self.started:
                 raise
@@ -247,9 +248,10 @@ class Cell(Standing):
             if self.instance is not None:
                 doing = f"while handling {reports.item_text(self.current)}"
             self._crashed(error, doing)
+            how = "crash"
             return error
         finally:
-            self._close()
+            self._close(how)
         return None
 
     async def _begin(self, task_status: trio.TaskStatus[Cell]) -> Callable[[], Awaitable[None]]:
@@ -399,15 +401,18 @@ class Cell(Standing):
             crashed = ActorCrashed(f"actor {self.describe()} crashed {where}: {what}")
             crashed.__cause__ = error
             current.fail(crashed)
-        reports.report_crash(self.describe(), doing, error, self.restarts)
+        if current is not None and not doing.startswith("while"):
+            doing = f"{doing} while it handled {reports.item_text(current)}"
+        waiting = None if self.closed else self.length
+        reports.report_crash(self.describe(), doing, error, self.restarts, instance=self.instance, waiting=waiting)
 
-    def _close(self) -> None:
+    def _close(self, how: str = "killed") -> None:
         """Take no more messages; answer those that wait."""
         self.table = _NO_METHODS
         if not self.closed and self.successor is not None:
             self.queue = deque(self.pass_on(self.successor))
         if not self.closed:
-            self.close(f"actor {self.describe()} has ended ({self.stop_reason or 'normal'})", self._undelivered)
+            self.close(f"actor {self.describe()} has ended ({self.stop_reason or how})", self._undelivered)
 
     def _undelivered(self, letter: Letter, why: str) -> None:
         _, method, args, kwargs = letter

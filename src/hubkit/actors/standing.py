@@ -35,7 +35,7 @@ class Standing(Mailbox):
     has handled; orders do not count.
     """
 
-    __slots__ = ("handled", "orders", "stands_by", "successor", "suspended")
+    __slots__ = ("handled", "holds", "orders", "stands_by", "successor", "suspended")
 
     queue: deque[Item] | None  # said again, for it is also set here
 
@@ -44,6 +44,7 @@ class Standing(Mailbox):
         self.handled: int = 0
         self.stands_by: bool = False
         self.suspended: bool = False
+        self.holds: bool = False
         self.orders: deque[Order] | None = None
         self.successor: Callable[[Item], None] | None = None
 
@@ -63,7 +64,7 @@ class Standing(Mailbox):
         if orders is None:
             orders = self.orders = deque()
         orders.append(work)
-        if not self.stands_by and len(orders) == 1:
+        if not self.stands_by and not self.holds and len(orders) == 1:
             queue = self.queue
             if queue is None:
                 queue = self.queue = deque()
@@ -85,11 +86,13 @@ class Standing(Mailbox):
 
     async def hold(self) -> None:
         """Handle nothing but orders until ``suspended`` is cleared, or the actor is to stop. (To be ordered.)"""
-        while self.suspended and not self.is_stopping:
+        before, self.holds = self.holds, True
+        while (self.suspended or self.orders) and not self.is_stopping:
             if self.orders:
                 await self._do(self.orders.popleft())
             else:
                 await self.park()
+        self.holds = before
 
     async def stand_by(self) -> None:
         """Handle nothing but orders, until one of them clears ``stands_by``, or the actor is to stop."""
