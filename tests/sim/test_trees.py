@@ -42,6 +42,9 @@ class Broken:
 class Boss(hubkit.Supervisor):
     """A supervisor that is a child of a hub."""
 
+    def __init__(self) -> None:
+        super().__init__([hubkit.child("leaf", Keeper)])
+
 
 @simulated(seeds=2)
 async def test_the_tree_of_any_node_is_that_of_the_node_itself(sim: Simulation) -> None:
@@ -56,6 +59,8 @@ async def test_the_tree_of_any_node_is_that_of_the_node_itself(sim: Simulation) 
         assert (tree.id, tree.actor, tree.state) == ("shop", "hubkit:Hub", "running")
         assert all(child.pid is not None and child.pid.node == node for child in tree.children)
         seen += [child.id for child in tree.children]
+        for child in tree.children:
+            assert [leaf.id for leaf in child.children] == (["leaf"] if child.id == "boss" else [])
     assert sorted(seen) == sorted(["boss", *(spec.id for spec in specs)])
     with pytest.raises(ConfigurationError, match="has no node 'z'"):
         await a.tree("z")

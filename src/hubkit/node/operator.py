@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from hubkit.actors.inspection import ActorInfo
@@ -25,13 +24,27 @@ def answer(node: Mapping[str, Any], hubs: Mapping[str, Attached], message: list[
                 rows = [{"hub": name, **row} for name in sorted(hubs) for row in hubs[name].listing()]
                 return ["ok", rows]
             case ["tree", str(name)]:
-                return ["ok", [asdict(tree(hubs, name))]]
+                return ["ok", [_plain(tree(hubs, name))]]
             case ["tree", None]:
-                return ["ok", [asdict(tree(hubs, name)) for name in sorted(hubs)]]
+                return ["ok", [_plain(tree(hubs, name)) for name in sorted(hubs)]]
             case _:
                 return ["error", "this node knows the questions status, children and tree"]
     except ConfigurationError as error:
         return ["error", str(error)]
+
+
+def _plain(info: ActorInfo) -> dict[str, Any]:
+    return {
+        "id": info.id,
+        "actor": info.actor,
+        "state": info.state,
+        "pid": None if info.pid is None else str(info.pid),
+        "restarts": info.restarts,
+        "handled": info.handled,
+        "mailbox": info.mailbox,
+        "oldest": info.oldest,
+        "children": [_plain(child) for child in info.children],
+    }
 
 
 def tree(hubs: Mapping[str, Attached], name: str) -> ActorInfo:
