@@ -63,7 +63,9 @@ async def test_the_status_of_an_idle_actor(autojump_clock: trio.testing.MockCloc
     async with running(Counter, child_id="c", restarts=2) as ref:
         await ref.call(Counter.add, 1)
         pid = ref.pid
-        assert await debug.status(ref) == debug.ActorInfo("c", "tests.actors.kit:Counter", "running", pid, 2, 0, None, 1)
+        assert await debug.status(ref) == debug.ActorInfo(
+            "c", "tests.actors.kit:Counter", "running", pid, 2, 0, None, 1
+        )
     with pytest.raises(NoSuchActor):
         await debug.status(ref)
 
@@ -138,7 +140,9 @@ async def test_the_state_is_read_before_what_waits(autojump_clock: trio.testing.
         assert await ref.call(Slotted.look_at_me) == "running"
 
 
-async def test_a_suspended_actor_begins_nothing_and_goes_on_where_it_was(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_suspended_actor_begins_nothing_and_goes_on_where_it_was(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     async with running(Counter) as ref, trio.open_nursery() as nursery:
         await debug.suspend(ref)
         await debug.suspend(ref)

@@ -48,7 +48,7 @@ class Boss(hubkit.Supervisor):
 
 @simulated(seeds=2)
 async def test_the_tree_of_any_node_is_that_of_the_node_itself(sim: Simulation) -> None:
-    a, b, _ = await boot(sim, "abc")
+    a, *_ = await boot(sim, "abc")
     specs = [hubkit.child(f"k{n}", Keeper) for n in range(6)]
     await a.start_children([*specs, hubkit.child("boss", Boss)])
     await sim.settled(within=5)

@@ -64,7 +64,9 @@ async def test_a_tree_shows_all_that_is_beneath(autojump_clock: trio.testing.Moc
         await supervisor.restart_child("inner")
         await debug.suspend(supervisor.ref("team"))
         _, inside, team = supervisor.tree().children
-        assert [(child.id, child.actor) for child in inside.children] == [("leaf", "tests.supervision.test_trees:Counter")]
+        assert [(child.id, child.actor) for child in inside.children] == [
+            ("leaf", "tests.supervision.test_trees:Counter")
+        ]
         assert (inside.actor, team.state) == ("hubkit:Supervisor", "suspended")
         lines = str(supervisor.tree()).splitlines()
         assert len(lines) == 6

@@ -363,6 +363,7 @@ class Cell(Standing):
         """Handle a call and reply."""
         if call.deadline <= trio.current_time():
             call.coroutine.close()
+            self.has_expired(call)
             call.fail(trio.TooSlowError("the caller's deadline passed before the call began"))
             return
         self.chain = (*call.chain, self.pid) if call.chain else self.own_chain
@@ -413,6 +414,10 @@ class Cell(Standing):
             self.queue = deque(self.pass_on(self.successor))
         if not self.closed:
             self.close(f"actor {self.describe()} has ended ({self.stop_reason or how})", self._undelivered)
+
+    def has_expired(self, call: Call) -> None:
+        """The time of a call was over before it began."""
+        self._undelivered((None, call.method, call.args, call.kwargs), "the caller's deadline passed before it began")
 
     def _undelivered(self, letter: Letter, why: str) -> None:
         _, method, args, kwargs = letter

@@ -119,7 +119,7 @@ def attributes(instance: object) -> dict[str, Any]:
     return found
 
 
-def look(system: System, serial: int, what: str, args: tuple[Any, ...], answer: Answer) -> Callable[[], object]:
+def look(system: System, serial: int, what: str, args: tuple[Any, ...], answer: Answer) -> Callable[..., None]:
     """Do what is asked about an actor of this system; ``answer(result, error)`` is called once. Returns what calls it off."""
     called_off = False
     token = object()
@@ -131,7 +131,7 @@ def look(system: System, serial: int, what: str, args: tuple[Any, ...], answer: 
             system.remove_remote_watch(serial, token)
             answer(result, error)
 
-    def call_off() -> None:
+    def call_off(*, expired: bool = False) -> None:
         nonlocal called_off
         called_off = True
         system.remove_remote_watch(serial, token)

@@ -21,12 +21,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 import trio
-from outcome import Error, Value
+from outcome import Error, Value, capture
 
 from hubkit.actors.messages import Down, MailboxFullNow, Monitor, NotBegun
 from hubkit.pids import Pid
 
-__all__ = ["Call", "Item", "Letter", "Mailbox", "RemoteCall", "close_letter"]
+__all__ = ["Call", "Item", "Letter", "Mailbox", "RemoteCall", "close_letter", "has_expired"]
 
 #: A cast or a plain message: (coroutine of its handler, method name, args, kwargs). A plain message has no method name;
 #: for an actor function it has no coroutine either.
@@ -81,10 +81,13 @@ class Call:
             self.task = None
             _reschedule(task, Error(error))
 
-    def abort(self, _: Any = None) -> trio.lowlevel.Abort:
-        """The caller gives up: a request that has not begun is withdrawn; one that has goes on, its reply unheard."""
+    def abort(self, raise_cancel: Any = None, *, expired: bool = False) -> trio.lowlevel.Abort:
+        """The caller gives up: a request that has not begun is withdrawn; one that has goes on, its reply unheard.
+
+        ``expired``: because its time is over; trio's ``raise_cancel`` tells it, too.
+        """
         self.task = None
-        self.mailbox.withdraw(self)
+        self.mailbox.withdraw(self, expired=expired or has_expired(raise_cancel))
         return _SUCCEEDED
 
 
@@ -119,10 +122,10 @@ class RemoteCall(Call):
             on_reply(None, error)
         super().fail(error)
 
-    def abort(self, _: Any = None) -> trio.lowlevel.Abort:
+    def abort(self, raise_cancel: Any = None, *, expired: bool = False) -> trio.lowlevel.Abort:
         """As that of any other call; the function hears no reply either."""
         self.on_reply = None
-        return super().abort()
+        return super().abort(raise_cancel, expired=expired)
 
 
 class _Waiter:
@@ -144,6 +147,14 @@ class _Waiter:
 
 
 Item: TypeAlias = Letter | Call
+
+
+def has_expired(raise_cancel: Callable[[], Any] | None) -> bool:
+    """Whether trio cancels because a deadline has passed (before trio 0.31 that cannot be known: `False`)."""
+    if raise_cancel is None:
+        return False
+    cancelled = capture(raise_cancel)
+    return isinstance(cancelled, Error) and getattr(cancelled.error, "source", "") == "deadline"
 
 
 def close_letter(letter: Letter) -> None:
@@ -267,8 +278,8 @@ class Mailbox:
                 queue.append(first.letter)
                 _reschedule(first.task)
 
-    def withdraw(self, call: Call) -> None:
-        """Take a call out again, if it has not begun."""
+    def withdraw(self, call: Call, *, expired: bool = False) -> None:
+        """Take a call out again, if it has not begun. ``expired``: its time is over, which is told."""
         for place in (self.queue, self.waiting):
             if place is not None and call in place:
                 place.remove(call)
@@ -277,7 +288,12 @@ class Mailbox:
                 call.coroutine.close()
                 if self.waiting:
                     self.admit()
+                if expired:
+                    self.has_expired(call)
                 return
+
+    def has_expired(self, call: Call) -> None:
+        """The time of a call was over before it began."""
 
     def forget_down(self, monitor: Monitor) -> None:
         """Take the `Down` of a monitor out again, if it still waits."""

@@ -74,7 +74,10 @@ def _repr(value: object, most: int) -> str:
 def report_crash(
     actor: str, doing: str, error: BaseException, restarts: int, *, instance: object = None, waiting: int | None = None
 ) -> None:
-    """Write the one record of a crash. ``doing``: e.g. ``"while handling add(1)"``. ``waiting``: messages in its mailbox, if it is known."""
+    """Write the one record of a crash. ``doing``: e.g. ``"while handling add(1)"``.
+
+    ``waiting``: how many messages wait in its mailbox, if that is known.
+    """
     times = "" if not restarts else f" (restarted {restarts} time{'s' if restarts > 1 else ''} before)"
     logger.error(
         "actor %s crashed %s: %s: %s%s\n  state: %s%s",

@@ -17,7 +17,7 @@ from hubkit.actors import reports
 from hubkit.actors.cell import Cell, current_cell
 from hubkit.actors.inspection import MARK, ActorInfo, inspect, look
 from hubkit.actors.mailbox import Call, Item, Letter, RemoteCall
-from hubkit.actors.messages import Down, Monitor, NotBegun, Request
+from hubkit.actors.messages import Down, Monitor, NotBegun, Request, message_of
 from hubkit.actors.ref import Ref, deadlock
 from hubkit.actors.timers import Timers
 from hubkit.environment import Environment
@@ -260,11 +260,11 @@ class System:
 
     def deliver_call_soon(
         self, serial: int, request: Request, on_reply: Callable[[Any, BaseException | None], None]
-    ) -> Callable[[], object]:
+    ) -> Callable[..., object]:
         """The same without a task of its own: ``on_reply(result, error)`` is called once, perhaps before this returns.
 
         ``on_reply`` runs in the actor's task and must not raise. Returns what withdraws the call: it is not begun any
-        more if it has not, and ``on_reply`` is not called.
+        more if it has not, and ``on_reply`` is not called; ``expired=True``: because its time is over.
         """
         if request.method.startswith(MARK):
             return look(self, serial, request.method, request.args, on_reply)
@@ -272,7 +272,7 @@ class System:
             call = self._remote_call(serial, request, None, on_reply)
         except (HubkitError, TypeError) as error:
             on_reply(None, error)
-            return lambda: None
+            return lambda **_: None
         call.mailbox.push_call(call)
         return call.abort
 
@@ -320,8 +320,7 @@ class System:
             take = cell.push if always else cell.push_nowait
             take(self._letter(cell, request))
         except (HubkitError, TypeError) as error:
-            message = request.args[0] if request.kind == "info" else (request.method, request.args)
-            self.dead_letter(str(pid), message, f"{type(error).__name__}: {error}")
+            self.dead_letter(str(pid), message_of(request), f"{type(error).__name__}: {error}")
 
     def _letter(self, cell: Cell, request: Request) -> Letter:
         if request.kind == "info":

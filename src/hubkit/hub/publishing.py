@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["FIRST", "Publishing"]
 
 # Kinds of messages, beside those of `hubkit.cluster.groups`.
-#   [PUBLISH, number, group, message, [serial, ...]]   to the members there; number 0: without waiting for room, or an answer
+#   [PUBLISH, number, group, message, [serial, ...]]   to the members there; negative: without waiting for room
 #   [TAKEN, number, count]                             so many have it       serials: of actors that wait for the sender
 #   [GIVE_UP, number]                                  who has no room for it yet need not have it
 FIRST = PUBLISH = 8
@@ -40,7 +40,7 @@ TAKEN, GIVE_UP = 9, 10
 
 
 class _Awaited:
-    """A message whose sender waits. ``nodes``: who has not answered. ``taken``: how many have it."""
+    """A message that nodes have not answered yet: ``nodes``. ``taken``: how many have it. ``event``: its sender waits."""
 
     __slots__ = ("closed", "event", "group", "message", "nodes", "taken")
 
@@ -108,9 +108,15 @@ class Publishing:
         """Give it to all members that have room. How many there are, as far as is known here."""
         packed = self._pack(message)
         rosters, me = self._gathering.rosters, self._gathering._me
+        self._number += 1
+        unheard = _Awaited(group, message)
         for node in rosters.nodes(group):
-            if node != me and not self._gathering.send(node, [PUBLISH, 0, group, packed, []]):
+            if node != me and self._gathering.send(node, [PUBLISH, -self._number, group, packed, []]):
+                unheard.nodes.add(node)
+            elif node != me:
                 self._lost(group, node, message, "there is no link to it")
+        if unheard.nodes:
+            self._awaited[-self._number] = unheard
         count = len(rosters.members(group))
         for cell in self._cells(group):
             self._give_nowait(cell, message)
@@ -199,11 +205,11 @@ class Publishing:
 
     def link_down(self, peer: NodeId) -> None:
         """The link to a node is gone: nobody there will answer, and nobody there waits."""
-        for awaited in self._awaited.values():
+        for number, awaited in list(self._awaited.items()):
             if peer in awaited.nodes:
                 why = "the link to it ended before the answer came: it may have been handled"
                 self._lost(awaited.group, peer, awaited.message, why)
-                self._answered(awaited, peer)
+                self._answered(number, awaited, peer)
         for key in [key for key in self._serving if key[0] == peer]:
             self._serving[key].cancel()
 
@@ -216,7 +222,7 @@ class Publishing:
                 awaited = self._awaited.get(number)
                 if awaited is not None and peer in awaited.nodes:
                     awaited.taken += count
-                    self._answered(awaited, peer)
+                    self._answered(number, awaited, peer)
             case [10, int(number)]:
                 scope = self._serving.get((peer, number))
                 if scope is not None:
@@ -225,10 +231,12 @@ class Publishing:
                 msg = f"not a message about groups: {message!r:.80}"
                 raise ProtocolViolation(msg)
 
-    def _answered(self, awaited: _Awaited, peer: NodeId) -> None:
+    def _answered(self, number: int, awaited: _Awaited, peer: NodeId) -> None:
         awaited.nodes.discard(peer)
         if not awaited.nodes:
             awaited.event.set()
+            if number < 0:  # nobody waits for it
+                del self._awaited[number]
 
     def _take(self, peer: NodeId, number: int, group: str, packed: Any, waiting: list[Any]) -> None:
         try:
@@ -239,7 +247,7 @@ class Publishing:
             self._reply(peer, number, 0)
             return
         full = [cell for cell in self._cells(group) if cell.full and not cell.closed]
-        if number == 0 or not full:  # in its order, and without a task
+        if number < 0 or not full:  # in its order, and without a task
             self._reply(peer, number, sum(self._give_nowait(cell, message) for cell in self._cells(group)))
             return
         assert self.nursery is not None
@@ -256,5 +264,4 @@ class Publishing:
             del self._serving[peer, number]
 
     def _reply(self, peer: NodeId, number: int, count: int) -> None:
-        if number:
-            self._gathering.send(peer, [TAKEN, number, count])
+        self._gathering.send(peer, [TAKEN, number, count])

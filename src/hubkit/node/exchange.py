@@ -19,7 +19,8 @@ import trio
 from outcome import Error, Value
 
 from hubkit.actors.inspection import STATE
-from hubkit.actors.messages import Kind, Request
+from hubkit.actors.mailbox import has_expired
+from hubkit.actors.messages import Kind, Request, message_of
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, HubkitError, NodeDown, NotSerializable, ProtocolViolation
@@ -29,6 +30,7 @@ from hubkit.node.packing import pack, pack_arguments, shown, unpack, unpack_argu
 from hubkit.node.refs import NodeGone, read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
 from hubkit.node.seams import Attached
+from hubkit.node.unheard import HEARD, Unheard
 from hubkit.pids import ChildKey, NodeId, Pid, node_id
 
 __all__ = ["CALL", "Exchange", "Wire"]
@@ -61,6 +63,16 @@ class Wire(Protocol):
 
 
 @dataclass(slots=True, eq=False)
+class _Cancel:
+    """Ends the wait of a cast for room, whose sender knows why."""
+
+    scope: trio.CancelScope
+
+    def __call__(self, *, expired: bool = False) -> None:
+        self.scope.cancel()
+
+
+@dataclass(slots=True, eq=False)
 class _Waiting:
     """One request of ours whose answer is still to come."""
 
@@ -81,10 +93,11 @@ class Exchange(Relays):
         self.linked: set[NodeId] = set()
         self._number = 0
         self._waiting: dict[int, _Waiting] = {}
-        self._serving: dict[tuple[NodeId, int], Callable[[], object]] = {}
+        self._serving: dict[tuple[NodeId, int], Callable[..., object]] = {}
         self._watching: dict[int, tuple[Pid, NodeId]] = {}
         self._watched: dict[tuple[NodeId, int], int] = {}
         self._relayed = {}
+        self._unheard = Unheard(wire.send)
         self._hints: dict[ChildKey, Pid] = {}
         self._gone: dict[Pid, None] = {}  # what could not be asked because its node was out of sight
         self._changed = trio.Event()
@@ -97,6 +110,7 @@ class Exchange(Relays):
             MONITOR: self._serve_monitor,
             DEMONITOR: self._take_demonitor,
             DOWN: self._take_down,
+            HEARD: self._unheard.heard,
         }
 
     # -- where children are -------------------------------------------------------------------------------------------
@@ -155,8 +169,10 @@ class Exchange(Relays):
         """Send a cast or plain message without waiting for anything."""
         arguments = pack_arguments(request.args, request.kwargs, self._payloads)
         peer = node_id(pid.node, pid.incarnation)
-        if not self._wire.send(peer, [CAST, 0, pid.serial, request.method, [], arguments]):
-            message = (request.method, request.args) if request.method else request.args[0]
+        message = message_of(request)
+        if self._wire.send(peer, [CAST, 0, pid.serial, request.method, [], arguments]):
+            self._unheard.sent(peer, pid, message)
+        else:
             self.system.dead_letter(str(pid), message, f"there is no link to node {pid.node!r}")
 
     async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
@@ -165,9 +181,9 @@ class Exchange(Relays):
             raise NodeDown(msg, maybe_executed=False)
         self._waiting[number] = _Waiting(trio.lowlevel.current_task(), peer, pid)
 
-        def abort(_: Any) -> trio.lowlevel.Abort:
+        def abort(raise_cancel: Any) -> trio.lowlevel.Abort:
             del self._waiting[number]
-            self._wire.send(peer, [WITHDRAW, number])
+            self._wire.send(peer, [WITHDRAW, -number if has_expired(raise_cancel) else number])
             return trio.lowlevel.Abort.SUCCEEDED
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
@@ -227,6 +243,7 @@ class Exchange(Relays):
                 msg = f"the link to node {waiting.pid.node!r} ended before the answer came: the request may have been handled"
                 self._finish(number, NodeDown(msg, maybe_executed=True))
         self._end_relayed(peer)
+        self._tell_unheard(peer)
         for key in [key for key in self._serving if key[0] == peer]:
             self._serving.pop(key)()
         for key in [key for key in self._watched if key[0] == peer]:
@@ -240,6 +257,7 @@ class Exchange(Relays):
             if not self._liveness.alive(peer, now):
                 del self._watching[number]
                 self.system.down(number, pid, "node_down")
+        self._unheard.beat()
         self._look_who_is_back()
         self._notice()
 
@@ -289,9 +307,9 @@ class Exchange(Relays):
             self._finish(number, payload if code == _OK else decode_error(code, payload, self._payloads))
 
     def _take_withdrawal(self, peer: NodeId, number: int) -> None:
-        withdraw = self._serving.pop((peer, number), None)
+        withdraw = self._serving.pop((peer, abs(number)), None)
         if withdraw is not None:
-            withdraw()
+            withdraw(expired=number < 0)
 
     def _take_demonitor(self, peer: NodeId, number: int) -> None:
         serial = self._watched.pop((peer, number), 0)
@@ -352,11 +370,16 @@ class Exchange(Relays):
     def _serve_cast(
         self, peer: NodeId, number: int, serial: int, method: str, chain: list[Any], arguments: Any
     ) -> None:
+        if number <= 0:
+            self._unheard.came(peer)
         try:
             request = self._request(method, arguments, None, chain, call=False)
         except HubkitError as error:
+            text = f"the arguments cannot be read on this node: {error}"
             if number > 0:
-                self._reply(peer, number, None, NotSerializable(f"the arguments cannot be read on this node: {error}"))
+                self._reply(peer, number, None, NotSerializable(text))
+            else:
+                self.system.dead_letter(str(self.system._own(serial)), (method, arguments), text)
             return
         if number <= 0:
             self.system.deliver_cast_nowait(serial, request, always=number == PASSED_ON)
@@ -370,7 +393,7 @@ class Exchange(Relays):
             self._reply(peer, number, None, None)
             return
         scope = trio.CancelScope()
-        self._serving[peer, number] = scope.cancel
+        self._serving[peer, number] = _Cancel(scope)
         self.nursery.start_soon(self._cast_when_room, peer, number, serial, request, scope)
 
     async def _cast_when_room(
@@ -407,5 +430,6 @@ _SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     MONITOR: (3, (int, int, int)),
     DEMONITOR: (2, (int, int)),
     DOWN: (3, (int, int, str)),
+    HEARD: (2, (int, int)),
 }
 _NONE: tuple[int, tuple[type, ...]] = (-1, ())

@@ -323,9 +323,11 @@ class Node(Block):
         return next((address for address in addresses if address is not None), None)
 
     def _publish(self, event: Event) -> None:
-        drivers = [self._drivers[event.hub]] if event.hub in self._drivers else list(self._drivers.values())
+        drivers = [driver for hub, driver in self._drivers.items() if event.hub in ("", hub)]
         for driver in drivers:
             driver.publish(event)
+        if not drivers:
+            log.warning("node %s has no hub to tell it to: %.500s", self.name, event)
 
     # -- time -------------------------------------------------------------------------------------------------------------
 
