@@ -54,6 +54,7 @@ NAMESPACES = {"debug", "errors", "events", "strategies"}
 
 #: What `from hubkit.testing import *` gives. (It is no attribute of hubkit: who does not test does not load it.)
 TESTING = {
+    "Asked",
     "balance",
     "Break",
     "Checker",
@@ -73,6 +74,7 @@ TESTING = {
     "NotSettled",
     "Partition",
     "Pause",
+    "Probe",
     "registry_converges",
     "Report",
     "Restart",
