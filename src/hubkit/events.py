@@ -271,9 +271,9 @@ class HubStopping(Event):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter(Event):
-    """A message could not be delivered. ``target``: the address as text; ``reason``: why.
+    """A message could not be delivered, and its sender is not told. ``target``: the address as text; ``reason``: why.
 
-    ``message`` is the message itself, or for a call or cast the pair (method name, arguments).
+    ``message`` is the message itself, or for a call or cast the pair (method name, arguments). See ``docs/guides/debugging.md``.
     """
 
     target: str
