@@ -271,9 +271,10 @@ class HubStopping(Event):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter(Event):
-    """A message could not be delivered, and its sender is not told. ``target``: the address as text; ``reason``: why.
+    """A message was not delivered, and nobody waited who could be told. ``target``: the address as text; ``reason``: why.
 
-    ``message`` is the message itself, or for a call or cast the pair (method name, arguments). See ``docs/guides/debugging.md``.
+    ``message`` is the message itself, or for a call or cast the pair (method name, arguments). What becomes one, and
+    what does not: see ``docs/guides/debugging.md``.
     """
 
     target: str

@@ -113,6 +113,10 @@ class Groups:
         """How many memberships are kept, in sight or not."""
         return sum(len(serials) for roster in self._rosters.values() for serials in roster.groups.values())
 
+    def writers(self) -> frozenset[NodeId]:
+        """Whose rosters are kept."""
+        return frozenset(self._rosters)
+
     # -- inputs: what happens here -------------------------------------------------------------------------------------
 
     def join(self, group: str, serial: int) -> bool:

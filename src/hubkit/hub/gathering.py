@@ -138,8 +138,12 @@ class Gathering:
         return self._wires.group(peer, self._driver.hub_id, message)
 
     def close(self) -> None:
-        """The hub has ended here."""
+        """The hub has ended here: nothing is watched for it any more."""
         self.publishing.close()
+        for serial in sorted(self._watched):
+            self.system.remove_remote_watch(serial, ("groups", self._driver.hub_id))
+        self._watched.clear()
+        self._owed.clear()
 
     def _tell(self, news: dict[str, News]) -> None:
         for group, change in news.items():

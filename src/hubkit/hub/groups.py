@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from hubkit.actors.cell import Cell, current_cell
 from hubkit.actors.ref import Ref
 from hubkit.errors import ConfigurationError, NoSuchActor
+from hubkit.hub.gathering import Gathering
+from hubkit.hub.wishes import check_open
 from hubkit.specs import check_id, check_seconds
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ class Groups:
     """Groups of actors, and topics, over all nodes of a hub: ``hub.groups``. A group is a name; it exists while it has members.
 
     Eventually consistent: what is read is what this node knows, without waiting. Members of nodes out of sight are not
-    shown; they are there again when their node is. Example::
+    shown; they are there again when their node is. All of this raises `HubClosed` once the hub has ended here. Example::
 
         class Room(hubkit.Actor):
             async def on_start(self) -> None:
@@ -44,7 +46,12 @@ class Groups:
         self._driver = driver
 
     def __repr__(self) -> str:
-        return f"<Groups of hub {self._driver.hub_id!r}: {len(self.names())}>"
+        return f"<Groups of hub {self._driver.hub_id!r}: {len(self._driver.gathering.rosters.names())}>"
+
+    @property
+    def _gathering(self) -> Gathering:
+        check_open(self._driver)
+        return self._driver.gathering
 
     # -- being in a group ----------------------------------------------------------------------------------------------
 
@@ -54,11 +61,11 @@ class Groups:
         It leaves when it ends. Raises `ConfigurationError` for an actor of another node, or where no actor calls and no
         ``ref`` is given; `NoSuchActor` for one that does not run.
         """
-        self._driver.gathering.join(check_id(group, "a group"), self._cell(ref))
+        self._gathering.join(check_id(group, "a group"), self._cell(ref))
 
     def leave(self, group: str, ref: Ref[Any] | None = None) -> None:
         """Take an actor of this node out of a group; without effect if it is not in it. Raises as `join`."""
-        self._driver.gathering.leave(check_id(group, "a group"), self._cell(ref).pid.serial)
+        self._gathering.leave(check_id(group, "a group"), self._cell(ref).pid.serial)
 
     def _cell(self, ref: Ref[Any] | None) -> Cell:
         mine = current_cell()
@@ -72,7 +79,7 @@ class Groups:
             raise ConfigurationError(msg)
         if mine is not None and ref.address in (mine.key, mine.pid):  # a child that starts is not yet in the registry
             return self._local(mine)
-        system, pid = self._driver.gathering.system, ref.pid
+        system, pid = self._gathering.system, ref.pid
         if pid is not None and not system.is_mine(pid):
             msg = f"{pid} runs on node {pid.node!r}: an actor joins and leaves groups on its own node, in its on_start, say"
             raise ConfigurationError(msg)
@@ -83,7 +90,7 @@ class Groups:
         return cell
 
     def _local(self, cell: Cell) -> Cell:
-        if cell.system is not self._driver.gathering.system:
+        if cell.system is not self._gathering.system:
             msg = f"{cell.describe()} is no actor of the node of this hub"
             raise ConfigurationError(msg)
         return cell
@@ -92,18 +99,18 @@ class Groups:
 
     def members(self, group: str) -> tuple[Ref[Any], ...]:
         """The members of a group on all nodes in sight, in the order of their pids. Each ref is of one incarnation."""
-        gathering = self._driver.gathering
+        gathering = self._gathering
         return tuple(map(gathering.system.ref, gathering.members(check_id(group, "a group"))))
 
     def local_members(self, group: str) -> tuple[Ref[Any], ...]:
         """The members of a group on this node."""
-        system = self._driver.gathering.system
-        pids = self._driver.gathering.members(check_id(group, "a group"))
+        system = self._gathering.system
+        pids = self._gathering.members(check_id(group, "a group"))
         return tuple(system.ref(pid) for pid in pids if system.is_mine(pid))
 
     def names(self) -> tuple[str, ...]:
         """All groups that have members in sight, sorted."""
-        return tuple(self._driver.gathering.rosters.names())
+        return tuple(self._gathering.rosters.names())
 
     def monitor(self, group: str) -> tuple[Ref[Any], ...]:
         """Let the actor that calls this hear of whoever joins or leaves, until it ends. Returns who is in the group now.
@@ -113,12 +120,12 @@ class Groups:
         ``hub.events(hubkit.events.GroupChanged)``. Raises `ConfigurationError` where no actor calls.
         """
         cell = self._cell(None)
-        self._driver.gathering.monitor(check_id(group, "a group"), cell)
+        self._gathering.monitor(check_id(group, "a group"), cell)
         return self.members(group)
 
     def demonitor(self, group: str) -> None:
         """Let the actor that calls this hear no more of a group."""
-        self._driver.gathering.demonitor(check_id(group, "a group"), self._cell(None).pid.serial)
+        self._gathering.demonitor(check_id(group, "a group"), self._cell(None).pid.serial)
 
     # -- talking to a group --------------------------------------------------------------------------------------------
 
@@ -130,11 +137,11 @@ class Groups:
         an actor that waits for the publisher itself, which would wait for ever. Never raises for one member; raises
         `NotSerializable`, `HubClosed`.
         """
-        return await self._driver.gathering.publishing.publish(check_id(group, "a group"), message)
+        return await self._gathering.publishing.publish(check_id(group, "a group"), message)
 
     def publish_nowait(self, group: str, message: object) -> int:
         """The same without waiting: each member without room is a `DeadLetter`. Returns how many members there are."""
-        return self._driver.gathering.publishing.publish_nowait(check_id(group, "a group"), message)
+        return self._gathering.publishing.publish_nowait(check_id(group, "a group"), message)
 
     def publish_sampled(self, group: str, message: object, every: float) -> None:
         """Send it as `publish_nowait` does, but at most once in ``every`` seconds, and of several always the latest.
@@ -143,4 +150,4 @@ class Groups:
         of a burst always arrives. Replaced messages are no dead letters. Counted here, for this node and group.
         """
         check_seconds(every, "every", zero=False)
-        self._driver.gathering.publishing.publish_sampled(check_id(group, "a group"), message, every)
+        self._gathering.publishing.publish_sampled(check_id(group, "a group"), message, every)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
 from hubkit.pids import NodeId, Pid
@@ -23,6 +22,8 @@ __all__ = ["HEARD", "Unheard"]
 HEARD = 8
 #: After so many it is given at once.
 MANY = 256
+#: No more are kept: of a node that does not answer, those that were sent first are forgotten.
+MOST = 100_000
 
 
 class Unheard:
@@ -37,13 +38,13 @@ class Unheard:
         """This is on its way."""
         waiting = self._sent.get(peer)
         if waiting is None:
-            waiting = self._sent[peer] = deque()
+            waiting = self._sent[peer] = deque(maxlen=MOST)
         waiting.append((pid, message))
 
     def heard(self, peer: NodeId, count: int) -> None:
         """So many of these have come."""
         waiting = self._sent.get(peer, deque())
-        for _ in islice(range(len(waiting)), count):
+        for _ in range(min(len(waiting), count)):
             waiting.popleft()
 
     def came(self, peer: NodeId) -> None:

@@ -140,7 +140,7 @@ class Probe:
         with trio.CancelScope(shield=True):
             with trio.move_on_after(1.0):
                 while self._running.cell.queue:  # what has come is noted
-                    await trio.sleep(0.001)
+                    await self._news.wait()
             await self._running.stop(within=1.0)
         return await self._nursery.leave(error)
 
