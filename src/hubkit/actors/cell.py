@@ -50,7 +50,7 @@ class Cell(Standing):
     """One incarnation: its mailbox, its task, its end. `System.spawn` makes it, `run` runs it."""
 
     __slots__ = (
-        "args", "chain", "child_id", "context", "current", "function_scope", "gate", "hub", "hub_name", "instance",
+        "args", "chain", "child_id", "context", "function_scope", "gate", "hub", "hub_name", "instance",
         "kwargs", "metadata", "methods", "monitors", "nursery", "own_chain", "pid", "reads_mailbox", "restarts",
         "restore", "role", "scope", "shutdown", "start", "start_reason", "started", "stop_reason", "system", "table", "task",
         "term", "timers", "watchers",
@@ -112,7 +112,6 @@ class Cell(Standing):
         self.stop_reason: str | None = None
         #: Asked before each message; what may not begin waits for the end.
         self.gate: Callable[[], bool] | None = None
-        self.current: Item | None = None
         self.timers: set[Timer] | None = None
         #: Who watches this actor: token -> what to call with the reason.
         self.watchers: dict[object, Callable[[str], None]] | None = None
@@ -133,11 +132,6 @@ class Cell(Standing):
     def hub_id(self) -> str:
         """The id of its hub; empty outside any hub."""
         return self.hub_name if self.hub is not None else ""
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether it is in the middle of a message."""
-        return self.current is not None
 
     @property
     def is_stopping(self) -> bool:
@@ -330,14 +324,13 @@ class Cell(Standing):
                 self.current = None
                 if queue:
                     await trio.lowlevel.checkpoint()
+                    resumed = current_time()
                 else:
                     self.parked = task
                     await wait(unpark)
-                resumed = current_time()
+                    resumed = self.marked_at = current_time()
                 continue
             self.current = item = queue.popleft()
-            if item is self.marked:
-                self.marked = None
             if type(item) is tuple:
                 burst += 1
                 if self.waiting:
@@ -346,6 +339,8 @@ class Cell(Standing):
                     await item[0]  # type: ignore[misc]  # only a function's letters have no coroutine
                 except Reject as refusal:
                     self._undelivered(item, f"rejected: {type(refusal).__name__}: {error_text(refusal)}")
+            elif item is self.marked:
+                self.unmark(item)
             elif burst and current_time() - resumed > _TURN:
                 # Time has passed since trio last looked at deadlines: let it withdraw the calls that expired.
                 queue.appendleft(item)

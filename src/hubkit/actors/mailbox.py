@@ -163,10 +163,16 @@ def close_letter(letter: Letter) -> None:
         letter[0].close()
 
 
+class _Marked(tuple):  # type: ignore[type-arg]  # a `Letter`
+    """A letter whose coming was noted."""
+
+    __slots__ = ()
+
+
 class Mailbox:
     """The queue of a `Cell`, which inherits from it: one attribute less on the way of every message."""
 
-    __slots__ = ("capacity", "closed", "marked", "marked_at", "parked", "queue", "since", "waiting")
+    __slots__ = ("capacity", "closed", "current", "marked", "marked_at", "parked", "queue", "since", "waiting")
 
     def __init__(self, capacity: int) -> None:
         self.capacity: int = capacity
@@ -176,6 +182,8 @@ class Mailbox:
         self.queue: deque[Item] | None = None
         self.waiting: deque[Call | _Waiter] | None = None
         self.parked: trio.lowlevel.Task | None = None
+        #: What the actor is in the middle of.
+        self.current: Item | None = None
         #: A message that waits, and when it came; and since when at the earliest those before it wait: see `age`.
         self.marked: Item | None = None
         self.marked_at: float = 0.0
@@ -202,20 +210,25 @@ class Mailbox:
         if task is not None:
             self.parked = None
             _reschedule(task)
-        elif self.marked is None:
+        elif self.current is not None and self.marked is None:
             self.mark(item)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether its actor is in the middle of a message."""
-        return False
-
     def mark(self, item: Item) -> None:
-        """Note when this message, which has just been put in, came. A time for every message would cost too much."""
-        now = trio.current_time()
-        waited = self.queue is not None and len(self.queue) > 1 and self.is_busy
-        self.since = self.marked_at if waited else now
-        self.marked, self.marked_at = item, now
+        """Note when this message came, which has just been put in while the actor is busy with another one.
+
+        To note it for every message would cost too much; and until the actor has begun, all are as old as its waking.
+        """
+        if isinstance(item, tuple):  # a kind of its own, so that all others need not be looked at when they are taken
+            assert self.queue is not None
+            self.queue[-1] = item = _Marked(item)
+        self.since = self.marked_at
+        self.marked, self.marked_at = item, trio.current_time()
+
+    def unmark(self, item: Item) -> None:
+        """The marked message has been taken: put it back as what it was."""
+        assert self.queue is not None
+        self.marked = None
+        self.queue.appendleft(tuple(item) if isinstance(item, tuple) else item)  # type: ignore[arg-type]  # of the same items
 
     def age(self, now: float) -> float | None:
         """For how many seconds the oldest message waits; `None`: none does.
@@ -227,7 +240,7 @@ class Mailbox:
             return None
         if self.marked is not None:
             return now - (self.marked_at if self.queue[0] is self.marked else self.since)
-        return now - self.marked_at if self.is_busy else 0.0
+        return now - self.marked_at if self.current is not None else 0.0
 
     def push_nowait(self, letter: Letter) -> None:
         """Take a message if there is room; raise `MailboxFull` (a `trio.WouldBlock`) if not."""
@@ -306,6 +319,8 @@ class Mailbox:
             ):
                 self.queue.remove(item)  # type: ignore[union-attr]  # it was found there
                 close_letter(item)
+                if item is self.marked:
+                    self.marked = None
                 self.admit()
 
     async def park(self) -> None:
