@@ -251,6 +251,96 @@ def test_what_a_broken_link_has_lost_is_soon_learnt_from_others() -> None:
     assert net.groups["b#1"].members("g") == [("a#1", 1)]
 
 
+def test_what_is_done_twice_is_done_once() -> None:
+    a = Groups("a#1", 1)
+    assert a.join("g", 1)
+    assert not a.join("g", 1)
+    assert a.mine("g") == [1]
+    assert a.leave("g", 1)
+    assert not a.leave("g", 1)
+    assert a.mine("g") == []
+    a.link_up("b#1")
+    assert a.take() == [], "what was undone before anybody heard of it is not told"
+    assert a.news() == {}
+
+
+def test_who_is_asked_twice_answers_once_and_only_to_who_is_there() -> None:
+    a = Groups("a#1", 1)
+    a.join("g", 1)
+    a.take()
+    a.link_up("b#1")
+    a.link_up("c#1")
+    a.take()
+    for peer in ("b#1", "c#1"):
+        a.receive(peer, Ask(("a#1", "a#1", "nobody#1")), NODES)
+        a.receive(peer, Ask(("a#1",)), NODES)
+    a.link_down("c#1")
+    assert a.take() == [("b#1", Whole("a#1", (1, 1), {"g": frozenset({1})}))]
+
+
+def test_what_is_older_or_does_not_join_on_changes_nothing() -> None:
+    a = Groups("a#1", 1)
+    a.see(NODES)
+    a.link_up("b#1")
+    a.receive("b#1", Whole("b#1", (5, 5), {"g": frozenset({1})}), NODES)
+    a.receive("b#1", Whole("b#1", (5, 4), {}), NODES)
+    a.receive("b#1", Change((5, 3), (5, 4), {}, {"g": frozenset({1})}), NODES)
+    assert a.take() == []
+    for upto in (7, 8):
+        a.receive("b#1", Change((5, 6), (5, upto), {"g": frozenset({2})}, {}), NODES)
+    assert a.take() == [("b#1", Ask(("b#1",)))], "asked once"
+    a.receive("b#1", Tell({"b#1": (5, 8)}), NODES)
+    assert a.take() == [], "and not again before the next beat"
+    a.receive("c#1", Change((0, 0), (5, 1), {"g": frozenset({9})}, {}), NODES)  # there is no such link
+    assert a.members("g") == [("b#1", 1)]
+    a.beat()
+    assert a.take()[0] == ("b#1", Ask(("b#1",)))
+
+
+def test_nobody_speaks_for_me() -> None:
+    a = Groups("a#1", 1)
+    a.link_up("b#1")
+    a.join("g", 1)
+    a.take()
+    a.receive("b#1", Whole("a#1", (9, 9), {"g": frozenset({7})}), NODES)
+    assert a.members("g") == [("a#1", 1)]
+    assert a.take() == [("b#1", Tell({"a#1": (9, 10)}))], "mine is later than what is remembered of me"
+    a.receive("b#1", Tell({"a#1": (1, 1)}), NODES)
+    a.join("g", 2)
+    assert a.take() == [("b#1", Change((9, 10), (9, 11), {"g": frozenset({2})}, {}))]
+
+
+def test_who_is_gone_is_asked_for_no_more() -> None:
+    net = linked(("a#1", "b#1"), ("b#1", "c#1"))
+    b, c = net.groups["b#1"], net.groups["c#1"]
+    c.receive("b#1", Tell({"a#1": (1, 1)}), ("b#1", "c#1"))
+    assert c.take() == [], "who is no member is not asked for"
+    c.receive("b#1", Tell({"a#1": (1, 1)}), NODES)
+    assert c.take() == [("b#1", Ask(("a#1",)))]
+    c.keep(("b#1", "c#1"))
+    c.beat()
+    assert c.take() == []
+    assert c.writers() == {"c#1"}
+    net.join("a#1", "g", 1)
+    net.settle(2)
+    assert c.members("g") == [("a#1", 1)]
+    assert b.nodes("g") == ["a#1"]
+    c.keep(("b#1", "c#1"))
+    assert c.writers() == {"c#1"}
+    assert c.news()["g"].left == {("a#1", 1)}
+
+
+def test_now_and_then_all_is_told_again() -> None:
+    net = linked(("a#1", "b#1"))
+    net.join("a#1", "g", 1)
+    net.settle(1)
+    told = []
+    for _ in range(2 * ROUND):
+        net.groups["a#1"].beat()
+        told += net.groups["a#1"].take()
+    assert told == [("b#1", Tell({"a#1": (1_000, 1)}))] * 2
+
+
 def test_messages_survive_the_wire() -> None:
     messages: list[Message] = [
         Tell({"a#1": (5, 1), "b#2": (0, 3)}),

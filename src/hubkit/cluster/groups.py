@@ -210,13 +210,16 @@ class Groups:
                 self._owed += ((peer, node) for node in nodes)
             case Change(since, upto, joined, left):
                 self._change(peer, since, upto, joined, left)
-            case Whole(node, version, groups):
-                known = self._rosters.get(node)
-                if node == self._me:
-                    self._outgrow(version)
-                elif (known is None or version > known.version) and self._is_known(node, members):
-                    self._replace(node, version, groups)
-                    self._told[peer][node] = version
+            case _:
+                self._whole(peer, message, members)
+
+    def _whole(self, peer: NodeId, whole: Whole, members: Collection[NodeId]) -> None:
+        node, known = whole.node, self._rosters.get(whole.node)
+        if node == self._me:
+            self._outgrow(whole.version)
+        elif (known is None or whole.version > known.version) and self._is_known(node, members):
+            self._replace(node, whole.version, whole.groups)
+            self._told[peer][node] = whole.version
 
     def _compare(self, peer: NodeId, versions: Mapping[NodeId, Moment], members: Collection[NodeId]) -> None:
         told = self._told[peer]
@@ -310,7 +313,7 @@ class Groups:
                 told[self._me] = mine.version
                 self._out.append((peer, change))
         owed, self._owed = self._owed, []
-        for peer, node in owed:  # only now: what is in it is what its version says
+        for peer, node in dict.fromkeys(owed):  # only now: what is in it is what its version says
             roster = self._rosters.get(node)
             if peer in self._told and roster is not None and roster.version > NOTHING:
                 self._out.append((peer, Whole(node, roster.version, _frozen(roster.groups))))

@@ -74,8 +74,8 @@ def to_wire(message: Message) -> list[Any]:
             return [1, *nodes]
         case Change(since, upto, joined, left):
             return [2, *since, *upto, _groups_out(joined), _groups_out(left)]
-        case Whole(node, version, groups):
-            return [3, node, *version, _groups_out(groups)]
+        case _:
+            return [3, message.node, *message.version, _groups_out(message.groups)]
 
 
 def _groups_out(groups: Serials) -> list[Any]:
