@@ -48,9 +48,9 @@ class Unprintable:
         raise RuntimeError
 
 
-class Discreet(Fragile):
+class Reticent(Fragile):
     def __repr__(self) -> str:
-        return "<Discreet,\n nothing more>"
+        return "<Reticent,\n nothing more>"
 
 
 @actor
@@ -223,10 +223,10 @@ async def test_a_crash_is_one_report_with_all_that_helps(caplog: pytest.LogCaptu
 
 
 async def test_an_actor_says_what_of_it_may_be_logged(caplog: pytest.LogCaptureFixture) -> None:
-    async with running(Discreet) as ref:
+    async with running(Reticent) as ref:
         with pytest.raises(hubkit.errors.ActorCrashed):
-            await ref.call(Discreet.fail_behind)
+            await ref.call(Reticent.fail_behind)
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     first, state = record.getMessage().splitlines()
     assert first.endswith("crashed in a background task while it handled fail_behind(): ValueError: 2")
-    assert state == "  state: <Discreet,\\n nothing more>"
+    assert state == "  state: <Reticent,\\n nothing more>"

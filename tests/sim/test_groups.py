@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.sim.stage import boot
@@ -18,6 +19,7 @@ import hubkit
 from hubkit.errors import ConfigurationError, HubkitError, NoSuchActor
 from hubkit.events import DeadLetter, GroupChanged
 from hubkit.node.blocks import bare_nursery
+from hubkit.strategies import HotSwap, Replication
 from hubkit.testing import FaultPlan, Simulation, simulated
 from hubkit.testing.strategies import fault_plans
 
@@ -263,6 +265,38 @@ async def test_of_sampled_values_the_first_and_the_latest_arrive(sim: Simulation
         b.groups.publish_sampled("rare", text, every=60.0)
     await sim.stop("b")
     assert [(letter.target, letter.message) for letter in letters] == [("group 'rare'", "never")]
+
+
+@simulated(seeds=2)
+async def test_of_copies_only_the_active_one_gets_what_is_published(sim: Simulation) -> None:
+    a, b = await boot(sim, "ab", redundancy=Replication(factor=2, model="active_passive"), migration=HotSwap())
+    await a.start_children([hubkit.ChildSpec("g0", Guest, mailbox=2)])
+    await sim.settled(within=5)
+    await sim.sleep(1)
+    assert len(seen(a)) == 2
+    for number in range(10):
+        assert await b.groups.publish(ROOM, number) == 1
+    assert await a.ref("g0").call("told") == list(range(10))
+
+
+@simulated(seeds=2)
+async def test_while_a_member_moves_each_message_is_for_one_of_its_lives(sim: Simulation) -> None:
+    a, b = await boot(sim, "ab", migration=HotSwap())
+    await a.start_children([hubkit.child("g0", Guest)])
+    await sim.sleep(1)
+    source = a.pid("g0")
+    assert source is not None
+    old = next(cell for cell in sim.hub(source.node).node._system.cells.values() if cell.start is Guest).instance
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(a.move, "g0", "b" if source.node == "a" else "a")
+        for number in range(200):
+            b.groups.publish_nowait(ROOM, number)
+            await sim.sleep(0.01)
+    new = await a.ref("g0").call("told")
+    heard = [*old.heard, *new]  # type: ignore[union-attr]  # it is a Guest
+    assert len(new) > 50
+    assert len(heard) == len(set(heard)), "heard twice"
+    assert len(heard) > 190
 
 
 @simulated(seeds=1)

@@ -168,8 +168,10 @@ class Publishing:
     # -- to the members here ---------------------------------------------------------------------------------------------
 
     def _cells(self, group: str) -> list[Cell]:
+        """The members here, but for copies that stand by: what is for their child is given to the active one."""
         cells = self._gathering.system.cells
-        return [cells[serial] for serial in self._gathering.rosters.mine(group) if serial in cells]
+        mine = [cells[serial] for serial in self._gathering.rosters.mine(group) if serial in cells]
+        return [cell for cell in mine if not (cell.stands_by and cell.role == "passive")]
 
     def _give_nowait(self, cell: Cell, message: object) -> bool:
         """Put it into a mailbox, if there is room. Whether it is there; else it is a dead letter."""
@@ -217,7 +219,7 @@ class Publishing:
         """A message of this room's. Raises `ProtocolViolation` when it makes no sense."""
         match message:
             case [8, int(number), str(group), packed, list(waiting)]:
-                self._take(peer, number, group, packed, waiting)
+                self._take(peer, number, group, packed, [serial for serial in waiting if type(serial) is int])
             case [9, int(number), int(count)]:
                 awaited = self._awaited.get(number)
                 if awaited is not None and peer in awaited.nodes:
