@@ -58,7 +58,9 @@ class Cell(Standing):
 
     # Said again because they are also set here, from where a type checker would take them to be narrower.
     closed: bool
+    current: Item | None
     handled: int
+    marked_at: float
     parked: trio.lowlevel.Task | None
     queue: deque[Item] | None
     stop_reason: str | None

@@ -37,7 +37,8 @@ class Standing(Mailbox):
 
     __slots__ = ("handled", "holds", "orders", "stands_by", "successor", "suspended")
 
-    queue: deque[Item] | None  # said again, for it is also set here
+    queue: deque[Item] | None  # said again, for they are also set here
+    marked: Item | None
 
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity)

@@ -320,7 +320,9 @@ class System:
             take = cell.push if always else cell.push_nowait
             take(self._letter(cell, request))
         except (HubkitError, TypeError) as error:
-            self.dead_letter(str(pid), message_of(request), f"{type(error).__name__}: {error}")
+            there = self.cells.get(serial)
+            hub = "" if there is None else there.hub_id
+            self.dead_letter(str(pid), message_of(request), f"{type(error).__name__}: {error}", hub)
 
     def _letter(self, cell: Cell, request: Request) -> Letter:
         if request.kind == "info":

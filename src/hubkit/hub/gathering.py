@@ -8,14 +8,15 @@ waits while there is no room in its mailbox, and grows no larger than the group.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from hubkit.actors.cell import Cell
+from hubkit.actors.system import System
 from hubkit.cluster.groups import Groups, News
 from hubkit.cluster.tidings import from_wire, to_wire
 from hubkit.errors import NoSuchActor
-from hubkit.events import GroupChanged
+from hubkit.events import Event, GroupChanged
 from hubkit.hub.publishing import FIRST, Publishing
 from hubkit.pids import NodeId, Pid, boot_of, name_of
 
@@ -33,8 +34,8 @@ class Gathering:
         self._driver = driver
         self._wires = wires
         self._me: NodeId = driver.node
-        self.system = wires._system
-        self.publish = driver.publish
+        self.system: System = wires._system
+        self.publish: Callable[[Event], None] = driver.publish
         self.rosters: Groups = Groups(self._me, max(0, round(wires.environment.wall() * 1000)))
         self.publishing: Publishing = Publishing(self, wires._payloads, driver.hub_id)
         self._memberships: dict[int, set[str]] = {}  # of the actors of this node, by their serials
