@@ -54,10 +54,11 @@ NAMES = {
 }
 
 #: Public modules under it.
-NAMESPACES = {"discovery", "errors", "events", "strategies"}
+NAMESPACES = {"debug", "discovery", "errors", "events", "strategies"}
 
 #: What `from hubkit.testing import *` gives. (It is no attribute of hubkit: who does not test does not load it.)
 TESTING = {
+    "Asked",
     "balance",
     "Break",
     "Checker",
@@ -77,6 +78,7 @@ TESTING = {
     "NotSettled",
     "Partition",
     "Pause",
+    "Probe",
     "registry_converges",
     "Report",
     "Restart",

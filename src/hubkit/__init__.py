@@ -4,12 +4,13 @@
 * `StateMachine` and ``@when``, `MultiCall`, `LateReply`: actors with states, calls to many, and replies that come later;
 * `Supervisor`, `start`, `ChildSpec`, `child`, `Backoff`: keeping actors alive in one process;
 * `Hub`, `Node`: keeping named children alive over many, `Placement`: where they may run;
-* `hubkit.strategies`, `hubkit.discovery`, `hubkit.events`, `hubkit.errors`, `hubkit.testing`: the rest, by subject.
+* `hubkit.strategies`, `hubkit.discovery`, `hubkit.events`, `hubkit.errors`, `hubkit.debug`, `hubkit.testing`: the rest, by
+  subject.
 
 Everything that is not exported here or in those five modules is private and may change in any release.
 """
 
-from hubkit import discovery, errors, events, strategies
+from hubkit import debug, discovery, errors, events, strategies
 from hubkit._version import __version__
 from hubkit.actors.actor import Actor, actor
 from hubkit.actors.context import Context
@@ -67,6 +68,7 @@ __all__ = [
     "__version__",
     "actor",
     "child",
+    "debug",
     "discovery",
     "errors",
     "events",

@@ -30,6 +30,7 @@ __all__ = [
     "DeadLetter",
     "Event",
     "EventsLost",
+    "GroupChanged",
     "HubStopping",
     "MoveFailed",
     "NodeJoined",
@@ -270,14 +271,27 @@ class HubStopping(Event):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter(Event):
-    """A message could not be delivered. ``target``: the address as text; ``reason``: why.
+    """A message was not delivered, and nobody waited who could be told. ``target``: the address as text; ``reason``: why.
 
-    ``message`` is the message itself, or for a call or cast the pair (method name, arguments).
+    ``message`` is the message itself, or for a call or cast the pair (method name, arguments). What becomes one, and
+    what does not: see ``docs/guides/debugging.md``.
     """
 
     target: str
     message: Any
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChanged(Event):
+    """The members of a group in sight of this node have changed: ``joined`` have come, ``left`` have gone. Both sorted.
+
+    One for all that changed in one turn. An actor that called ``hub.groups.monitor`` gets it as a message, too.
+    """
+
+    group: str
+    joined: tuple[Pid, ...]
+    left: tuple[Pid, ...]
 
 
 @dataclass(frozen=True, slots=True)

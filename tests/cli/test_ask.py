@@ -23,6 +23,13 @@ class Sleeper(library.Actor):
     """Does nothing."""
 
 
+class Boss(library.Supervisor):
+    """Looks after one that does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__([library.child("leaf", Sleeper)])
+
+
 class Broken(library.Actor):
     """Does not even start."""
 
@@ -91,6 +98,25 @@ async def test_children_is_a_table_for_people_and_json_for_programs() -> None:
                 ("shop", "b", ["first"], "t"),
             ]
             assert {"actor", "state", "pids", "term", "error"} <= found[0].keys()
+
+
+async def test_a_tree_is_a_table_for_people_and_json_for_programs() -> None:
+    async with node() as hub:
+        await hub.start_child(library.child("boss", Boss))
+        url = url_of(hub)
+        result = await cli("tree", url)
+        assert result.returncode == 0, result.stderr
+        header, *rows = result.stdout.splitlines()
+        assert header.split() == ["child", "state", "restarts", "handled", "mailbox", "oldest", "pid", "actor"]
+        assert [row.split("running")[0].rstrip() for row in rows] == ["shop", "  a", "  b", "  boss", "    leaf"]
+        for options in ((), ("--hub", "shop")):
+            [found] = json.loads((await cli("tree", url, "--json", *options)).stdout)
+            assert [child["id"] for child in found["children"]] == ["a", "b", "boss"]
+            assert found["children"][0]["pid"] == str(hub.pid("a"))
+            assert [child["state"] for child in found["children"][2]["children"]] == ["running"]
+        result = await cli("tree", url, "--hub", "market")
+        assert result.returncode == 1
+        assert "it has: shop" in result.stderr
 
 
 async def test_a_parked_child_is_shown_with_its_error_made_harmless(capsys: pytest.CaptureFixture[str]) -> None:

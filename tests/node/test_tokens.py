@@ -21,6 +21,7 @@ from tests.node.test_exchange import spawn, stop
 from hubkit import errors
 from hubkit.actors import Ref
 from hubkit.actors.late import LateReply
+from hubkit.events import DeadLetter
 
 
 @asynccontextmanager
@@ -157,6 +158,10 @@ async def test_a_token_lost_on_its_way_is_given_up_after_a_while(autojump_clock:
         a.exchange.cast_nowait(two.pid, _info(token))
         del token
         cut(a, b)
+        told = a.events.pop()  # it has the token, too
+        assert isinstance(told, DeadLetter)
+        assert "may not have come" in told.reason
+        del told
         link(a, b)
         await settled()
         look(a, b)

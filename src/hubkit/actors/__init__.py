@@ -13,6 +13,7 @@
 `states`, `shelf`     state machines, and what they put off
 `multicall`           one call to many actors, and what came of it so far
 `timers`              one heap and one task for all timers of a system
+`inspection`          looking into actors that run
 `reports`             how a crash is told
 `structured`          how a block is left: the body's exception bare, ours bare, a group only for both
 ====================  ==================================================================================

@@ -53,7 +53,7 @@ class Cell(Standing):
     """One incarnation: its mailbox, its task, its end. `System.spawn` makes it, `run` runs it."""
 
     __slots__ = (
-        "args", "chain", "child_id", "context", "current", "function_scope", "gate", "hub", "hub_name", "instance",
+        "args", "chain", "child_id", "context", "function_scope", "gate", "hub", "hub_name", "instance",
         "kwargs", "metadata", "methods", "monitors", "nursery", "own_chain", "pid", "reads_mailbox", "restarts",
         "restore", "role", "scope", "shutdown", "start", "start_reason", "started", "stop_reason", "system", "table", "task",
         "term", "timers", "watchers",
@@ -61,7 +61,9 @@ class Cell(Standing):
 
     # Said again because they are also set here, from where a type checker would take them to be narrower.
     closed: bool
+    current: Item | None
     handled: int
+    marked_at: float
     parked: trio.lowlevel.Task | None
     queue: deque[Item] | None
     stop_reason: str | None
@@ -115,7 +117,6 @@ class Cell(Standing):
         self.stop_reason: str | None = None
         #: Asked before each message; what may not begin waits for the end.
         self.gate: Callable[[], bool] | None = None
-        self.current: Item | None = None
         self.timers: set[Timer] | None = None
         #: Who watches this actor: token -> what to call.
         self.watchers: dict[object, OnDown] | None = None
@@ -235,9 +236,10 @@ class Cell(Standing):
 
     async def _live(self, task_status: trio.TaskStatus[Cell]) -> Exception | None:
         """Start it, and let it do what it does until it ends."""
-        body = await self._begin(task_status)
+        body, how = await self._begin(task_status), "interrupted"
         try:
             await body()
+            how = "normal"
         except Exception as error:
             if not self.started:
                 raise
@@ -245,9 +247,10 @@ class Cell(Standing):
             if self.instance is not None:
                 doing = f"while handling {reports.item_text(self.current)}"
             self._crashed(error, doing)
+            how = "crash"
             return error
         finally:
-            self._close()
+            self._close(how)
         return None
 
     async def _begin(self, task_status: trio.TaskStatus[Cell]) -> Callable[[], Awaitable[None]]:
@@ -328,10 +331,11 @@ class Cell(Standing):
                 self.current = item = None  # an idle actor keeps nothing of what it was sent
                 if queue:
                     await trio.lowlevel.checkpoint()
+                    resumed = current_time()
                 else:
                     self.parked = task
                     await wait(unpark)
-                resumed = current_time()
+                    resumed = self.marked_at = current_time()
                 continue
             self.current = item = queue.popleft()
             if type(item) is tuple:
@@ -342,6 +346,8 @@ class Cell(Standing):
                     await item[0]  # type: ignore[misc]  # only a function's letters have no coroutine
                 except Reject as refusal:
                     self._undelivered(item, f"rejected: {type(refusal).__name__}: {error_text(refusal)}")
+            elif item is self.marked:
+                self.unmark(item)
             elif burst and current_time() - resumed > _TURN:
                 # Time has passed since trio last looked at deadlines: let it withdraw the calls that expired.
                 queue.appendleft(item)
@@ -359,6 +365,7 @@ class Cell(Standing):
         """Handle a call and reply."""
         if call.deadline <= trio.current_time():
             call.coroutine.close()
+            self.has_expired(call)
             call.fail(trio.TooSlowError("the caller's deadline passed before the call began"))
             return
         self.chain = (*call.chain, self.pid) if call.chain else self.own_chain
@@ -402,15 +409,22 @@ class Cell(Standing):
             crashed = ActorCrashed(f"actor {self.describe()} crashed {where}: {what}")
             crashed.__cause__ = error
             current.fail(crashed)
-        reports.report_crash(self.describe(), doing, error, self.restarts)
+        if current is not None and not doing.startswith("while"):
+            doing = f"{doing} while it handled {reports.item_text(current)}"
+        waiting = None if self.closed else self.length
+        reports.report_crash(self.describe(), doing, error, self.restarts, instance=self.instance, waiting=waiting)
 
-    def _close(self) -> None:
+    def _close(self, how: str = "killed") -> None:
         """Take no more messages; answer those that wait."""
         self.table = _NO_METHODS
         if not self.closed and self.successor is not None:
             self.queue = deque(self.pass_on(self.successor))
         if not self.closed:
-            self.close(f"actor {self.describe()} has ended ({self.stop_reason or 'normal'})", self._undelivered)
+            self.close(f"actor {self.describe()} has ended ({self.stop_reason or how})", self._undelivered)
+
+    def has_expired(self, call: Call) -> None:
+        """The time of a call was over before it began."""
+        self._undelivered((None, call.method, call.args, call.kwargs), "the caller's deadline passed before it began")
 
     def _undelivered(self, letter: Letter, why: str) -> None:
         _, method, args, kwargs = letter

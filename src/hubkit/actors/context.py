@@ -190,15 +190,18 @@ class Context:
         if cell.instance is not None:
             msg = f"{cell.describe()} is an Actor: its messages arrive at its methods and on_info, not at receive()"
             raise ConfigurationError(msg)
-        cell.reads_mailbox = True
+        cell.reads_mailbox, cell.current = True, None
         await trio.lowlevel.checkpoint()
         while not cell.queue or not (cell.gate is None or cell.gate()):
             if cell.stop_reason is not None:
                 break
             await cell.park()
+            cell.marked_at = trio.current_time()
         if cell.stop_reason is not None or cell.queue is None:
             raise trio.EndOfChannel
-        letter = cell.queue.popleft()
+        cell.current = letter = cell.queue.popleft()
+        if letter is cell.marked:
+            cell.marked = None
         if cell.waiting:
             cell.admit()
         cell.handled += 1

@@ -140,7 +140,7 @@ class _Debt(Mailbox):
         self.holders: set[str] = set()  # other nodes
         self.until: float = 0.0  # when a token that is on its way must have been heard of
 
-    def withdraw(self, call: Call) -> None:
+    def withdraw(self, call: Call, *, expired: bool = False) -> None:
         """Nobody waits any more, or the handler itself has refused."""
         self.owed.forget(self)
 

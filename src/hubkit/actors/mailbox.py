@@ -21,12 +21,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 import trio
-from outcome import Error, Value
+from outcome import Error, Value, capture
 
 from hubkit.actors.messages import MailboxFullNow, NotBegun
 from hubkit.pids import Pid
 
-__all__ = ["Call", "Item", "Letter", "Mailbox", "RemoteCall", "close_letter"]
+__all__ = ["Call", "Item", "Letter", "Mailbox", "RemoteCall", "close_letter", "has_expired"]
 
 #: A cast or a plain message: (coroutine of its handler, method name, args, kwargs). A plain message has no method name;
 #: for an actor function it has no coroutine either.
@@ -81,10 +81,13 @@ class Call:
             self.task = None
             _reschedule(task, Error(error))
 
-    def abort(self, _: Any = None) -> trio.lowlevel.Abort:
-        """The caller gives up: a request that has not begun is withdrawn; one that has goes on, its reply unheard."""
+    def abort(self, raise_cancel: Any = None, *, expired: bool = False) -> trio.lowlevel.Abort:
+        """The caller gives up: a request that has not begun is withdrawn; one that has goes on, its reply unheard.
+
+        ``expired``: because its time is over; trio's ``raise_cancel`` tells it, too.
+        """
         self.task = None
-        self.mailbox.withdraw(self)
+        self.mailbox.withdraw(self, expired=expired or has_expired(raise_cancel))
         return _SUCCEEDED
 
 
@@ -119,10 +122,10 @@ class RemoteCall(Call):
             on_reply(None, error)
         super().fail(error)
 
-    def abort(self, _: Any = None) -> trio.lowlevel.Abort:
+    def abort(self, raise_cancel: Any = None, *, expired: bool = False) -> trio.lowlevel.Abort:
         """As that of any other call; the function hears no reply either."""
         self.on_reply = None
-        return super().abort()
+        return super().abort(raise_cancel, expired=expired)
 
 
 class _Waiter:
@@ -146,16 +149,30 @@ class _Waiter:
 Item: TypeAlias = Letter | Call
 
 
+def has_expired(raise_cancel: Callable[[], Any] | None) -> bool:
+    """Whether trio cancels because a deadline has passed (before trio 0.31 that cannot be known: `False`)."""
+    if raise_cancel is None:
+        return False
+    cancelled = capture(raise_cancel)
+    return isinstance(cancelled, Error) and getattr(cancelled.error, "source", "") == "deadline"
+
+
 def close_letter(letter: Letter) -> None:
     """Close the coroutine of a letter that will not be handled."""
     if letter[0] is not None:
         letter[0].close()
 
 
+class _Marked(tuple):  # type: ignore[type-arg]  # a `Letter`
+    """A letter whose coming was noted."""
+
+    __slots__ = ()
+
+
 class Mailbox:
     """The queue of a `Cell`, which inherits from it: one attribute less on the way of every message."""
 
-    __slots__ = ("capacity", "closed", "parked", "queue", "waiting")
+    __slots__ = ("capacity", "closed", "current", "marked", "marked_at", "parked", "queue", "since", "waiting")
 
     def __init__(self, capacity: int) -> None:
         self.capacity: int = capacity
@@ -165,6 +182,12 @@ class Mailbox:
         self.queue: deque[Item] | None = None
         self.waiting: deque[Call | _Waiter] | None = None
         self.parked: trio.lowlevel.Task | None = None
+        #: What the actor is in the middle of.
+        self.current: Item | None = None
+        #: A message that waits, and when it came; and since when at the earliest those before it wait: see `age`.
+        self.marked: Item | None = None
+        self.marked_at: float = 0.0
+        self.since: float = 0.0
 
     @property
     def length(self) -> int:
@@ -187,6 +210,37 @@ class Mailbox:
         if task is not None:
             self.parked = None
             _reschedule(task)
+        elif self.current is not None and self.marked is None:
+            self.mark(item)
+
+    def mark(self, item: Item) -> None:
+        """Note when this message came, which has just been put in while the actor is busy with another one.
+
+        To note it for every message would cost too much; and until the actor has begun, all are as old as its waking.
+        """
+        if isinstance(item, tuple):  # a kind of its own, so that all others need not be looked at when they are taken
+            assert self.queue is not None
+            self.queue[-1] = item = _Marked(item)
+        self.since = self.marked_at
+        self.marked, self.marked_at = item, trio.current_time()
+
+    def unmark(self, item: Item) -> None:
+        """The marked message has been taken: put it back as what it was."""
+        assert self.queue is not None
+        self.marked = None
+        self.queue.appendleft(tuple(item) if isinstance(item, tuple) else item)  # type: ignore[arg-type]  # of the same items
+
+    def age(self, now: float) -> float | None:
+        """For how many seconds the oldest message waits; `None`: none does.
+
+        Exact for the first that came while the actor was busy; of those behind it, it is known only between which two that
+        were marked they came, and the earlier one counts.
+        """
+        if not self.queue:
+            return None
+        if self.marked is not None:
+            return now - (self.marked_at if self.queue[0] is self.marked else self.since)
+        return now - self.marked_at if self.current is not None else 0.0
 
     def push_nowait(self, letter: Letter) -> None:
         """Take a message if there is room; raise `MailboxFull` (a `trio.WouldBlock`) if not."""
@@ -237,15 +291,22 @@ class Mailbox:
                 queue.append(first.letter)
                 _reschedule(first.task)
 
-    def withdraw(self, call: Call) -> None:
-        """Take a call out again, if it has not begun."""
+    def withdraw(self, call: Call, *, expired: bool = False) -> None:
+        """Take a call out again, if it has not begun. ``expired``: its time is over, which is told."""
         for place in (self.queue, self.waiting):
             if place is not None and call in place:
                 place.remove(call)
+                if call is self.marked:
+                    self.marked = None
                 call.coroutine.close()
                 if self.waiting:
                     self.admit()
+                if expired:
+                    self.has_expired(call)
                 return
+
+    def has_expired(self, call: Call) -> None:
+        """The time of a call was over before it began."""
 
     def forget(self, matches: Callable[[Any], bool]) -> None:
         """Take plain messages that match out again, if they still wait."""
@@ -253,6 +314,8 @@ class Mailbox:
             if isinstance(item, tuple) and not item[1] and matches(item[2][0]):
                 self.queue.remove(item)  # type: ignore[union-attr]  # it was found there
                 close_letter(item)
+                if item is self.marked:
+                    self.marked = None
                 self.admit()
 
     async def park(self) -> None:

@@ -18,7 +18,7 @@ import trio
 from hubkit.errors import ActorError, MailboxFull, NoSuchActor
 from hubkit.pids import Pid
 
-__all__ = ["Down", "Exit", "Kind", "MailboxFullNow", "Monitor", "NotBegun", "NowhereNow", "Request"]
+__all__ = ["Down", "Exit", "Kind", "MailboxFullNow", "Monitor", "NotBegun", "NowhereNow", "Request", "message_of"]
 
 Kind = Literal["call", "cast", "info"]
 
@@ -86,6 +86,11 @@ class Request(NamedTuple):
     kwargs: Mapping[str, Any] = MappingProxyType({})
     chain: tuple[Pid, ...] = ()
     deadline: float = math.inf
+
+
+def message_of(request: Request) -> Any:
+    """What a `DeadLetter` of this request says: the message itself, or (method name, arguments)."""
+    return (request.method, request.args) if request.method else request.args[0]
 
 
 class NotBegun(ActorError):

@@ -121,6 +121,8 @@ class Ref(Generic[A_co]):
             if task is not None:
                 cell.parked = None
                 _reschedule(task)
+            elif cell.current is not None and cell.marked is None:
+                cell.mark(call)
         try:
             return await _wait(call.abort)
         except NotBegun as ended:
@@ -204,6 +206,8 @@ class Ref(Generic[A_co]):
         if task is not None:
             cell.parked = None
             _reschedule(task)
+        elif cell.current is not None and cell.marked is None:
+            cell.mark(queue[-1])
 
     def _cast_anywhere_nowait(self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         cell = self._find()

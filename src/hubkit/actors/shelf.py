@@ -53,10 +53,12 @@ class Shelf(Mailbox):
             actor.queue = queue
             actor.wake()
 
-    def withdraw(self, call: Call) -> None:
-        """Its caller gives up."""
+    def withdraw(self, call: Call, *, expired: bool = False) -> None:
+        """Its caller gives up, or has no time any more."""
         if call in self.queue:
             self.queue.remove(call)
             call.coroutine.close()
             self._actor.capacity += 1
             self._actor.admit()
+            if expired:
+                self._actor.has_expired(call)

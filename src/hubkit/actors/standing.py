@@ -30,20 +30,23 @@ SYSTEM: dict[str, Any] = {}
 
 
 class Standing(Mailbox):
-    """A mailbox whose actor may stand by. ``stands_by``: it handles nothing but orders.
+    """A mailbox whose actor may stand by. ``stands_by``: it handles nothing but orders. ``suspended``: it is to `hold`.
 
     ``successor``: who takes the messages that still wait at its end, or come while it stands by. ``handled``: how many it
     has handled; orders do not count. ``shelf``: what it has put off, if it ever has.
     """
 
-    __slots__ = ("handled", "orders", "shelf", "stands_by", "successor")
+    __slots__ = ("handled", "holds", "orders", "shelf", "stands_by", "successor", "suspended")
 
-    queue: deque[Item] | None  # said again, for it is also set here
+    queue: deque[Item] | None  # said again, for they are also set here
+    marked: Item | None
 
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity)
         self.handled: int = 0
         self.stands_by: bool = False
+        self.suspended: bool = False
+        self.holds: bool = False
         self.orders: deque[Order] | None = None
         self.successor: Callable[[Item], None] | None = None
         self.shelf: Shelf | None = None
@@ -64,7 +67,7 @@ class Standing(Mailbox):
         if orders is None:
             orders = self.orders = deque()
         orders.append(work)
-        if not self.stands_by and len(orders) == 1:
+        if not self.stands_by and not self.holds and len(orders) == 1:
             queue = self.queue
             if queue is None:
                 queue = self.queue = deque()
@@ -83,6 +86,16 @@ class Standing(Mailbox):
         except Reject as refusal:
             msg = f"{type(refusal).__name__}: {error_text(refusal)} (there is no request to reject here)"
             raise RuntimeError(msg) from refusal
+
+    async def hold(self) -> None:
+        """Handle nothing but orders until ``suspended`` is cleared, or the actor is to stop. (To be ordered.)"""
+        before, self.holds = self.holds, True
+        while (self.suspended or self.orders) and not self.is_stopping:
+            if self.orders:
+                await self._do(self.orders.popleft())
+            else:
+                await self.park()
+        self.holds = before
 
     async def stand_by(self) -> None:
         """Handle nothing but orders, until one of them clears ``stands_by``, or the actor is to stop."""
@@ -106,6 +119,7 @@ class Standing(Mailbox):
         kept: list[Item] = []
         while self.queue or self.waiting:
             queue, self.queue = self.queue, deque()
+            self.marked = None
             for item in queue or ():
                 if isinstance(item, tuple) and (item[3] is SYSTEM or item[2] is ORDER):
                     kept.append(item)

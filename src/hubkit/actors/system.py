@@ -16,10 +16,11 @@ import trio
 
 from hubkit.actors import reports
 from hubkit.actors.cell import Cell, OnDown, current_cell
+from hubkit.actors.inspection import MARK, ActorInfo, inspect, look
 from hubkit.actors.late import LateElsewhere, Owed
 from hubkit.actors.links import Links, LinksElsewhere
 from hubkit.actors.mailbox import Call, Item, Letter, RemoteCall
-from hubkit.actors.messages import Down, Monitor, NotBegun, Request
+from hubkit.actors.messages import Down, Monitor, NotBegun, Request, message_of
 from hubkit.actors.ref import Ref, deadlock
 from hubkit.actors.timers import Timers
 from hubkit.environment import Environment
@@ -137,6 +138,8 @@ class System:
         #: The task that cast last, and how many more casts it may make before it lets others run: see `Ref`.
         self.caster: trio.lowlevel.Task | None = None
         self.credit = 0
+        #: Who knows the tree of a hub on this node, by its id.
+        self.trees: Callable[[str], ActorInfo] | None = None
         #: Whether its node has ended: nothing can be sent from here any more.
         self.closed: bool = False
         self._serial = 0
@@ -247,6 +250,8 @@ class System:
         self, pid: Pid, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], chain: tuple[Pid, ...]
     ) -> Any:
         """Call an actor of ours. Raises `NotBegun` when it has ended before it began."""
+        if isinstance(method, str) and method.startswith(MARK):
+            return await inspect(self, pid, method, args)
         cell = self.open_cell(pid)
         coroutine, name = _prepare(cell, method, args, kwargs, chain)
         return await _wait_for(Call(coroutine, name, args, kwargs, chain, cell, trio.lowlevel.current_task()))
@@ -263,17 +268,19 @@ class System:
 
     def deliver_call_soon(
         self, serial: int, request: Request, on_reply: Callable[[Any, BaseException | None], None]
-    ) -> Callable[[], object]:
+    ) -> Callable[..., object]:
         """The same without a task of its own: ``on_reply(result, error)`` is called once, perhaps before this returns.
 
         ``on_reply`` runs in the actor's task and must not raise. Returns what withdraws the call: it is not begun any
-        more if it has not, and ``on_reply`` is not called.
+        more if it has not, and ``on_reply`` is not called; ``expired=True``: because its time is over.
         """
+        if request.method.startswith(MARK):
+            return look(self, serial, request.method, request.args, on_reply)
         try:
             call = self._remote_call(serial, request, None, on_reply)
         except (HubkitError, TypeError) as error:
             on_reply(None, error)
-            return lambda: None
+            return lambda **_: None
         call.mailbox.push_call(call)
         return call.abort
 
@@ -321,8 +328,9 @@ class System:
             take = cell.push if always else cell.push_nowait
             take(self._letter(cell, request))
         except (HubkitError, TypeError) as error:
-            message = request.args[0] if request.kind == "info" else (request.method, request.args)
-            self.dead_letter(str(pid), message, f"{type(error).__name__}: {error}")
+            there = self.cells.get(serial)
+            hub = "" if there is None else there.hub_id
+            self.dead_letter(str(pid), message_of(request), f"{type(error).__name__}: {error}", hub)
 
     def _letter(self, cell: Cell, request: Request) -> Letter:
         if request.kind == "info":

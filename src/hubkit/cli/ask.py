@@ -1,4 +1,4 @@
-"""``hubkit status`` and ``hubkit children``: questions to a running node, answered in a table or in JSON.
+"""``hubkit status``, ``hubkit children`` and ``hubkit tree``: questions to a running node, answered in a table or in JSON.
 
 Law of this room: asking changes nothing. The asker proves that it knows the secret, is no member of any hub, asks one
 question and goes. What it prints as JSON is for programs: keys are only ever added.
@@ -20,7 +20,7 @@ from hubkit.errors import ConfigurationError, DialRefused, HandshakeRefused, Hub
 from hubkit.net.operator import ask
 from hubkit.net.websocket import WebSocketTransport
 
-__all__ = ["children", "question", "status"]
+__all__ = ["children", "question", "status", "tree"]
 
 #: Seconds that a question may take, from the first packet to the last.
 PATIENCE = 10.0
@@ -40,6 +40,13 @@ def children(url: str, *, hub: str | None, as_json: bool, secrets: Secrets) -> i
     rows = trio.run(_question, url, ["children", hub], secrets)
     rows = [{"hub": hub, **row} for row in rows]
     print(json.dumps(rows, indent=2) if as_json else "\n".join(_children_lines(rows)))
+    return 0
+
+
+def tree(url: str, *, hub: str | None, as_json: bool, secrets: Secrets) -> int:
+    """Print what runs on the node at ``url``, and beneath what. Raises `Failure`."""
+    trees = trio.run(_question, url, ["tree", hub], secrets)
+    print(json.dumps(trees, indent=2) if as_json else "\n".join(_tree_lines(trees)))
     return 0
 
 
@@ -106,6 +113,22 @@ def _children_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = table(columns, cells)
     problems = [f"{printable(row['child'])}: {printable(row['error'])}" for row in rows if row.get("error")]
     return [*lines, "", *problems] if problems else lines
+
+
+def _tree_lines(trees: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows: list[list[Any]] = []
+
+    def add(info: Mapping[str, Any], depth: int) -> None:
+        oldest = info.get("oldest")
+        figures = [info.get(key) for key in ("state", "restarts", "handled", "mailbox")]
+        waited = None if oldest is None else round(oldest, 1)
+        rows.append([f"{'  ' * depth}{info.get('id')}", *figures, waited, info.get("pid"), info.get("actor")])
+        for child in info.get("children", ()):
+            add(child, depth + 1)
+
+    for info in trees:
+        add(info, 0)
+    return table(("child", "state", "restarts", "handled", "mailbox", "oldest", "pid", "actor"), rows)
 
 
 def _cell(row: Mapping[str, Any], column: str) -> Any:

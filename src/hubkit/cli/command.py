@@ -85,6 +85,12 @@ def _children(options: argparse.Namespace) -> int:
     return children(options.url, hub=options.hub, as_json=options.json, secrets=read_secrets(options.secret_file))
 
 
+def _tree(options: argparse.Namespace) -> int:
+    from hubkit.cli.ask import tree
+
+    return tree(options.url, hub=options.hub, as_json=options.json, secrets=read_secrets(options.secret_file))
+
+
 def _sim(options: argparse.Namespace) -> int:
     from hubkit.cli.sim import SimOptions, sim
 
@@ -140,6 +146,14 @@ Ask a running node how it is, which hubs it has, and which other nodes it sees.
 
 example:
   hubkit status ws://127.0.0.1:4040
+"""
+
+TREE = """\
+Ask a running node what runs on it: its children of each hub, what supervisors among them look after, how often each was
+restarted, how many messages it has handled, how many wait, and for how many seconds the oldest of them has waited.
+
+example:
+  hubkit tree ws://127.0.0.1:4040 --hub shop
 """
 
 CHILDREN = """\
@@ -212,6 +226,9 @@ def _parser() -> argparse.ArgumentParser:
     asked = add("children", "what runs where", CHILDREN, _children)
     _add_question(asked)
     asked.add_argument("--hub", metavar="ID", help="only the children of this hub (default: of all hubs on the node)")
+    asked = add("tree", "what a node runs, and beneath what", TREE, _tree)
+    _add_question(asked)
+    asked.add_argument("--hub", metavar="ID", help="only the tree of this hub (default: of all hubs on the node)")
     return parser
 
 

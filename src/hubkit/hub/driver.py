@@ -14,6 +14,7 @@ from typing import Any
 
 import trio
 
+from hubkit.actors.inspection import ActorInfo
 from hubkit.cluster.agreement import agreement, differences
 from hubkit.cluster.core import Core
 from hubkit.cluster.effects import Effect, Publish, Refuse, Send, Start, Stop, Warn
@@ -26,11 +27,13 @@ from hubkit.events import ChildMoved, ChildRegistered, ConflictResolved, DeadLet
 from hubkit.hub.bulk import Bulk
 from hubkit.hub.bulletin import Bulletin
 from hubkit.hub.burden import Burden
+from hubkit.hub.gathering import Gathering
 from hubkit.hub.handovers import Handovers
 from hubkit.hub.household import Household
 from hubkit.hub.operators import listing, summary
 from hubkit.hub.quorum import Gate, check_allowed
 from hubkit.hub.reports import Reports
+from hubkit.hub.trees import tree
 from hubkit.hub.watch import Watch
 from hubkit.hub.wires import Wires
 from hubkit.pids import NodeId, Pid, name_of
@@ -84,6 +87,7 @@ class Driver(Reports):
         )
         self.agreement: tuple[str, ...] = agreement(strategies)
         self.refusal: ConfigurationError | None = None
+        self.gathering: Gathering = Gathering(self, wires)
         self._burden = Burden.of(strategies.distribution, wires.environment, wires.liveness.beat_interval)
         self._differing: set[NodeId] = set()
         self.household: Household | None = None
@@ -126,6 +130,7 @@ class Driver(Reports):
     def link_up(self, peer: NodeId) -> None:
         """A link to a node is ready."""
         self.core.link_up(peer, self.now())
+        self.gathering.link_up(peer)
         self.wake()
 
     def differ(self, peer: NodeId, agreement: tuple[str, ...], *, refused: bool) -> None:
@@ -142,6 +147,7 @@ class Driver(Reports):
     def link_down(self, peer: NodeId) -> None:
         """The link to a node is gone."""
         self.core.link_down(peer, self.now())
+        self.gathering.link_down(peer)
         self.wake()
 
     def receive(self, peer: NodeId, message: list[Any]) -> None:
@@ -150,6 +156,10 @@ class Driver(Reports):
         self.syncs_received += 1
         self.core.receive(peer, sync, self.now())
         self.wake()
+
+    def take_group(self, peer: NodeId, message: list[Any]) -> None:
+        """A message about groups has arrived. Raises `ProtocolViolation` when it makes no sense."""
+        self.gathering.receive(peer, message)
 
     def beat(self) -> None:
         """One beat has passed."""
@@ -160,6 +170,7 @@ class Driver(Reports):
         if self._burden is not None and self._burden.sample(now):
             self.core.set_load(self._burden.shown, now)
         self.core.tick(now)
+        self.gathering.beat()
         if self.household is not None:
             self.household.enforce()
         self.wake()
@@ -214,6 +225,7 @@ class Driver(Reports):
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Perform what the core decides, until cancelled."""
+        self.gathering.publishing.nursery = nursery
         while True:
             while self._due:
                 try:
@@ -253,6 +265,7 @@ class Driver(Reports):
                 self._reports += self._endings
                 self._endings = []
                 self._due = True
+        self.gathering.look()
         self._wake_watchers()
         if self.core.deadline is not None:
             self._wires.wake_at(self.core.deadline)
@@ -358,6 +371,10 @@ class Driver(Reports):
         """What an operator sees of the hub's children, in plain values."""
         return listing(self.core, self.pids)
 
+    def tree(self) -> ActorInfo:
+        """What runs here, as a tree."""
+        return tree(self, self._wires._system)
+
     def wanted(self, child: str) -> bool:
         """Whether a child of this id is wanted, as this node knows."""
         return child in self.core.wants
@@ -414,6 +431,7 @@ class Driver(Reports):
         """Wake everybody: nothing more will come."""
         self.closed = True
         self._bulk.end()
+        self.gathering.close()
         self.rouse()
 
     def rouse(self) -> None:

@@ -12,14 +12,17 @@ from typing import Any, Literal, TypeVar, overload
 import trio
 
 from hubkit.actors.actor import Actor
+from hubkit.actors.inspection import ActorInfo
 from hubkit.actors.ref import Ref
 from hubkit.cluster.explain import Explanation
 from hubkit.cluster.policy import NodeView, Strategies
 from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor
 from hubkit.hub.driver import Driver
+from hubkit.hub.groups import Groups
 from hubkit.hub.household import Household
 from hubkit.hub.planning import plan
 from hubkit.hub.results import ChildInfo, HubStatistics, Move
+from hubkit.hub.trees import tree_of
 from hubkit.hub.views import explanation, statistics
 from hubkit.hub.wishes import check_member, check_open
 from hubkit.node.node import Node
@@ -88,6 +91,11 @@ class Reads:
                 check_member(driver)
                 await watch.next()
         await trio.lowlevel.checkpoint()
+
+    @property
+    def groups(self) -> Groups:
+        """Groups of actors and topics over all nodes of this hub: join, leave, members, monitor, publish."""
+        return Groups(self._driver)
 
     # -- finding ----------------------------------------------------------------------------------------------------------
 
@@ -162,6 +170,13 @@ class Reads:
         nowhere has the target `None`. Raises `ConfigurationError` for names that cannot be.
         """
         return plan(self._driver, add, remove)
+
+    async def tree(self, node: str | None = None) -> ActorInfo:
+        """What of this hub runs on a node (by default this one), as a tree: see `hubkit.debug.ActorInfo`.
+
+        Raises `ConfigurationError` for a node that the hub does not know, `NodeDown` for one that cannot be reached.
+        """
+        return await tree_of(self._driver, self.node, self.node.name if node is None else node)
 
     def statistics(self) -> HubStatistics:
         """A snapshot of counts and links."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from hubkit.actors.mailbox import Item
+from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.rows import Ticket
 from hubkit.environment import Environment
+from hubkit.net.payload import Payloads
 from hubkit.pids import NodeId, Pid
 
 __all__ = ["Talk", "Wires"]
@@ -22,12 +24,18 @@ class Wires(Protocol):
 
     environment: Environment
     liveness: Liveness
+    _system: System
+    _payloads: Payloads
 
     def sync(self, peer: NodeId, hub: str, message: list[Any]) -> None:
         """Send a sync message of a hub to a linked node, soon."""
 
     def state(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
         """Send a message about a child's state to a hub of a linked node; `False`: there is no link."""
+        ...
+
+    def group(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
+        """Send a message about groups to a hub of a linked node; `False`: there is no link."""
         ...
 
     def forward(self, pid: Pid, item: Item) -> None:

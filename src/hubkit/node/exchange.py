@@ -18,9 +18,11 @@ from typing import Any, Protocol
 import trio
 from outcome import Error, Value
 
+from hubkit.actors.inspection import STATE
 from hubkit.actors.late import LateElsewhere
 from hubkit.actors.links import LinksElsewhere
-from hubkit.actors.messages import Kind, Request
+from hubkit.actors.mailbox import has_expired
+from hubkit.actors.messages import Kind, Request, message_of
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, HubkitError, NodeDown, NotSerializable, ProtocolViolation
@@ -28,12 +30,13 @@ from hubkit.net.payload import Payloads
 from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause, encode_error
 from hubkit.node.bonds import SHAPES as BONDS
 from hubkit.node.bonds import Bonds
-from hubkit.node.packing import pack, pack_arguments, unpack, unpack_arguments
+from hubkit.node.packing import pack, pack_arguments, shown, unpack, unpack_arguments
 from hubkit.node.refs import NodeGone, read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
 from hubkit.node.seams import Attached
 from hubkit.node.tokens import SHAPES as TOKENS
 from hubkit.node.tokens import Tokens
+from hubkit.node.unheard import HEARD, Unheard
 from hubkit.pids import ChildKey, NodeId, Pid, node_id
 
 __all__ = ["CALL", "Exchange", "Wire"]
@@ -66,6 +69,16 @@ class Wire(Protocol):
 
 
 @dataclass(slots=True, eq=False)
+class _Cancel:
+    """Ends the wait of a cast for room, whose sender knows why."""
+
+    scope: trio.CancelScope
+
+    def __call__(self, *, expired: bool = False) -> None:
+        self.scope.cancel()
+
+
+@dataclass(slots=True, eq=False)
 class _Waiting:
     """One request of ours whose answer is still to come."""
 
@@ -86,10 +99,11 @@ class Exchange(Relays):
         self.linked: set[NodeId] = set()
         self._number = 0
         self._waiting: dict[int, _Waiting] = {}
-        self._serving: dict[tuple[NodeId, int], Callable[[], object]] = {}
+        self._serving: dict[tuple[NodeId, int], Callable[..., object]] = {}
         self._watching: dict[int, tuple[Pid, NodeId]] = {}
         self._watched: dict[tuple[NodeId, int], int] = {}
         self._relayed = {}
+        self._unheard = Unheard(wire.send)
         self._hints: dict[ChildKey, Pid] = {}
         self._gone: dict[Pid, None] = {}  # what could not be asked because its node was out of sight
         self._changed = trio.Event()
@@ -108,6 +122,7 @@ class Exchange(Relays):
             DOWN: self._take_down,
             **self._bonds.takers,
             **self._tokens.takers,
+            HEARD: self._unheard.heard,
         }
 
     # -- where children are -------------------------------------------------------------------------------------------
@@ -166,8 +181,10 @@ class Exchange(Relays):
         """Send a cast or plain message without waiting for anything."""
         arguments = pack_arguments(request.args, request.kwargs, self._payloads)
         peer = node_id(pid.node, pid.incarnation)
-        if not self._wire.send(peer, [CAST, 0, pid.serial, request.method, [], arguments]):
-            message = (request.method, request.args) if request.method else request.args[0]
+        message = message_of(request)
+        if self._wire.send(peer, [CAST, 0, pid.serial, request.method, [], arguments]):
+            self._unheard.sent(peer, pid, message)
+        else:
             self.system.dead_letter(str(pid), message, f"there is no link to node {pid.node!r}")
 
     async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
@@ -176,9 +193,9 @@ class Exchange(Relays):
             raise NodeDown(msg, maybe_executed=False)
         self._waiting[number] = _Waiting(trio.lowlevel.current_task(), peer, pid)
 
-        def abort(_: Any) -> trio.lowlevel.Abort:
+        def abort(raise_cancel: Any) -> trio.lowlevel.Abort:
             del self._waiting[number]
-            self._wire.send(peer, [WITHDRAW, number])
+            self._wire.send(peer, [WITHDRAW, -number if has_expired(raise_cancel) else number])
             return trio.lowlevel.Abort.SUCCEEDED
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
@@ -241,6 +258,7 @@ class Exchange(Relays):
                 self._finish(number, NodeDown(msg, maybe_executed=True))
         self._end_relayed(peer)
         self.system.owed.out_of_touch(peer)
+        self._tell_unheard(peer)
         for key in [key for key in self._serving if key[0] == peer]:
             self._serving.pop(key)()
         for key in [key for key in self._watched if key[0] == peer]:
@@ -256,6 +274,7 @@ class Exchange(Relays):
                 self.system.down(number, pid, "node_down")
         self._bonds.look()
         self.system.owed.look()
+        self._unheard.beat()
         self._look_who_is_back()
         self._notice()
 
@@ -306,9 +325,9 @@ class Exchange(Relays):
             self._finish(number, payload if code == _OK else decode_error(code, payload, self._payloads))
 
     def _take_withdrawal(self, peer: NodeId, number: int) -> None:
-        withdraw = self._serving.pop((peer, number), None)
+        withdraw = self._serving.pop((peer, abs(number)), None)
         if withdraw is not None:
-            withdraw()
+            withdraw(expired=number < 0)
 
     def _take_demonitor(self, peer: NodeId, number: int) -> None:
         serial = self._watched.pop((peer, number), 0)
@@ -343,6 +362,8 @@ class Exchange(Relays):
             nonlocal replied
             replied = True
             self._serving.pop(key, None)
+            if method == STATE and error is None:
+                result = {name: shown(value, self._payloads) for name, value in result.items()}
             self._reply(peer, number, result, error)
 
         try:
@@ -367,11 +388,16 @@ class Exchange(Relays):
     def _serve_cast(
         self, peer: NodeId, number: int, serial: int, method: str, chain: list[Any], arguments: Any
     ) -> None:
+        if number <= 0:
+            self._unheard.came(peer)
         try:
             request = self._request(method, arguments, None, chain, call=False)
         except HubkitError as error:
+            text = f"the arguments cannot be read on this node: {error}"
             if number > 0:
-                self._reply(peer, number, None, NotSerializable(f"the arguments cannot be read on this node: {error}"))
+                self._reply(peer, number, None, NotSerializable(text))
+            else:
+                self.system.dead_letter(str(self.system._own(serial)), (method, arguments), text)
             return
         if number <= 0:
             self.system.deliver_cast_nowait(serial, request, always=number == PASSED_ON)
@@ -385,7 +411,7 @@ class Exchange(Relays):
             self._reply(peer, number, None, None)
             return
         scope = trio.CancelScope()
-        self._serving[peer, number] = scope.cancel
+        self._serving[peer, number] = _Cancel(scope)
         self.nursery.start_soon(self._cast_when_room, peer, number, serial, request, scope)
 
     async def _cast_when_room(
@@ -424,6 +450,7 @@ _SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     MONITOR: (3, (int, int, int)),
     DEMONITOR: (2, (int, int)),
     DOWN: (4, (int, int, str)),
+    HEARD: (2, (int, int)),
     **BONDS,
     **TOKENS,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import trio
@@ -31,7 +32,7 @@ from hubkit.net.websocket import TLS, WebSocketTransport
 from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.directory import Directory
 from hubkit.node.exchange import Exchange
-from hubkit.node.operator import answer
+from hubkit.node.operator import answer, tree
 from hubkit.node.options import check_endpoint, check_join, check_name, check_secret, check_tls, clocks_of
 from hubkit.node.refs import decode_ref, encode_ref
 from hubkit.node.seams import Attached
@@ -46,7 +47,7 @@ log: logging.Logger = logging.getLogger("hubkit.node")
 CAPABILITIES = ("hub.1", "actors.1")
 
 #: The kinds of a hub's own messages; see `hubkit.node.directory` and `hubkit.node.exchange` for the others.
-SYNC, STATE = 0, -8
+SYNC, STATE, GROUP = 0, -8, -9
 
 _FINAL = ("secret", "version", "name")
 
@@ -137,6 +138,7 @@ class Node(Block):
             self.name, boot, remote=self._exchange, publish=self._publish, environment=self.environment
         )
         self._system.owed.patience += 2 * self._down_after
+        self._system.trees = partial(tree, self._drivers)
         token = system_var.set(self._system)
         async with bare_nursery() as nursery:
             self._nursery = self._exchange.nursery = nursery
@@ -292,6 +294,10 @@ class Node(Block):
         """Send a message about a child's state to a hub of a linked node; `False`: there is no link."""
         return self.send(peer, [STATE, hub, message])
 
+    def group(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
+        """Send a message about groups to a hub of a linked node; `False`: there is no link."""
+        return self.send(peer, [GROUP, hub, message])
+
     def forward(self, pid: Pid, item: Item) -> None:
         """Send a message that waits here to an actor elsewhere."""
         self._exchange.forward(pid, item)
@@ -325,9 +331,11 @@ class Node(Block):
         return next((address for address in addresses if address is not None), None)
 
     def _publish(self, event: Event) -> None:
-        drivers = [self._drivers[event.hub]] if event.hub in self._drivers else list(self._drivers.values())
+        drivers = [driver for hub, driver in self._drivers.items() if event.hub in ("", hub)]
         for driver in drivers:
             driver.publish(event)
+        if not drivers:
+            log.warning("node %s has no hub to tell it to: %.500s", self.name, event)
 
     # -- time -------------------------------------------------------------------------------------------------------------
 
@@ -403,6 +411,9 @@ class _Ears:
             case [-8, str(hub_id), list(about)]:
                 if hub_id in node._drivers:
                     node._drivers[hub_id].take_state(peer, about)
+            case [-9, str(hub_id), list(about)]:
+                if hub_id in node._drivers:
+                    node._drivers[hub_id].take_group(peer, about)
             case _ if node._directory.receive(peer, message):
                 pass
             case _:

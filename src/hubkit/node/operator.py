@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hubkit.actors.inspection import ActorInfo
 from hubkit.errors import ConfigurationError
 from hubkit.node.seams import Attached
 
-__all__ = ["answer"]
+__all__ = ["answer", "tree"]
 
 
 def answer(node: Mapping[str, Any], hubs: Mapping[str, Attached], message: list[Any]) -> list[Any]:
@@ -22,10 +23,33 @@ def answer(node: Mapping[str, Any], hubs: Mapping[str, Attached], message: list[
             case ["children", None]:
                 rows = [{"hub": name, **row} for name in sorted(hubs) for row in hubs[name].listing()]
                 return ["ok", rows]
+            case ["tree", str(name)]:
+                return ["ok", [_plain(tree(hubs, name))]]
+            case ["tree", None]:
+                return ["ok", [_plain(tree(hubs, name)) for name in sorted(hubs)]]
             case _:
-                return ["error", "this node knows the questions status and children"]
+                return ["error", "this node knows the questions status, children and tree"]
     except ConfigurationError as error:
         return ["error", str(error)]
+
+
+def _plain(info: ActorInfo) -> dict[str, Any]:
+    return {
+        "id": info.id,
+        "actor": info.actor,
+        "state": info.state,
+        "pid": None if info.pid is None else str(info.pid),
+        "restarts": info.restarts,
+        "handled": info.handled,
+        "mailbox": info.mailbox,
+        "oldest": info.oldest,
+        "children": [_plain(child) for child in info.children],
+    }
+
+
+def tree(hubs: Mapping[str, Attached], name: str) -> ActorInfo:
+    """What of a hub runs on this node. Raises `ConfigurationError` when the hub is not there."""
+    return _hub(hubs, name).tree()
 
 
 def _hub(hubs: Mapping[str, Attached], name: str) -> Attached:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hubkit.errors import ProtocolViolation
+from hubkit.errors import HubkitError, ProtocolViolation
 from hubkit.net.payload import Payloads
 
-__all__ = ["pack", "pack_arguments", "unpack", "unpack_arguments"]
+__all__ = ["pack", "pack_arguments", "shown", "unpack", "unpack_arguments"]
 
 _LIGHT: frozenset[type] = frozenset({type(None), bool, float, str})
 _INT: int = 1 << 63
@@ -37,6 +37,18 @@ def unpack(data: Any, payloads: Payloads) -> Any:
         return data
     msg = "a result that is neither a light value nor a payload"
     raise ProtocolViolation(msg)
+
+
+def shown(value: object, payloads: Payloads) -> object:
+    """The value, if it can travel; else how it looks. Never raises."""
+    try:
+        pack(value, payloads)
+    except HubkitError:
+        try:
+            return repr(value)[:1000]
+        except Exception as error:  # a user's __repr__ may raise anything
+            return f"(its repr raised {type(error).__name__})"
+    return value
 
 
 def pack_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], payloads: Payloads) -> Any:

@@ -18,11 +18,12 @@ from hubkit.errors import HubkitError, NodeDown, NotSerializable
 from hubkit.net.payload import Payloads
 from hubkit.node.answers import Code, decode_error
 from hubkit.node.packing import pack_arguments, unpack
+from hubkit.node.unheard import Unheard
 from hubkit.pids import NodeId, Pid, node_id
 
 __all__ = ["CALL", "CAST", "PASSED_ON", "WITHDRAW", "Relays"]
 
-# Kinds of messages; `hubkit.node.exchange` has the others.
+# Kinds of messages (a WITHDRAW of a negative number: the time of the request is over); `hubkit.node.exchange` has the others.
 CALL, CAST, WITHDRAW = 1, 3, 4
 #: In the place of its number: a cast that has waited in one mailbox already, and is taken by the next, room or not.
 PASSED_ON = -1
@@ -43,10 +44,10 @@ class _OnItsWay(Mailbox):
         super().__init__(0)
         self._relays, self._peer, self._number = relays, peer, number
 
-    def withdraw(self, call: Call) -> None:
+    def withdraw(self, call: Call, *, expired: bool = False) -> None:
         """Take it back, as well as that goes."""
         if self._relays._relayed.pop(self._number, None) is not None:
-            self._relays._wire.send(self._peer, [WITHDRAW, self._number])
+            self._relays._wire.send(self._peer, [WITHDRAW, -self._number if expired else self._number])
 
 
 class Relays:
@@ -57,6 +58,7 @@ class Relays:
     _payloads: Payloads
     _relayed: dict[int, tuple[NodeId, Pid, Call]]
     _wire: Sender
+    _unheard: Unheard
 
     def forward(self, pid: Pid, item: Item) -> None:
         """Send what waits for an actor here, unbegun, to the actor that goes on for it. Never raises, never waits."""
@@ -76,7 +78,9 @@ class Relays:
             self._not_forwarded(pid, item, error)
             return
         if not isinstance(item, Call):
-            if not self._wire.send(peer, [CAST, PASSED_ON, pid.serial, method, [], arguments]):
+            if self._wire.send(peer, [CAST, PASSED_ON, pid.serial, method, [], arguments]):
+                self._unheard.sent(peer, pid, (method, args) if method else args[0])
+            else:
                 self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
             return
         self._number = number = self._number + 1
@@ -93,6 +97,12 @@ class Relays:
             item.fail(error)
         else:
             self.system.dead_letter(str(pid), item[2][0] if not item[1] else (item[1], item[2]), str(error))
+
+    def _tell_unheard(self, peer: NodeId) -> None:
+        """The link to this node has ended: of what nobody waited for, tell what may not have come."""
+        for pid, message in self._unheard.link_down(peer):
+            why = f"the link to node {pid.node!r} ended: it may not have come"
+            self.system.dead_letter(str(pid), message, why)
 
     @property
     def relaying(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
+from hubkit.actors.inspection import ActorInfo
 from hubkit.events import Event
 from hubkit.pids import NodeId, Pid
 
@@ -49,6 +50,9 @@ class Attached(Protocol):
     def take_state(self, peer: NodeId, message: list[Any]) -> None:
         """A message about a child's state has arrived. Raises `ProtocolViolation` when it makes no sense."""
 
+    def take_group(self, peer: NodeId, message: list[Any]) -> None:
+        """A message about groups has arrived. Raises `ProtocolViolation` when it makes no sense."""
+
     def beat(self) -> None:
         """One beat has passed."""
 
@@ -84,6 +88,10 @@ class Attached(Protocol):
 
     async def locate(self, child: str, after: Pid | None, back: Callable[[], bool] | None = None) -> Pid:
         """Wait until a child that is wanted runs somewhere (else than at ``after``, which has ended, until it is ``back``)."""
+        ...
+
+    def tree(self) -> ActorInfo:
+        """What of the hub runs on this node."""
         ...
 
     def status(self) -> Mapping[str, Any]:

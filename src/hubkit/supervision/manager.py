@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import trio
 
 from hubkit.actors import reports
-from hubkit.actors.cell import current_cell, current_chain
+from hubkit.actors.cell import Cell, current_cell, current_chain
 from hubkit.actors.messages import Exit
 from hubkit.actors.system import System
 from hubkit.errors import Deadlock, HubClosed, NoSuchActor, RestartIntensityExceeded, StartFailed
@@ -53,6 +53,8 @@ class Manager:
         self.system = system
         self.nursery = nursery
         self.name: str = system.new_directory("supervisor", self)
+        #: The actor in whose task it was opened, if any: see `hubkit.supervision.trees`.
+        self.keeper: Cell | None = current_cell()
         self.children: dict[str, Child] = {}
         self.lock: trio.Lock = trio.Lock()
         self.state: Literal["open", "closed"] = "open"

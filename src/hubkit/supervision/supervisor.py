@@ -15,6 +15,7 @@ import trio
 
 from hubkit.actors.actor import Actor
 from hubkit.actors.context import Context
+from hubkit.actors.inspection import ActorInfo
 from hubkit.actors.ref import Ref
 from hubkit.actors.structured import StructuredNursery
 from hubkit.actors.system import current_system
@@ -33,6 +34,7 @@ from hubkit.supervision.restarts import (
     check_strategy,
 )
 from hubkit.supervision.runner import Running, start_instance, stop_all
+from hubkit.supervision.trees import tree
 
 __all__ = ["Supervisor", "child", "start"]
 
@@ -232,6 +234,13 @@ class Supervisor:
         active = sum(child.running is not None for child in children)
         supervisors = sum(hasattr(child.spec.start, "__hubkit_main__") for child in children)
         return ChildCounts(specs, active, supervisors, specs - supervisors)
+
+    def tree(self) -> ActorInfo:
+        """This supervisor, its children, and theirs, as they are now: states, restarts, mailboxes. ``str`` of it shows it.
+
+        A supervisor that an actor opened in its own task is shown beneath that actor. Raises `HubClosed`.
+        """
+        return tree(self._open_manager(), self.__hubkit_actor__)
 
     def ref(self, id: str) -> Ref[Any]:
         """A handle that follows the child through its restarts. Raises `NoSuchActor` for an unknown id."""

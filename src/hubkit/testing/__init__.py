@@ -4,7 +4,7 @@
 draws and shrinks (it needs Hypothesis); checkers say what must hold at every step; `simulated` makes tests of scenarios;
 `SimulationMachine` (Hypothesis again) is the base of users' own state machines; ``hubkit.testing.laws`` (and again) tells
 whether a strategy of your own keeps the laws of its family. `SimulatedNetwork` is the transport beneath, `check_transport` the
-suite that every transport must pass.
+suite that every transport must pass. `Probe` is an actor for tests of any kind, which notes what it gets.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from hubkit.testing.faults import Break, Crash, Hold, Join, Leave, Partition, Pa
 from hubkit.testing.keeping import no_acked_message_lost
 from hubkit.testing.marks import simulated
 from hubkit.testing.plans import FaultPlan
+from hubkit.testing.probes import Asked, Probe
 from hubkit.testing.simulation import Simulation
 from hubkit.testing.stepper import Stepper
 from hubkit.testing.trace import Report, Step
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from hubkit.testing.machine import FaultRules, SimulationMachine
 
 __all__ = [
+    "Asked",
     "Break",
     "Checker",
     "Crash",
@@ -49,6 +51,7 @@ __all__ = [
     "NotSettled",
     "Partition",
     "Pause",
+    "Probe",
     "Report",
     "Restart",
     "SimulatedNetwork",
