@@ -6,7 +6,8 @@
 `sim`          ``hubkit sim``: a scenario in simulated time, with one seed or many
 `scenario`     one seed of it
 `campaign`     many of them, in several processes
-`ask`          ``hubkit status`` and ``hubkit children``: questions to a running node
+`ask`          ``hubkit status``, ``children`` and ``tree``: questions to a running node
+`operate`      ``hubkit explain``, ``plan``, ``drain`` and ``top``: the same, and a node that leaves
 `table`        aligned columns, safe to print
 `secrets`      where secrets come from: a file or the environment, never an argument
 `failure`      what a command raises to end with a message

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hubkit._version import __version__
 from hubkit.cli.failure import Failure
@@ -91,6 +91,37 @@ def _tree(options: argparse.Namespace) -> int:
     return tree(options.url, hub=options.hub, as_json=options.json, secrets=read_secrets(options.secret_file))
 
 
+def _explain(options: argparse.Namespace) -> int:
+    from hubkit.cli.operate import explain
+
+    return explain(options.url, options.child, hub=options.hub, as_json=options.json, **_credentials(options))
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from hubkit.cli.operate import plan
+
+    asked = {"hub": options.hub, "add": options.add, "remove": options.remove}
+    return plan(options.url, **asked, as_json=options.json, **_credentials(options))
+
+
+def _drain(options: argparse.Namespace) -> int:
+    from hubkit.cli.operate import drain
+
+    return drain(options.url, hub=options.hub, wait=not options.no_wait, as_json=options.json, **_credentials(options))
+
+
+def _top(options: argparse.Namespace) -> int:
+    from hubkit.cli.operate import top
+
+    shown = {"interval": options.interval, "count": options.count}
+    return top(options.url, **shown, as_json=options.json, **_credentials(options))
+
+
+def _credentials(options: argparse.Namespace) -> dict[str, Any]:
+    """What every question shows."""
+    return {"secrets": read_secrets(options.secret_file)}
+
+
 def _sim(options: argparse.Namespace) -> int:
     from hubkit.cli.sim import SimOptions, sim
 
@@ -163,6 +194,38 @@ example:
   hubkit children ws://127.0.0.1:4040 --hub shop
 """
 
+EXPLAIN = """\
+Ask a running node why a child is where it is: by which rule, as that node sees it, and what is waited for.
+
+example:
+  hubkit explain ws://127.0.0.1:4040 cart-7 --hub shop
+"""
+
+PLAN = """\
+Ask a running node which children would move if nodes came or went. Nothing is done.
+
+example:
+  hubkit plan ws://127.0.0.1:4040 --remove 127.0.0.1:4041
+  hubkit plan ws://127.0.0.1:4040 --add d --add e
+"""
+
+DRAIN = """\
+Let a running node leave: its children are handed over to the other nodes, as at the end of its program. A program that is run
+by `hubkit run` then ends, with exit code 0; in another one the hub is told (event HubStopping), and the program goes on.
+
+example:
+  hubkit drain ws://127.0.0.1:4040
+"""
+
+TOP = """\
+Show what a running node is busy with, once a second: its hubs, and its children, those first that handle the most messages.
+Ctrl-C ends it.
+
+example:
+  hubkit top ws://127.0.0.1:4040
+  hubkit top ws://127.0.0.1:4040 --count 1 --json
+"""
+
 SIM = """\
 Run the async function `function` of `module` as a simulation: whole hubs, virtual time, one seed for all that is left to
 chance. A seed is clean if the function returns, and no invariant was violated:
@@ -229,7 +292,44 @@ def _parser() -> argparse.ArgumentParser:
     asked = add("tree", "what a node runs, and beneath what", TREE, _tree)
     _add_question(asked)
     asked.add_argument("--hub", metavar="ID", help="only the tree of this hub (default: of all hubs on the node)")
+    asked = add("explain", "why a child is where it is", EXPLAIN, _explain)
+    _add_question(asked)
+    asked.add_argument("child", metavar="CHILD", help="the child's id")
+    asked.add_argument(
+        "--hub", metavar="ID", help="the hub's id (default: every hub on the node that has such a child)"
+    )
+    asked = add("plan", "what would move if nodes came or went", PLAN, _plan)
+    _add_question(asked)
+    asked.add_argument("--hub", metavar="ID", help="only this hub (default: all hubs on the node)")
+    for name, what in (("add", "a node that would come"), ("remove", "a node that would go")):
+        asked.add_argument(
+            f"--{name}", metavar="NAME", action="append", default=[], help=f"{what}; may be given several times"
+        )
+    asked = add("drain", "let a node leave: its children go to the others", DRAIN, _drain)
+    _add_question(asked)
+    asked.add_argument("--hub", metavar="ID", help="leave only this hub (default: all hubs on the node)")
+    asked.add_argument("--no-wait", action="store_true", help="return at once, and not when the node has left")
+    asked = add("top", "what a node is busy with", TOP, _top)
+    _add_question(asked)
+    asked.add_argument(
+        "--interval", metavar="S", type=_seconds, default=1.0, help="seconds between two looks (default: 1)"
+    )
+    asked.add_argument("--count", metavar="N", type=_count, help="how many looks (default: until Ctrl-C)")
     return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 86_400:
+        raise ValueError
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
 
 
 def _add_target(parser: argparse.ArgumentParser) -> None:

@@ -21,6 +21,7 @@ from hubkit.cli.failure import Failure, WrongUsage
 from hubkit.cli.secrets import VARIABLE
 from hubkit.cli.targets import locate, name_of
 from hubkit.errors import ConfigurationError, HandshakeRefused, HubkitError
+from hubkit.events import HubStopping
 from hubkit.hub.hub import Hub
 
 __all__ = ["Program", "RunOptions", "load", "run"]
@@ -120,10 +121,15 @@ class _Run:
             self.is_open = True
             where = f"at {hub.node.url}" if hub.node.url else "alone, without a network"
             log.info("node %r is open %s, with hub %r", hub.node.name, where, hub.id)
+            hub.on(HubStopping, self._drained)
             with self.body:
                 await self.program(hub)
             log.info("node %r is draining", hub.node.name)
         log.info("node %r has left", hub.node.name)
+
+    def _drained(self, event: HubStopping) -> None:
+        """The hub leaves, whoever has ordered it: the program has nothing to do any more."""
+        self.body.cancel()
 
     async def _obey(self, signals: Any) -> None:
         async for number in signals:

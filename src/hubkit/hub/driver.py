@@ -36,6 +36,7 @@ from hubkit.hub.reports import Reports
 from hubkit.hub.trees import tree
 from hubkit.hub.watch import Watch
 from hubkit.hub.wires import Wires
+from hubkit.node.seams import Desk
 from hubkit.pids import NodeId, Pid, name_of
 
 __all__ = ["Driver"]
@@ -92,6 +93,7 @@ class Driver(Reports):
         self._differing: set[NodeId] = set()
         self.household: Household | None = None
         self.handovers: Handovers | None = None
+        self.desk: Desk
         self._active: dict[
             str, Pid | None
         ] = {}  # who handles messages for a child, where that is not said by its only pid

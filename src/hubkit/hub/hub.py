@@ -29,6 +29,7 @@ from hubkit.errors import ConfigurationError, HubClosed
 from hubkit.events import ChildFailed, Event
 from hubkit.hub.arguments import Nodes, Placements, check_declared
 from hubkit.hub.bulletin import HANDLER_SECONDS, Bulletin, EventStream, Hook, check_hooks
+from hubkit.hub.desk import HubDesk
 from hubkit.hub.driver import Driver
 from hubkit.hub.future import Future
 from hubkit.hub.handovers import hand_over
@@ -227,6 +228,7 @@ class Hub(Reads, Block):
             gate=driver.gate,
             most=driver.core.quorum.stop_bound,
         )
+        driver.desk = HubDesk(driver, lambda: nursery.start_soon(self.drain))
         driver.handovers = hand_over(driver, self._household_, node, self._strategies, nursery)
         return driver
 

@@ -27,10 +27,33 @@ def answer(node: Mapping[str, Any], hubs: Mapping[str, Attached], message: list[
                 return ["ok", [_plain(tree(hubs, name))]]
             case ["tree", None]:
                 return ["ok", [_plain(tree(hubs, name)) for name in sorted(hubs)]]
+            case ["explain", str() | None as name, str(child)]:
+                return ["ok", _explained(hubs, name, child)]
+            case ["plan", str() | None as name, list(add), list(remove)]:
+                chosen = {name: _hub(hubs, name)} if name is not None else hubs
+                return [
+                    "ok",
+                    [{"hub": key, **move} for key in sorted(chosen) for move in chosen[key].desk.plan(add, remove)],
+                ]
+            case ["drain", str() | None as name]:
+                chosen = {name: _hub(hubs, name)} if name is not None else hubs
+                for key in sorted(chosen):
+                    chosen[key].desk.drain()
+                return ["ok", sorted(chosen)]
             case _:
-                return ["error", "this node knows the questions status, children and tree"]
+                return ["error", "this node knows the questions status, children, tree, explain, plan and drain"]
     except ConfigurationError as error:
         return ["error", str(error)]
+
+
+def _explained(hubs: Mapping[str, Attached], name: str | None, child: str) -> list[dict[str, Any]]:
+    found = [name] if name is not None else [key for key in sorted(hubs) if hubs[key].desk.knows(child)]
+    if not found or not _hub(hubs, found[0]).desk.knows(child):
+        place = "no hub on this node" if name is None else f"hub {name!r}"
+        verb = "has" if name is None else "has no"
+        msg = f"{place} {verb} child {child!r:.80}"
+        raise ConfigurationError(msg)
+    return [{"hub": key, **hubs[key].desk.explain(child)} for key in found]
 
 
 def _plain(info: ActorInfo) -> dict[str, Any]:

@@ -9,7 +9,26 @@ from hubkit.actors.inspection import ActorInfo
 from hubkit.events import Event
 from hubkit.pids import NodeId, Pid
 
-__all__ = ["Attached"]
+__all__ = ["Attached", "Desk"]
+
+
+class Desk(Protocol):
+    """What operators may have done on one hub. `ConfigurationError` says what is wrong with a question."""
+
+    def knows(self, child: str) -> bool:
+        """Whether there is anything to be explained about a child of this id."""
+        ...
+
+    def explain(self, child: str) -> Mapping[str, Any]:
+        """Why it is where it is, in plain values."""
+        ...
+
+    def plan(self, add: list[str], remove: list[str]) -> list[Mapping[str, Any]]:
+        """What would move if these nodes came and those went, in plain values."""
+        ...
+
+    def drain(self) -> None:
+        """Begin to leave the hub; its children go to other nodes."""
 
 
 class Attached(Protocol):
@@ -92,6 +111,11 @@ class Attached(Protocol):
 
     def tree(self) -> ActorInfo:
         """What of the hub runs on this node."""
+        ...
+
+    @property
+    def desk(self) -> Desk:
+        """Where operators are answered."""
         ...
 
     def status(self) -> Mapping[str, Any]:
