@@ -13,12 +13,13 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Self, overload
 
 import trio
 
+from hubkit.actors import reports
 from hubkit.actors.actor import Actor
 from hubkit.actors.context import Context
 from hubkit.actors.ref import Ref
 from hubkit.actors.structured import StructuredNursery
 from hubkit.actors.system import current_system
-from hubkit.errors import AlreadyStarted, ConfigurationError, HubClosed, StartFailed
+from hubkit.errors import AlreadyStarted, ConfigurationError, HubClosed, RestartIntensityExceeded, StartFailed
 from hubkit.names import register_actor
 from hubkit.pids import ChildKey
 from hubkit.specs import ChildSpec, check_count
@@ -94,6 +95,8 @@ class Supervisor:
             raise ConfigurationError(msg)
         self._manager: Manager | None = None
         self._structured = StructuredNursery()
+        #: That of the body: it is cancelled when the supervisor ends by itself.
+        self._body = trio.CancelScope()
 
     def __repr__(self) -> str:
         manager = self._manager
@@ -107,12 +110,15 @@ class Supervisor:
             msg = "a Supervisor can be entered once: make a new one"
             raise HubClosed(msg)
         nursery = await self._structured.enter()
-        self._manager = Manager(current_system(), nursery, self._strategy, self._limits, self._auto_shutdown)
+        self._manager = Manager(
+            current_system(), nursery, self._body.cancel, self._strategy, self._limits, self._auto_shutdown
+        )
         try:
             async with self._manager.lock:
                 for spec in self._initial:
                     await self._manager.start_new(spec)
             nursery.start_soon(self._manager.run, name="hubkit supervisor")
+            self._body.__enter__()
         except BaseException as error:
             await self._manager.close(graceful=False)
             await self._structured.leave(error)
@@ -123,6 +129,7 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         manager = self._open_manager(closed=True)
+        ours, error = self._leave_body(error)
         try:
             await manager.close(graceful=error is None and manager.failure is None)
         except BaseException as interrupted:
@@ -130,7 +137,16 @@ class Supervisor:
             if await self._structured.leave(interrupted, manager.failure):
                 return True
             raise
-        return await self._structured.leave(error, manager.failure)
+        return await self._structured.leave(error, manager.failure) or ours
+
+    def _leave_body(self, error: BaseException | None) -> tuple[bool, BaseException | None]:
+        """Whether the body ended by our cancellation alone; and what it raised, without that."""
+        try:
+            if self._body.__exit__(type(error) if error else None, error, error.__traceback__ if error else None):
+                return True, None
+        except BaseException as rest:
+            return False, rest
+        return False, error
 
     def _open_manager(self, *, closed: bool = False) -> Manager:
         manager = self._manager
@@ -143,11 +159,18 @@ class Supervisor:
     async def __hubkit_main__(cls, context: Context, begun: Callable[[], None], *args: Any, **kwargs: Any) -> None:
         """As a child of another supervisor."""
         supervisor = cls(*args, **kwargs)
-        async with supervisor:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            begun()
-            async for message in context:
-                context._cell.unhandled(message)
+        try:
+            async with supervisor:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                begun()
+                async for message in context:
+                    context._cell.unhandled(message)
+        except RestartIntensityExceeded as error:
+            if error is not supervisor._open_manager(closed=True).failure:
+                raise
+            reports.logger.error("supervisor %s gives up: %s", context._cell.describe(), error, exc_info=error)
+            context._cell.cause = error
+            context.stop("shutdown")
         if supervisor._open_manager(closed=True).shut_down:
             context.stop("shutdown")
 
@@ -186,9 +209,11 @@ class Supervisor:
         manager.check_turn(id)
         async with manager.lock:
             child = manager.find(id)
-            await manager.stop(child)
-            if child.spec.restart == "temporary":
-                manager.forget(child)
+            try:
+                await manager.stop(child)
+            finally:
+                if child.spec.restart == "temporary":
+                    manager.forget(child)
 
     async def restart_child(self, id: str) -> Ref[Any]:
         """Start a child that does not run, from its spec.

@@ -1,0 +1,68 @@
+"""How the life of an actor ends: its goodbye, and that of its background tasks.
+
+Law of this room: ``on_stop`` is called at most once, bounded, and never of an actor that is ended by force; background
+tasks outlive it, so that it can use them, and nothing else. Errors that meet at the end of an actor are told one by one,
+and are one group.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from hubkit.actors import reports
+from hubkit.actors.actor import Actor
+from hubkit.actors.background import Background, combined
+
+if TYPE_CHECKING:
+    from hubkit.actors.cell import Cell
+
+__all__ = ["end_background", "finish"]
+
+
+async def finish(cell: Cell, reason: str, error: Exception | None) -> tuple[str, Exception | None]:
+    """Say goodbye, and end the background tasks; returns how it has ended, all in all."""
+    background = cell.background
+    interrupted = background is not None and bool(background.failures)
+    if cell.killed or (reason == "killed" and error is None and not interrupted):
+        return "killed", None
+    if background is not None and interrupted:
+        error = await end_background(cell, background, error)
+    if cell.started and cell.instance is not None and type(cell.instance).on_stop is not Actor.on_stop:
+        forced, error = await _say_goodbye(cell, cell.instance, error)
+        if forced:
+            return "killed", error
+    if background is not None:
+        error = await end_background(cell, background, error)
+    return "crash" if error is not None else cell.stop_reason or "normal", error
+
+
+async def end_background(cell: Cell, background: Background, error: Exception | None) -> Exception | None:
+    """End the background tasks; returns the error that the actor ends by."""
+    await background.close()
+    failures, background.failures = background.failures, []
+    if not failures:
+        return error
+    cell.crashed(combined(failures, cell.describe()), "in a background task")
+    return combined(failures if error is None else [error, *failures], cell.describe())
+
+
+async def _say_goodbye(cell: Cell, instance: Actor, error: Exception | None) -> tuple[bool, Exception | None]:
+    """Call ``on_stop``, once, bounded. Returns whether it was ended by force, and the error that the actor ends by."""
+    reason = "crash" if error is not None else cell.stop_reason or "normal"
+    cell.chain = ()
+    background = cell.background
+    with trio.CancelScope(deadline=cell.scope.deadline, shield=True) as cell.scope:
+        if cell.killed:
+            cell.scope.cancel()
+        try:
+            with trio.move_on_after(cell.shutdown) as scope:
+                await instance.on_stop(reason)
+        except Exception as failure:
+            cell.crashed(failure, "in on_stop")
+            return False, error if error is not None else failure
+        if scope.cancelled_caught:
+            reports.logger.warning("on_stop of actor %s was cancelled after %g s", cell.describe(), cell.shutdown)
+    forced = cell.scope.cancelled_caught and not (background is not None and background.failures)
+    return forced, error
