@@ -24,6 +24,9 @@ class World:
         self.fail_starts: dict[str, int] = {}
         self.slow_starts: dict[str, float] = {}
         self.slow_stops: dict[str, float] = {}
+        self.fail_stops: set[str] = set()
+        #: The last supervisor of each name, of those that tell.
+        self.sups: dict[str, Supervisor] = {}
 
 
 class Worker(Actor):
