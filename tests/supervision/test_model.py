@@ -25,7 +25,7 @@ from hubkit.specs import Backoff, ChildSpec
 from hubkit.supervision import Supervisor
 from hubkit.testing.scheduling import Deterministic
 
-RESTARTS = ("permanent", "transient", "temporary")
+RESTARTS = ("permanent", "permanent", "transient", "temporary")
 NEW = "new"
 
 
@@ -136,14 +136,14 @@ def plans(draw: Any, id: str = "r", depth: int = 3, auto_above: str = "never") -
     """A tree; ids are paths."""
     restart = draw(st.sampled_from(RESTARTS))
     significant = auto_above != "never" and restart != "permanent" and draw(st.booleans())
-    is_supervisor = depth > 0 and (id == "r" or draw(st.integers(0, 2)) == 0)
+    is_supervisor = depth > 0 and (id == "r" or draw(st.integers(0, 3)) == 0)
     if not is_supervisor:
         return Plan(id, restart, significant, draw(st.integers(0, 3)) == 0)
     auto = draw(st.sampled_from(["never", "never", "any_significant", "all_significant"]))
-    names = [id + letter for letter in "abc"[: draw(st.integers(1, 3))]]
+    names = [id + letter for letter in "abcd"[: draw(st.sampled_from([3, 4, 2, 1]))]]
     children = tuple(draw(plans(name, depth - 1, auto)) for name in names)
     strategy = draw(st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]))
-    return Plan(id, restart, significant, False, strategy, draw(st.integers(0, 3)), auto, children)
+    return Plan(id, restart, significant, False, strategy, draw(st.sampled_from([3, 8, 1, 0])), auto, children)
 
 
 def every(plan: Plan) -> Iterator[Plan]:

@@ -24,7 +24,7 @@ from hubkit.actors.actor import Actor, Handler, Methods, methods_of
 from hubkit.actors.background import Background
 from hubkit.actors.context import Context
 from hubkit.actors.current import current, current_cell, current_chain
-from hubkit.actors.ending import end_background, finish
+from hubkit.actors.ending import end_background, finish, interrupted
 from hubkit.actors.mailbox import Call, Item, Letter
 from hubkit.actors.messages import Exit
 from hubkit.actors.standing import ORDER, SYSTEM, Order, Standing
@@ -229,6 +229,9 @@ class Cell(Standing):
                         reason = self.stop_reason or "normal"
                 except Exception as failure:
                     error = self._failed(failure)
+                except BaseException:
+                    await interrupted(self)
+                    raise
                 finally:
                     self._close()
                 reason, error = await finish(self, reason, error)

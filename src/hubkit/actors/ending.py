@@ -18,7 +18,10 @@ from hubkit.actors.background import Background, combined
 if TYPE_CHECKING:
     from hubkit.actors.cell import Cell
 
-__all__ = ["end_background", "finish"]
+__all__ = ["end_background", "finish", "interrupted"]
+
+#: How many seconds a goodbye may take when the program is interrupted, at most.
+_PROMPT = 5.0
 
 
 async def finish(cell: Cell, reason: str, error: Exception | None) -> tuple[str, Exception | None]:
@@ -33,9 +36,18 @@ async def finish(cell: Cell, reason: str, error: Exception | None) -> tuple[str,
         forced, error = await _say_goodbye(cell, cell.instance, error)
         if forced:
             return "killed", error
+    background = cell.background  # its goodbye may have been the first to use it
     if background is not None:
         error = await end_background(cell, background, error)
     return "crash" if error is not None else cell.stop_reason or "normal", error
+
+
+async def interrupted(cell: Cell) -> None:
+    """A Ctrl-C has struck this very actor, of all: it has its goodbye, before that ends the program."""
+    if cell.started and not cell.killed:
+        cell.request_stop("shutdown")
+        cell.shutdown = min(cell.shutdown, _PROMPT)
+        await finish(cell, "shutdown", None)
 
 
 async def end_background(cell: Cell, background: Background, error: Exception | None) -> Exception | None:
@@ -52,7 +64,6 @@ async def _say_goodbye(cell: Cell, instance: Actor, error: Exception | None) -> 
     """Call ``on_stop``, once, bounded. Returns whether it was ended by force, and the error that the actor ends by."""
     reason = "crash" if error is not None else cell.stop_reason or "normal"
     cell.chain = ()
-    background = cell.background
     with trio.CancelScope(deadline=cell.scope.deadline, shield=True) as cell.scope:
         if cell.killed:
             cell.scope.cancel()
@@ -64,5 +75,5 @@ async def _say_goodbye(cell: Cell, instance: Actor, error: Exception | None) -> 
             return False, error if error is not None else failure
         if scope.cancelled_caught:
             reports.logger.warning("on_stop of actor %s was cancelled after %g s", cell.describe(), cell.shutdown)
-    forced = cell.scope.cancelled_caught and not (background is not None and background.failures)
-    return forced, error
+    failed = cell.background is not None and bool(cell.background.failures)
+    return cell.scope.cancelled_caught and not failed, error

@@ -212,10 +212,18 @@ class Manager:
                     self._stopping.discard(scope)
                     child.become("stopped")
         child.become("stopped")
-        if not any(other.state == "restarting" for other in self.children.values()):
-            for other in self.children.values():
-                if other.due:  # with whom they were to be started is not
-                    other.become("stopped")
+
+    async def terminate(self, child: Child) -> None:
+        """Stop a child for good; a temporary one is forgotten."""
+        try:
+            await self.stop(child)
+        finally:
+            if child.spec.restart == "temporary":
+                self.forget(child)
+            if not any(other.state == "restarting" for other in self.children.values()):
+                for other in self.children.values():
+                    if other.due:  # with whom they were to be started is not
+                        other.become("stopped")
 
     def forget(self, child: Child) -> None:
         """Drop a child that does not run."""
@@ -290,6 +298,8 @@ class Manager:
         """Restart a child, with those that its failure concerns."""
         ids = affected(self._strategy, list(self.children), child.spec.id)
         group = [self.children[id] for id in ids]
+        child.become("stopped")
+        child.due = True
         for other in reversed(group):
             if other is not child:
                 await self.stop(other)
@@ -304,7 +314,7 @@ class Manager:
             try:
                 await self.start(other, "restart")
             except StartFailed as error:
-                reports.logger.error("%s (attempt %d to restart it)", error, other.attempts, exc_info=error)
+                reports.logger.error("%s (attempt %d to restart it)", error, max(other.attempts, 1), exc_info=error)
                 other.become("restarting")
                 self._post(("failed", other, error))
                 return

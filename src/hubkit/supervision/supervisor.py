@@ -208,12 +208,7 @@ class Supervisor:
         manager.find(id)
         manager.check_turn(id)
         async with manager.lock:
-            child = manager.find(id)
-            try:
-                await manager.stop(child)
-            finally:
-                if child.spec.restart == "temporary":
-                    manager.forget(child)
+            await manager.terminate(manager.find(id))
 
     async def restart_child(self, id: str) -> Ref[Any]:
         """Start a child that does not run, from its spec.
