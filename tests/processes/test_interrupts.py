@@ -12,7 +12,10 @@ import pytest
 from tests.house import ROOT
 
 PROGRAM = """
-import sys, trio, hubkit
+import signal, sys, trio, trio.testing, hubkit
+
+# What is started in the background may have been told to ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def say(*words):
     print(*words, flush=True)
@@ -31,7 +34,7 @@ class Child(hubkit.Actor):
 
     async def sleep(self):
         self.context.nursery.start_soon(self.tell)
-        await trio.sleep_forever()
+        await trio.sleep(0.5)  # a message in progress is handled
 
     async def tell(self):
         await trio.testing.wait_all_tasks_blocked()
@@ -75,18 +78,17 @@ except KeyboardInterrupt:
 def test_ctrl_c(where: str, order: list[str], tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    process = subprocess.Popen(
-        [sys.executable, program, where],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGINT)
-        told, _ = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait(timeout=20)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(
+        [sys.executable, program, where], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGINT)
+            told, _ = process.communicate(timeout=20)
+        finally:
+            process.kill()
     lines = [line for line in told.splitlines() if line.split()[0] in ("stop", "left", "interrupted")]
     assert lines == [*(f"stop {name} shutdown" for name in order), "left", "interrupted"], told
     assert process.returncode == 0
