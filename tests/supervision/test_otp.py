@@ -756,6 +756,7 @@ async def test_starting_restarting_and_terminating_block_the_supervisor(autojump
             await trio.sleep(9.5)
             assert states(supervisor) == {"a": "running", "b": "running", "slow": "starting"}
             assert supervisor.which_children()[0].pid is not None, "it has ended, but that has not been looked at"
+        await quiet()
         assert trio.current_time() - began == pytest.approx(13.0)
         assert states(supervisor) == {"a": "running", "b": "stopped", "slow": "running"}
 

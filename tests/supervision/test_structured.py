@@ -11,7 +11,7 @@ from tests.actors.kit import Counter
 from tests.supervision.kit import Clock, Worker, World, crash, found, quiet, states, worker
 
 from hubkit.actors import current_system
-from hubkit.errors import HubClosed, NoSuchActor, StartFailed
+from hubkit.errors import HubClosed, NoSuchActor, RestartIntensityExceeded, StartFailed
 from hubkit.specs import Backoff, ChildSpec
 from hubkit.supervision import Supervisor, child, start
 
@@ -209,3 +209,30 @@ async def test_a_call_that_waits_for_its_turn_when_the_block_is_left_is_refused(
         await quiet()
     assert len(told) == 1
     assert "+late" not in world.log
+
+
+@pytest.mark.parametrize("how", ["ref", "call", "start_child"])
+@pytest.mark.parametrize("quietly", [True, False])
+async def test_a_body_that_comes_too_late_fails_for_the_supervisors_reason_alone(how: str, quietly: bool) -> None:
+    """It has ended by itself, and the body has not noticed yet: what it is told then is no failure of its own."""
+    world = World()
+    specs = [worker("a", world), worker("s", world, significant=True, restart="temporary")]
+    reached = False
+    try:
+        async with Supervisor(children=specs, auto_shutdown="any_significant", max_restarts=0) as supervisor:
+            ref = supervisor.ref("a")
+            supervisor.ref("s" if quietly else "a").cast_nowait(Worker.crash)
+            with trio.CancelScope(shield=True):
+                await quiet()
+            if how == "ref":
+                supervisor.ref("a")
+            elif how == "call":
+                await ref.call(Worker.add)
+            else:
+                await supervisor.start_child(worker("b", world))
+            reached = True
+    except RestartIntensityExceeded:
+        assert not quietly
+    else:
+        assert quietly
+    assert not reached

@@ -68,11 +68,14 @@ class Manager:
         #: Why it gave up, if it did; whether it ended by ``auto_shutdown``.
         self.failure: RestartIntensityExceeded | None = None
         self.shut_down: bool = False
+        #: What it last told somebody who came too late; it is set when all is over.
+        self.refusal: HubClosed | None = None
+        self.closed: trio.Event = trio.Event()
         self._strategy: Strategy = strategy
         self._limits = limits
         self._auto_shutdown: AutoShutdown = auto_shutdown
         self._history: History = ()
-        self._starting: set[trio.CancelScope] = set()
+        self._starting: set[Running] = set()
         self._stopping: set[trio.CancelScope] = set()
         events, self._inbox = trio.open_memory_channel[_Event](math.inf)
         self._post: Callable[[_Event], None] = events.send_nowait
@@ -83,7 +86,8 @@ class Manager:
         """Raise `HubClosed` unless the block is open."""
         if self.state != "open":
             msg = "the Supervisor is not open: use it inside `async with`"
-            raise HubClosed(msg)
+            self.refusal = HubClosed(msg)
+            raise self.refusal
 
     def find(self, id: str) -> Child:
         """The child of this id. Raises `NoSuchActor`, `ConfigurationError`, `HubClosed`."""
@@ -114,8 +118,8 @@ class Manager:
     async def close(self, *, graceful: bool) -> None:
         """Stop everything, the child that was started last first. By force at once, if the supervisor is so ended itself."""
         self.state = "closed"
-        for scope in self._starting:
-            scope.cancel()
+        for running in self._starting:
+            running.cell.cancel()
         grace = 0.0 if self.owner is not None and self.owner.killed else GRACE
         try:
             if graceful:
@@ -127,6 +131,7 @@ class Manager:
                     scope.deadline = min(scope.deadline, trio.current_time() + grace)
                 async with self.lock:
                     await self._stop_children(grace)
+            self.closed.set()
             self.system.directories.pop(self.name, None)
             for child in self.children.values():
                 child.become("stopped")
@@ -153,6 +158,8 @@ class Manager:
         while True:
             child = self.children.get(key.child)
             if child is None or (child.state == "stopped" and not child.due):
+                if (self.failure is not None or self.shut_down) and current_cell() is self.owner:
+                    await self.closed.wait()  # whoever asks in the body is being cancelled, and hears why
                 msg = f"child {key.child!r} does not run, and is not going to"
                 raise NoSuchActor(msg)
             if child.running is not None and child.running.pid != after:
@@ -174,28 +181,25 @@ class Manager:
         """Start an instance. The end of the block interrupts it, and begins none."""
         self.check_open()
         before, child.state = child.state, "starting"
-        with trio.CancelScope() as scope:
-            self._starting.add(scope)
-            try:
-                running = await start_instance(
-                    self.nursery,
-                    self.system,
-                    child.spec,
-                    hub_name=self.name,
-                    start_reason=reason,
-                    restarts=child.restarts,
-                    on_exit=self._on_exit,
-                )
-            except BaseException:
-                child.become(before)
-                raise
-            finally:
-                self._starting.discard(scope)
-            child.since = trio.current_time()
-            child.become("running", running)
-            return
-        msg = f"the Supervisor was left while child {child.spec.id!r} started"
-        raise HubClosed(msg)
+        try:
+            running = await start_instance(
+                self.nursery,
+                self.system,
+                child.spec,
+                hub_name=self.name,
+                start_reason=reason,
+                restarts=child.restarts,
+                on_exit=self._on_exit,
+                starting=self._starting,
+            )
+        except BaseException as error:
+            child.become(before)
+            if self.state != "open" and isinstance(error, StartFailed):
+                msg = f"the Supervisor was left while child {child.spec.id!r} started"
+                raise HubClosed(msg) from None
+            raise
+        child.since = trio.current_time()
+        child.become("running", running)
 
     def _has_ended(self, running: Running, end: Exit) -> None:
         self._post(("ended", running, end))
@@ -220,7 +224,8 @@ class Manager:
         finally:
             if child.spec.restart == "temporary":
                 self.forget(child)
-            if not any(other.state == "restarting" for other in self.children.values()):
+            alone = self._strategy == "one_for_one"
+            if not alone and not any(other.state == "restarting" for other in self.children.values()):
                 for other in self.children.values():
                     if other.due:  # with whom they were to be started is not
                         other.become("stopped")
@@ -234,14 +239,20 @@ class Manager:
     async def run(self) -> None:
         """The supervisor's task: take what has happened, one after the other."""
         async for event in self._inbox:
-            async with self.lock:
+            # As `async with`, but for the turn of the scheduler that this takes even when nobody else is in there.
+            try:
+                self.lock.acquire_nowait()
+            except trio.WouldBlock:
+                await self.lock.acquire()
+            try:
                 if self.state != "open":
                     return
-                try:
-                    await self._handle(event)
-                except HubClosed:
-                    # The block was left in the middle of a restart.
-                    return
+                await self._handle(event)
+            except HubClosed:
+                # The block was left in the middle of a restart.
+                return
+            finally:
+                self.lock.release()
 
     async def _handle(self, event: _Event) -> None:
         if event[0] == "ended":
@@ -285,6 +296,8 @@ class Manager:
             return
         if verdict is Verdict.FORGET:
             self.forget(child)
+        if not child.spec.significant:
+            return
         others = any(other.spec.significant and other.state != "stopped" for other in self.children.values())
         if ends_supervisor(self._auto_shutdown, child.spec.significant, others):
             self.shut_down = True
@@ -296,8 +309,9 @@ class Manager:
 
     async def _restart(self, child: Child) -> None:
         """Restart a child, with those that its failure concerns."""
-        ids = affected(self._strategy, list(self.children), child.spec.id)
-        group = [self.children[id] for id in ids]
+        group = [child]
+        if self._strategy != "one_for_one":
+            group = [self.children[id] for id in affected(self._strategy, list(self.children), child.spec.id)]
         child.become("stopped")
         child.due = True
         for other in reversed(group):

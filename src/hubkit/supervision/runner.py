@@ -135,12 +135,14 @@ async def start_instance(
     start_reason: str = "start",
     restarts: int = 0,
     on_exit: Callable[[Running, Exit], None],
+    starting: set[Running] | None = None,
 ) -> Running:
     """Start an instance of ``spec`` in ``nursery``; returns when its ``on_start`` has returned.
 
     ``on_exit(running, exit)`` is called once, synchronously, when a *started* instance has ended. Raises `StartFailed`
-    with the cause chained; then nothing is left of it. Cancelled, the start is undone. The caller must `Running.stop`
-    it before it leaves the nursery: a started actor does not end by cancellation alone.
+    with the cause chained; then nothing is left of it. While it starts it is in ``starting``: its cell may be cancelled.
+    Cancelled, the start is undone. The caller must `Running.stop` it before it leaves the nursery: a started actor does not
+    end by cancellation alone.
     """
     if isinstance(spec.start, UnknownStart):
         msg = f"child {spec.id!r} cannot start here: this process has not defined the actor {spec.start.name!r}"
@@ -160,11 +162,16 @@ async def start_instance(
         restarts=restarts,
     )
     running = Running(spec, cell, on_exit)
+    if starting is not None:
+        starting.add(running)
     try:
         await running.begin(nursery)
     except Exception as error:
         msg = f"child {spec.id!r} ({spec.start.__hubkit_actor__}) did not start: {type(error).__name__}: {error_text(error)}"
         raise StartFailed(msg) from error
+    finally:
+        if starting is not None:
+            starting.discard(running)
     return running
 
 

@@ -130,6 +130,8 @@ class Supervisor:
     ) -> bool | None:
         manager = self._open_manager(closed=True)
         ours, error = self._leave_body(error)
+        if error is not None and error is manager.refusal and (manager.failure is not None or manager.shut_down):
+            ours, error = True, None  # the body came too late, for it ended by itself: that is no error of the body's
         try:
             await manager.close(graceful=error is None and manager.failure is None)
         except BaseException as interrupted:
@@ -150,9 +152,11 @@ class Supervisor:
 
     def _open_manager(self, *, closed: bool = False) -> Manager:
         manager = self._manager
-        if manager is None or (manager.state != "open" and not closed):
+        if manager is None:
             msg = "the Supervisor is not open: use it inside `async with`"
             raise HubClosed(msg)
+        if not closed:
+            manager.check_open()
         return manager
 
     @classmethod
