@@ -48,6 +48,7 @@ class Sup:
     kids: list[Kid] = field(default_factory=list)
     restarts: list[float] = field(default_factory=list)
     up: bool = True
+    born: int = 0
 
     def kid(self, id: str) -> Kid | None:
         return next((kid for kid in self.kids if kid.plan.id == id), None)
@@ -64,6 +65,13 @@ class Model:
         #: the last supervisor of each name
         self.sups: dict[str, Sup] = {}
         self.over: str | None = None
+        self.births = 0
+
+    @property
+    def living(self) -> set[str]:
+        """The workers that run."""
+        kids = [kid for sup in self.sups.values() if sup.up for kid in sup.kids]
+        return {kid.plan.id for kid in kids if kid.alive and kid.inner is None}
 
     # What is done to one child.
 
@@ -75,7 +83,9 @@ class Model:
                 return False
             self.log.append(f"+{plan.id}")
         else:
-            inner = kid.inner = self.sups[plan.id] = Sup(plan, None if sup is None else (sup, kid))
+            self.births += 1
+            above = None if sup is None else (sup, kid)
+            inner = kid.inner = self.sups[plan.id] = Sup(plan, above, born=self.births)
             for each in plan.children:
                 inner.kids.append(Kid(each))
                 if not self.start(inner, inner.kids[-1]):
@@ -176,14 +186,16 @@ class Model:
         while self.queue:
             self.handle()
 
-    def pass_time(self, seconds: float) -> None:
+    def pass_time(self, seconds: float, *, last_first: bool = False) -> None:
+        """Waits that end in the same moment end in the order in which they began, or the other way round."""
         end = self.now + seconds
         while True:
             due = sorted((timer for timer in self.timers if self.now <= timer[0] <= end), key=lambda timer: timer[0])
             live = [t for t in due if t[1].up and t[2].state == "restarting" and t[2].wait == t[3]]
             if not live:
                 break
-            self.now, sup, kid, number = live[0]
+            first = [timer for timer in live if timer[0] == live[0][0]]
+            self.now, sup, kid, number = first[-1 if last_first else 0]
             self.queue.append(("due", sup, kid, number))
             self.settle()
         self.now = end

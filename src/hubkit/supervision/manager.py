@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import trio
 
 from hubkit.actors import reports
 from hubkit.actors.cell import Cell, current_cell, current_chain
 from hubkit.actors.messages import Exit
+from hubkit.actors.ref import Ref
 from hubkit.actors.system import System
 from hubkit.errors import Deadlock, HubClosed, NoSuchActor, RestartIntensityExceeded, StartFailed
 from hubkit.pids import ChildKey, Pid
@@ -98,6 +99,10 @@ class Manager:
             msg = f"no child has the id {id!r}"
             raise NoSuchActor(msg)
         return child
+
+    def ref(self, id: str) -> Ref[Any]:
+        """A handle that follows this child."""
+        return self.system.ref(ChildKey(self.name, id))
 
     def check_turn(self, id: str = "") -> None:
         """Raise `Deadlock` if this supervisor waits, or would wait, for the caller meanwhile: one of its tree."""

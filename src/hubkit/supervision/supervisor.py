@@ -21,7 +21,6 @@ from hubkit.actors.structured import StructuredNursery
 from hubkit.actors.system import current_system
 from hubkit.errors import AlreadyStarted, ConfigurationError, HubClosed, RestartIntensityExceeded, StartFailed
 from hubkit.names import register_actor
-from hubkit.pids import ChildKey
 from hubkit.specs import ChildSpec, check_count
 from hubkit.supervision.children import GRACE, ChildCounts, ChildStatus, check_spec
 from hubkit.supervision.manager import Manager
@@ -201,7 +200,7 @@ class Supervisor:
                 msg = f"child {spec.id!r} was not started: max_children is {self._max_children}"
                 raise StartFailed(msg)
             await manager.start_new(spec)
-        return self.ref(spec.id)
+        return manager.ref(spec.id)
 
     async def terminate_child(self, id: str) -> None:
         """Stop a child, within its ``shutdown``. Its spec stays, to be restarted or deleted; a temporary's goes, too.
@@ -228,7 +227,7 @@ class Supervisor:
                 msg = f"child {id!r} is {child.state}"
                 raise AlreadyStarted(msg)
             await manager.start(child, "restart")
-        return self.ref(id)
+        return manager.ref(id)
 
     async def delete_child(self, id: str) -> None:
         """Forget a child that does not run.
@@ -261,7 +260,7 @@ class Supervisor:
         """A handle that follows the child through its restarts. Raises `NoSuchActor` for an unknown id."""
         manager = self._open_manager()
         manager.find(id)
-        return manager.system.ref(ChildKey(manager.name, id))
+        return manager.ref(id)
 
 
 register_actor(Supervisor, "hubkit:Supervisor")
