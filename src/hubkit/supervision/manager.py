@@ -86,8 +86,10 @@ class Manager:
     def check_open(self) -> None:
         """Raise `HubClosed` unless the block is open."""
         if self.state != "open":
-            msg = "the Supervisor is not open: use it inside `async with`"
-            self.refusal = HubClosed(msg)
+            why = "use it inside `async with`"
+            if self.failure is not None or self.shut_down:
+                why = "it has shut itself down" if self.failure is None else f"it has given up ({self.failure})"
+            self.refusal = HubClosed(f"the Supervisor is not open: {why}")
             raise self.refusal
 
     def find(self, id: str) -> Child:

@@ -145,7 +145,7 @@ class Supervisor:
         try:
             if self._body.__exit__(type(error) if error else None, error, error.__traceback__ if error else None):
                 return True, None
-        except BaseException as rest:
+        except BaseExceptionGroup as rest:  # what its cancellation has left of a group
             return False, rest
         return False, error
 
