@@ -236,3 +236,27 @@ async def test_a_body_that_comes_too_late_fails_for_the_supervisors_reason_alone
     else:
         assert quietly
     assert not reached
+
+
+async def test_what_a_body_raises_beside_its_cancellation_is_its_own() -> None:
+    """The supervisor gives up, and a task of the body's own nursery fails on its way out."""
+
+    async def fails_at_the_end() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise KeyError("mine")
+
+    world = World()
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with (
+            Supervisor(children=[worker("a", world)], max_restarts=0) as supervisor,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(fails_at_the_end)
+            await crash(supervisor.ref("a"))
+            await trio.sleep_forever()
+    group, own = caught.value.exceptions
+    assert isinstance(group, ExceptionGroup)
+    assert [type(error) for error in group.exceptions] == [KeyError]
+    assert isinstance(own, RestartIntensityExceeded)

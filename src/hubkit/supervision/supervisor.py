@@ -142,11 +142,12 @@ class Supervisor:
 
     def _leave_body(self, error: BaseException | None) -> tuple[bool, BaseException | None]:
         """Whether the body ended by our cancellation alone; and what it raised, without that."""
-        try:
-            if self._body.__exit__(type(error) if error else None, error, error.__traceback__ if error else None):
-                return True, None
-        except BaseExceptionGroup as rest:  # what its cancellation has left of a group
-            return False, rest
+        cancelled, rest = error, None
+        if isinstance(error, BaseExceptionGroup) and self._body.cancel_called:
+            cancelled, rest = error.split(trio.Cancelled)
+        traceback = cancelled.__traceback__ if cancelled is not None else None
+        if self._body.__exit__(type(cancelled) if cancelled is not None else None, cancelled, traceback):
+            return rest is None, rest
         return False, error
 
     def _open_manager(self, *, closed: bool = False) -> Manager:
