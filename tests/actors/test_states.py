@@ -243,7 +243,7 @@ async def test_what_is_put_off_takes_room_and_the_last_place_stays_free() -> Non
             ref.cast_nowait(Machine.always, 6)
         await ref.call(Machine.go, 7, "b")
         await trio.testing.wait_all_tasks_blocked()
-        assert answers.got == ["done 1", "done 2"]
+        assert sorted(answers.got) == ["done 1", "done 2"]  # (two callers wake up at once)
         assert await ref.call(Machine.read) == [("enter", "a", None), 5, 7, ("enter", "b", "a"), 1, 2]
 
 

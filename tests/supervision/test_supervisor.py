@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import trio
 from tests.actors.kit import Counter
+from tests.supervision.kit import Clock, Worker, World, crash, quiet, states, worker
 
-from hubkit.actors import Actor, Context, Ref, actor, current_system
+from hubkit.actors import Actor, Context, actor, current_system
 from hubkit.errors import (
     ActorCrashed,
     AlreadyStarted,
@@ -24,67 +25,6 @@ from hubkit.errors import (
 )
 from hubkit.specs import Backoff, ChildSpec, UnknownStart
 from hubkit.supervision import ChildCounts, Supervisor, child, start
-
-Clock = trio.testing.MockClock
-
-
-class World:
-    """What the children of a test share: a log, and how they shall behave."""
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-        self.fail_starts: dict[str, int] = {}
-        self.slow_starts: dict[str, float] = {}
-        self.slow_stops: dict[str, float] = {}
-
-
-class Worker(Actor):
-    def __init__(self, name: str, world: World) -> None:
-        self.name = name
-        self.world = world
-        self.value = 0
-
-    async def on_start(self) -> None:
-        await trio.sleep(self.world.slow_starts.get(self.name, 0.0))
-        if self.world.fail_starts.get(self.name, 0) > 0:
-            self.world.fail_starts[self.name] -= 1
-            raise OSError(f"{self.name} cannot start")
-        self.world.log.append(f"+{self.name}")
-
-    async def on_stop(self, reason: str) -> None:
-        await trio.sleep(self.world.slow_stops.get(self.name, 0.0))
-        self.world.log.append(f"-{self.name} {reason}")
-
-    async def crash(self) -> None:
-        raise ValueError(self.name)
-
-    async def leave(self, reason: str = "normal") -> None:
-        self.context.stop(reason)
-
-    async def add(self) -> int:
-        self.value += 1
-        return self.value
-
-    async def why(self) -> str:
-        return self.context.start_reason
-
-
-def worker(name: str, world: World, **options: Any) -> ChildSpec:
-    return replace(child(name, Worker, name, world), **options)
-
-
-async def crash(ref: Ref[Any]) -> None:
-    with pytest.raises(ActorCrashed):
-        await ref.call(Worker.crash)
-
-
-async def quiet() -> None:
-    await trio.testing.wait_all_tasks_blocked()
-
-
-def states(supervisor: Supervisor) -> dict[str, str]:
-    return {status.id: status.state for status in supervisor.which_children()}
-
 
 # Order.
 

@@ -4,10 +4,9 @@ Law of this room: a cell begins once and ends once, and says how (`Exit`); when 
 no timer, no watch, no message. Every request in its mailbox was handled or answered by then. `trio.Cancelled` and
 `KeyboardInterrupt` pass through; an `Exception` is a crash.
 
-The actor runs in one task, inside a nursery that is open all its life (`Context.nursery`): a background task's crash
-ends the actor as a crash of its own would. Once started the task is shielded: only `Cell.cancel` ends it by force, so
-that whoever leaves a block by an exception can still stop it in order, with its ``on_stop``. Whoever runs a cell must
-therefore stop it.
+The actor runs in one task. Once started the task is shielded: only `Cell.cancel` ends it by force, so that whoever
+leaves a block by an exception can still stop it in order, with its ``on_stop``. Whoever runs a cell must therefore stop
+it. While it is idle only `Cell.run` and what it awaits are on its stack: a hundred thousand actors pay for each frame.
 
 trio cannot end a task that never reaches a checkpoint, or shields itself; nor can we.
 """
@@ -15,19 +14,20 @@ trio cannot end a task that never reaches a checkpoint, or shields itself; nor c
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import trio
 
 from hubkit.actors import reports
 from hubkit.actors.actor import Actor, Handler, Methods, methods_of
+from hubkit.actors.background import Background
 from hubkit.actors.context import Context
 from hubkit.actors.current import current, current_cell, current_chain
+from hubkit.actors.ending import end_background, finish, interrupted
 from hubkit.actors.mailbox import Call, Item, Letter
 from hubkit.actors.messages import Exit
 from hubkit.actors.standing import ORDER, SYSTEM, Order, Standing
-from hubkit.actors.structured import collapse
 from hubkit.errors import ActorCrashed, NoSuchMethod, Reject
 from hubkit.names import error_text
 from hubkit.pids import ChildKey, Pid
@@ -36,25 +36,40 @@ if TYPE_CHECKING:
     from hubkit.actors.system import System
     from hubkit.actors.timers import Timer
 
-__all__ = ["Cell", "OnDown", "current_cell", "current_chain"]
+__all__ = ["Cell", "Keeper", "OnDown", "current_cell", "current_chain"]
 
 
 #: After so many messages in a row, or seconds, an actor whose mailbox never empties lets others run.
 _BURST = 128
 _TURN = 0.001
 
+_NO_METHODS: dict[object, tuple[str, Handler]] = {}
+
+
 #: What is called when an actor has ended: with the reason, and the error of a crash.
 OnDown: TypeAlias = Callable[[str, BaseException | None], None]
 
-_NO_METHODS: dict[object, tuple[str, Handler]] = {}
+
+class Keeper(Protocol):
+    """Who keeps an actor, and is told what becomes of it."""
+
+    def started(self, cell: Cell) -> None:
+        """It has started."""
+
+    def failed(self, error: BaseException) -> bool:
+        """It has not started, or is ended by what is no `Exception`. Returns whether the error is taken care of."""
+        ...
+
+    def over(self, end: Exit) -> None:
+        """It has ended; called last, unless it `failed`."""
 
 
 class Cell(Standing):
     """One incarnation: its mailbox, its task, its end. `System.spawn` makes it, `run` runs it."""
 
     __slots__ = (
-        "args", "chain", "child_id", "context", "function_scope", "gate", "hub", "hub_name", "instance",
-        "kwargs", "metadata", "methods", "monitors", "nursery", "own_chain", "pid", "reads_mailbox", "restarts",
+        "args", "background", "cause", "chain", "child_id", "context", "function_scope", "gate", "hub", "hub_name",
+        "instance", "killed", "kwargs", "metadata", "methods", "monitors", "pid", "reads_mailbox", "restarts",
         "restore", "role", "scope", "shutdown", "start", "start_reason", "started", "stop_reason", "system", "table", "task",
         "term", "timers", "watchers",
     )  # fmt: skip
@@ -74,7 +89,7 @@ class Cell(Standing):
         serial: int,
         start: Any,
         args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        kwargs: Mapping[str, Any],
         *,
         mailbox: int,
         shutdown: float,
@@ -91,7 +106,7 @@ class Cell(Standing):
         self.pid: Pid = Pid(system.node, system.incarnation, serial)
         self.start: Any = start
         self.args: tuple[Any, ...] = args
-        self.kwargs: dict[str, Any] = kwargs
+        self.kwargs: Mapping[str, Any] = kwargs
         self.shutdown: float = shutdown
         self.child_id: str | None = child_id
         self.hub: Any = hub
@@ -101,15 +116,20 @@ class Cell(Standing):
         self.term: int = term
         self.start_reason: str = start_reason
         self.restarts: int = restarts
-        self.own_chain: tuple[Pid, ...] = (self.pid,)
-        self.chain: tuple[Pid, ...] = self.own_chain
+        #: Who waits for what it does, itself the last; empty when nobody does, so that an idle actor pays for none.
+        self.chain: tuple[Pid, ...] = ()
         self.context: Context = Context(self)
         self.instance: Actor | None = None
         self.methods: Methods | None = None
         #: What can be called, while messages are taken; empty before and after, and for functions.
         self.table: dict[object, tuple[str, Handler]] = _NO_METHODS
         self.task: trio.lowlevel.Task | None = None
-        self.nursery: trio.Nursery | None = None
+        #: Its background tasks, if it has ever had any.
+        self.background: Background | None = None
+        #: What a supervisor ended for that gave up; to those above it, it has ended in order.
+        self.cause: BaseException | None = None
+        #: Whether it is to be ended by force.
+        self.killed: bool = False
         self.scope: trio.CancelScope = trio.CancelScope()
         self.function_scope: trio.CancelScope | None = None
         self.reads_mailbox: bool = False
@@ -185,6 +205,7 @@ class Cell(Standing):
 
     def cancel(self) -> None:
         """End it by force, at its next checkpoint, without ``on_stop``."""
+        self.killed = True
         self.scope.cancel()
 
     def unhandled(self, message: Any) -> None:
@@ -193,74 +214,68 @@ class Cell(Standing):
 
     # Its life.
 
-    async def run(self, *, task_status: trio.TaskStatus[Cell] = trio.TASK_STATUS_IGNORED) -> Exit:
-        """Run it from its start to its end. A failing start raises; after the start there is always an `Exit`."""
-        token = current.set(self)
-        self.task = trio.lowlevel.current_task()
+    async def run(
+        self, *, task_status: trio.TaskStatus[Cell] = trio.TASK_STATUS_IGNORED, keeper: Keeper | None = None
+    ) -> Exit:
+        """Run it from its start to its end. A failing start raises; after the start there is always an `Exit`.
+
+        ``keeper``, in place of ``task_status``, is told of the end, too; an error that it takes is not raised here.
+        """
+        before, self.task = current.get(), trio.lowlevel.current_task()
+        current.set(self)
         self.system.cells[self.pid.serial] = self
-        error: BaseException | None = None
-        reason = "killed"
+        error: Exception | None = None
+        reason, how = "killed", "interrupted"
+        cause: BaseException | None = None
         try:
-            with self.scope:
-                error = await self._live_with_nursery(task_status)
-                reason = "crash" if error is not None else self.stop_reason or "normal"
-            if not self.started:
-                msg = "killed before it had started"
-                raise ActorCrashed(msg)
-            return Exit(reason, error or self.system.links.cause(self), self.pid)
-        finally:
-            current.reset(token)
-            self._bury(reason, error)
-
-    async def _live_with_nursery(self, task_status: trio.TaskStatus[Cell]) -> Exception | None:
-        """Everything between start and end; returns the error that it ended by."""
-        said_goodbye = False
-        try:
-            async with trio.open_nursery() as nursery:
-                self.nursery = nursery
-                error = await self._live(task_status)
-                said_goodbye = True
-                error = await self._say_goodbye(error)
-                nursery.cancel_scope.cancel()
-            return error
-        except BaseExceptionGroup as group:
-            # A background task, or on_start, or whoever interrupts the program.
-            cancelled, rest = group.split(trio.Cancelled)
-            failure = collapse(rest or group)
-            if not self.started or not isinstance(failure, Exception):
-                raise failure from failure.__cause__
-            self._crashed(failure, "in a background task")
-            if cancelled is not None:
-                raise collapse(cancelled) from None
-            return failure if said_goodbye else await self._say_goodbye(failure)
-
-    async def _live(self, task_status: trio.TaskStatus[Cell]) -> Exception | None:
-        """Start it, and let it do what it does until it ends."""
-        body, how = await self._begin(task_status), "interrupted"
-        try:
-            await body()
-            how = "normal"
-        except Exception as error:
-            if not self.started:
+            try:
+                try:
+                    with self.scope:
+                        await (await self._begin(keeper or task_status))()
+                        how = "normal"
+                except Exception as failure:
+                    error, how = self._failed(failure), "crash"
+                except BaseException:
+                    await interrupted(self)
+                    raise
+                finally:
+                    self._close(how)
+                reason, error = await finish(self, error, broken_off=how == "interrupted")
+                if not self.started:
+                    raise error or ActorCrashed("killed before it had started")
+            finally:
+                if self.background is not None:
+                    await end_background(self, self.background, error)
+                current.set(before)
+                cause = error or self.system.links.cause(self)
+                self._bury(reason, error)
+        except BaseException as failure:
+            if keeper is None or not keeper.failed(failure):
                 raise
-            doing = "in its function"
-            if self.instance is not None:
-                doing = f"while handling {reports.item_text(self.current)}"
-            self._crashed(error, doing)
-            how = "crash"
-            return error
-        finally:
-            self._close(how)
-        return None
+            return Exit("killed", None, self.pid)
+        end = Exit(reason, cause, self.pid)
+        if keeper is not None:
+            keeper.over(end)
+        return end
 
-    async def _begin(self, task_status: trio.TaskStatus[Cell]) -> Callable[[], Awaitable[None]]:
+    def _failed(self, error: Exception) -> Exception:
+        """Its own code has raised this: a crash, once it has started."""
+        if not self.started:
+            raise error
+        doing = "in its function"
+        if self.instance is not None:
+            doing = f"while handling {reports.item_text(self.current)}"
+        self.crashed(error, doing)
+        return error
+
+    async def _begin(self, starter: trio.TaskStatus[Cell] | Keeper) -> Callable[[], Awaitable[None]]:
         """Make the actor and start it; returns what it does then."""
         start = self.start
 
         def begun() -> None:
             self.started = True
             self.scope.shield = True
-            task_status.started(self)
+            starter.started(self)
 
         if isinstance(start, type) and issubclass(start, Actor):
             instance: Actor = start.__new__(start, *self.args, **self.kwargs)
@@ -368,7 +383,7 @@ class Cell(Standing):
             self.has_expired(call)
             call.fail(trio.TooSlowError("the caller's deadline passed before the call began"))
             return
-        self.chain = (*call.chain, self.pid) if call.chain else self.own_chain
+        self.chain = (*call.chain, self.pid)
         try:
             value = await call.coroutine
         except Reject as refusal:
@@ -378,28 +393,11 @@ class Cell(Standing):
         else:
             if call.mailbox is self:  # else it is answered later
                 call.answer(value)
-        self.chain = self.own_chain
-
-    async def _say_goodbye(self, error: Exception | None) -> Exception | None:
-        """Call ``on_stop``, once, bounded. Returns the error that the actor ended by."""
-        instance = self.instance
-        if instance is None or type(instance).on_stop is Actor.on_stop:
-            return error
-        reason = "crash" if error is not None else self.stop_reason or "normal"
-        self.chain = self.own_chain
-        try:
-            with trio.move_on_after(self.shutdown) as scope:
-                await instance.on_stop(reason)
-        except Exception as failure:
-            self._crashed(failure, "in on_stop")
-            return error if error is not None else failure
-        if scope.cancelled_caught:
-            reports.logger.warning("on_stop of actor %s was cancelled after %g s", self.describe(), self.shutdown)
-        return error
+        self.chain = ()
 
     # Its end.
 
-    def _crashed(self, error: BaseException, doing: str) -> None:
+    def crashed(self, error: BaseException, doing: str) -> None:
         """Tell the caller whose request is in progress, and the log."""
         current, self.current = self.current, None
         if isinstance(current, Call):

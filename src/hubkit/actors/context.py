@@ -5,10 +5,11 @@ Law of this room: only the actor uses its context. It holds nothing of its own; 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
+from hubkit.actors.background import Background
 from hubkit.actors.messages import Down, Monitor
 from hubkit.actors.timers import Interval
 from hubkit.errors import ConfigurationError, HubClosed
@@ -83,12 +84,20 @@ class Context:
 
     @property
     def nursery(self) -> trio.Nursery:
-        """For background tasks: they die with the actor, and a crash of theirs is a crash of the actor."""
-        nursery = self._cell.nursery
-        if nursery is None:
-            msg = "the actor does not run yet"
-            raise HubClosed(msg)
-        return nursery
+        """For background tasks: they die with the actor, and a crash of theirs is a crash of the actor.
+
+        It has all that a `trio.Nursery` has, and costs nothing before it is used. Raises `HubClosed` outside the life of
+        the actor.
+        """
+        cell = self._cell
+        background = cell.background
+        if background is None:
+            host = None if cell.task is None else cell.task.parent_nursery
+            if host is None or cell.pid.serial not in cell.system.cells:
+                msg = "the actor does not run yet" if cell.task is None else "the actor has ended"
+                raise HubClosed(msg)
+            background = cell.background = Background(cell, host)
+        return cast("trio.Nursery", background)
 
     def monitor(self, ref: Ref[Any]) -> Monitor:
         """Watch another actor: a `Down` with this monitor arrives exactly once, when that incarnation is gone.

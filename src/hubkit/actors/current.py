@@ -37,10 +37,10 @@ def current_chain() -> tuple[Pid, ...]:
         return ()
     task = trio.lowlevel.current_task()
     if task is cell.task:
-        return cell.chain
+        return cell.chain or (cell.pid,)
     nursery = task.parent_nursery
-    while nursery is not None and nursery is not cell.nursery:
+    while nursery is not None:
         if nursery.parent_task is cell.task:
-            return cell.chain
+            return cell.chain or (cell.pid,)
         nursery = nursery.parent_task.parent_nursery
     return ()

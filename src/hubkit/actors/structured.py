@@ -37,12 +37,13 @@ class StructuredNursery:
 
     __slots__ = ("_manager", "nursery")
 
-    def __init__(self) -> None:
-        self._manager: AbstractAsyncContextManager[trio.Nursery] = trio.open_nursery()
-        self.nursery: trio.Nursery
+    _manager: AbstractAsyncContextManager[trio.Nursery]
+    nursery: trio.Nursery
 
     async def enter(self) -> trio.Nursery:
         """Open the nursery."""
+        # Not before: whoever uses this may be made before there is a trio run.
+        self._manager = trio.open_nursery()
         self.nursery = await self._manager.__aenter__()
         return self.nursery
 

@@ -7,9 +7,10 @@ exactly as what comes from here. A program without a node has one system per tri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import trio
@@ -155,7 +156,7 @@ class System:
         self,
         start: Any,
         args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
+        kwargs: Mapping[str, Any] = MappingProxyType({}),
         *,
         mailbox: int = 1000,
         shutdown: float = 5.0,
@@ -174,7 +175,7 @@ class System:
             self._serial,
             start,
             args,
-            dict(kwargs or {}),
+            kwargs,
             mailbox=mailbox,
             shutdown=shutdown,
             child_id=child_id,

@@ -325,7 +325,7 @@ class Household:
                 keeper.cell = cell = self._system.spawn(
                     spec.start,
                     spec.args,
-                    dict(spec.kwargs),
+                    spec.kwargs,
                     mailbox=spec.mailbox,
                     shutdown=spec.shutdown,
                     restarts=keeper.restarts,

@@ -49,29 +49,39 @@ class ChildCounts:
 class Child:
     """One child: its spec, its instance if it runs, and how often it had to be restarted."""
 
-    __slots__ = ("_waits", "attempts", "changed", "restarts", "running", "since", "spec", "state", "waits")
+    __slots__ = ("_changed", "_waits", "attempts", "due", "restarts", "running", "since", "spec", "state", "waits")
 
     def __init__(self, spec: ChildSpec) -> None:
         self.spec: ChildSpec = spec
         self.running: Running | None = None
         self.state: ChildState = "stopped"
-        self.changed: trio.Event = trio.Event()
+        self._changed: trio.Event | None = None
         #: All restarts, and those in a row without a good run between them.
         self.restarts: int = 0
         self.attempts: int = 0
         self.since: float = 0.0
         #: The number of the wait before a restart that is going on, or 0.
         self.waits: int = 0
+        #: Stopped together with another, to be started again with it.
+        self.due: bool = False
         self._waits = 0
 
     def become(self, state: ChildState, running: Running | None = None) -> None:
         """Change the state and tell everybody who waits."""
         self.state = state
         self.running = running
+        self.due = False
         if state != "restarting":
             self.waits = 0
-        changed, self.changed = self.changed, trio.Event()
-        changed.set()
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set()
+
+    async def wait(self) -> None:
+        """Wait until its state changes."""
+        if self._changed is None:
+            self._changed = trio.Event()
+        await self._changed.wait()
 
     def status(self) -> ChildStatus:
         """What is told about it."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import trio
 
 from hubkit.actors import reports
 from hubkit.actors.cell import Cell, current_cell, current_chain
 from hubkit.actors.messages import Exit
+from hubkit.actors.ref import Ref
 from hubkit.actors.system import System
 from hubkit.errors import Deadlock, HubClosed, NoSuchActor, RestartIntensityExceeded, StartFailed
 from hubkit.pids import ChildKey, Pid
@@ -48,10 +49,19 @@ class Manager:
     """The children of one open supervisor; a `Locator` for their refs."""
 
     def __init__(
-        self, system: System, nursery: trio.Nursery, strategy: Strategy, limits: Limits, auto_shutdown: AutoShutdown
+        self,
+        system: System,
+        nursery: trio.Nursery,
+        end_body: Callable[[], None],
+        strategy: Strategy,
+        limits: Limits,
+        auto_shutdown: AutoShutdown,
     ) -> None:
         self.system = system
         self.nursery = nursery
+        #: The actor in whose task its block is: itself, where it is a child of another one.
+        self.owner: Cell | None = current_cell()
+        self._end_body = end_body
         self.name: str = system.new_directory("supervisor", self)
         #: The actor in whose task it was opened, if any: see `hubkit.supervision.trees`.
         self.keeper: Cell | None = current_cell()
@@ -61,19 +71,28 @@ class Manager:
         #: Why it gave up, if it did; whether it ended by ``auto_shutdown``.
         self.failure: RestartIntensityExceeded | None = None
         self.shut_down: bool = False
+        #: What it last told somebody who came too late; it is set when all is over.
+        self.refusal: HubClosed | None = None
+        self.closed: trio.Event = trio.Event()
         self._strategy: Strategy = strategy
         self._limits = limits
         self._auto_shutdown: AutoShutdown = auto_shutdown
         self._history: History = ()
-        self._starting: set[trio.CancelScope] = set()
+        self._starting: set[Running] = set()
+        self._stopping: set[trio.CancelScope] = set()
         events, self._inbox = trio.open_memory_channel[_Event](math.inf)
         self._post: Callable[[_Event], None] = events.send_nowait
+        #: One for all children: each of them keeps it.
+        self._on_exit: Callable[[Running, Exit], None] = self._has_ended
 
     def check_open(self) -> None:
         """Raise `HubClosed` unless the block is open."""
         if self.state != "open":
-            msg = "the Supervisor is not open: use it inside `async with`"
-            raise HubClosed(msg)
+            why = "use it inside `async with`"
+            if self.failure is not None or self.shut_down:
+                why = "it has shut itself down" if self.failure is None else f"it has given up ({self.failure})"
+            self.refusal = HubClosed(f"the Supervisor is not open: {why}")
+            raise self.refusal
 
     def find(self, id: str) -> Child:
         """The child of this id. Raises `NoSuchActor`, `ConfigurationError`, `HubClosed`."""
@@ -85,40 +104,55 @@ class Manager:
             raise NoSuchActor(msg)
         return child
 
+    def ref(self, id: str) -> Ref[Any]:
+        """A handle that follows this child."""
+        return self.system.ref(ChildKey(self.name, id))
+
     def check_turn(self, id: str = "") -> None:
-        """Raise `Deadlock` if the caller is a child for which this supervisor waits, or would wait, meanwhile."""
+        """Raise `Deadlock` if this supervisor waits, or would wait, for the caller meanwhile: one of its tree."""
         cell = current_cell()
-        if cell is None or cell.hub_name != self.name or not current_chain():
+        if cell is None or not current_chain():
             return
-        if not cell.started or cell.stop_reason is not None or cell.child_id == id:
+        caller = cell.child_id
+        while cell is not None and cell.hub_name != self.name:
+            above = self.system.directories.get(cell.hub_name)
+            cell = above.owner if isinstance(above, Manager) else None
+        if cell is not None and (not cell.started or cell.stop_reason is not None or cell.child_id == id):
             msg = (
-                f"child {cell.child_id!r} asks its own supervisor to change children while that waits for it to start "
+                f"child {caller!r} asks a supervisor above it to change children while that waits for it to start "
                 f"or to stop: do it in a background task (context.nursery), or from on_info later"
             )
             raise Deadlock(msg)
 
     async def close(self, *, graceful: bool) -> None:
-        """Stop everything, the child that was started last first."""
+        """Stop everything, the child that was started last first. By force at once, if the supervisor is so ended itself."""
         self.state = "closed"
-        for scope in self._starting:
-            scope.cancel()
+        for running in self._starting:
+            running.cell.cancel()
+        grace = 0.0 if self.owner is not None and self.owner.killed else GRACE
         try:
             if graceful:
                 async with self.lock:
                     await self._stop_children(None)
         finally:
             with trio.CancelScope(shield=True):
+                for scope in self._stopping:
+                    scope.deadline = min(scope.deadline, trio.current_time() + grace)
                 async with self.lock:
-                    await self._stop_children(GRACE)
+                    await self._stop_children(grace)
+            self.closed.set()
             self.system.directories.pop(self.name, None)
             for child in self.children.values():
                 child.become("stopped")
 
     async def _stop_children(self, grace: float | None) -> None:
         running = [child.running for child in self.children.values() if child.running is not None]
-        await stop_all(running, grace=grace)
-        for child in self.children.values():
-            child.become("stopped")
+        try:
+            await stop_all(running, grace=grace)
+        finally:
+            for child in self.children.values():
+                if child.running is None or child.running.exit is not None:
+                    child.become("stopped")
 
     # Where children run: a Locator.
 
@@ -132,12 +166,14 @@ class Manager:
         await trio.lowlevel.checkpoint()
         while True:
             child = self.children.get(key.child)
-            if child is None or child.state == "stopped":
+            if child is None or (child.state == "stopped" and not child.due):
+                if (self.failure is not None or self.shut_down) and current_cell() is self.owner:
+                    await self.closed.wait()  # whoever asks in the body is being cancelled, and hears why
                 msg = f"child {key.child!r} does not run, and is not going to"
                 raise NoSuchActor(msg)
             if child.running is not None and child.running.pid != after:
                 return child.running.pid
-            await child.changed.wait()
+            await child.wait()
 
     # What happens inside: all of it in turn, under the lock.
 
@@ -151,37 +187,57 @@ class Manager:
             raise
 
     async def start(self, child: Child, reason: str) -> None:
-        """Start an instance. The end of the block interrupts it."""
+        """Start an instance. The end of the block interrupts it, and begins none."""
+        self.check_open()
         before, child.state = child.state, "starting"
-        with trio.CancelScope() as scope:
-            self._starting.add(scope)
-            try:
-                running = await start_instance(
-                    self.nursery,
-                    self.system,
-                    child.spec,
-                    hub_name=self.name,
-                    start_reason=reason,
-                    restarts=child.restarts,
-                    on_exit=lambda running, end: self._post(("ended", running, end)),
-                )
-            except BaseException:
-                child.become(before)
-                raise
-            finally:
-                self._starting.discard(scope)
-            child.since = trio.current_time()
-            child.become("running", running)
-            return
-        msg = f"the Supervisor was left while child {child.spec.id!r} started"
-        raise HubClosed(msg)
+        try:
+            running = await start_instance(
+                self.nursery,
+                self.system,
+                child.spec,
+                hub_name=self.name,
+                start_reason=reason,
+                restarts=child.restarts,
+                on_exit=self._on_exit,
+                starting=self._starting,
+            )
+        except BaseException as error:
+            child.become(before)
+            if self.state != "open" and isinstance(error, StartFailed):
+                msg = f"the Supervisor was left while child {child.spec.id!r} started"
+                raise HubClosed(msg) from None
+            raise
+        child.since = trio.current_time()
+        child.become("running", running)
+
+    def _has_ended(self, running: Running, end: Exit) -> None:
+        self._post(("ended", running, end))
 
     async def stop(self, child: Child) -> None:
-        """Stop a child, if it runs, and call off its restart, if one is due."""
+        """Stop a child, if it runs, and call off its restart, if one is due. Cancelled, it is stopped by force."""
         running = child.running
         if running is not None:
-            await running.stop()
+            with trio.CancelScope() as scope:
+                self._stopping.add(scope)
+                try:
+                    await running.stop()
+                finally:
+                    self._stopping.discard(scope)
+                    child.become("stopped")
         child.become("stopped")
+
+    async def terminate(self, child: Child) -> None:
+        """Stop a child for good; a temporary one is forgotten."""
+        try:
+            await self.stop(child)
+        finally:
+            if child.spec.restart == "temporary":
+                self.forget(child)
+            alone = self._strategy == "one_for_one"
+            if not alone and not any(other.state == "restarting" for other in self.children.values()):
+                for other in self.children.values():
+                    if other.due:  # with whom they were to be started is not
+                        other.become("stopped")
 
     def forget(self, child: Child) -> None:
         """Drop a child that does not run."""
@@ -192,14 +248,20 @@ class Manager:
     async def run(self) -> None:
         """The supervisor's task: take what has happened, one after the other."""
         async for event in self._inbox:
-            async with self.lock:
+            # As `async with`, but for the turn of the scheduler that this takes even when nobody else is in there.
+            try:
+                self.lock.acquire_nowait()
+            except trio.WouldBlock:
+                await self.lock.acquire()
+            try:
                 if self.state != "open":
                     return
-                try:
-                    await self._handle(event)
-                except HubClosed:
-                    # The block was left in the middle of a restart.
-                    return
+                await self._handle(event)
+            except HubClosed:
+                # The block was left in the middle of a restart.
+                return
+            finally:
+                self.lock.release()
 
     async def _handle(self, event: _Event) -> None:
         if event[0] == "ended":
@@ -207,7 +269,7 @@ class Manager:
             child = self.children.get(running.spec.id)
             # What was stopped or replaced meanwhile is no news.
             if child is not None and child.running is running:
-                await self._ended(child, end.is_normal, end.error)
+                await self._ended(child, end.is_normal, end.error or running.cell.cause)
         elif event[0] == "failed":
             _, child, error = event
             if child.state == "restarting" and not child.waits:
@@ -239,14 +301,16 @@ class Manager:
             )
             self.failure = RestartIntensityExceeded(msg)
             self.failure.__cause__ = error
-            await self._end()
+            await self._end(GRACE)
             return
         if verdict is Verdict.FORGET:
             self.forget(child)
+        if not child.spec.significant:
+            return
         others = any(other.spec.significant and other.state != "stopped" for other in self.children.values())
         if ends_supervisor(self._auto_shutdown, child.spec.significant, others):
             self.shut_down = True
-            await self._end()
+            await self._end(None)
 
     async def _wait(self, child: Child, delay: float, wait: int) -> None:
         await trio.sleep(delay)
@@ -254,11 +318,15 @@ class Manager:
 
     async def _restart(self, child: Child) -> None:
         """Restart a child, with those that its failure concerns."""
-        ids = affected(self._strategy, list(self.children), child.spec.id)
-        group = [self.children[id] for id in ids]
+        group = [child]
+        if self._strategy != "one_for_one":
+            group = [self.children[id] for id in affected(self._strategy, list(self.children), child.spec.id)]
+        child.become("stopped")
+        child.due = True
         for other in reversed(group):
             if other is not child:
                 await self.stop(other)
+                other.due = True
                 if other.spec.restart == "temporary":
                     self.forget(other)
         for other in group:
@@ -269,14 +337,13 @@ class Manager:
             try:
                 await self.start(other, "restart")
             except StartFailed as error:
-                reports.logger.error("%s (attempt %d to restart it)", error, other.attempts, exc_info=error)
+                reports.logger.error("%s (attempt %d to restart it)", error, max(other.attempts, 1), exc_info=error)
                 other.become("restarting")
                 self._post(("failed", other, error))
                 return
 
-    async def _end(self) -> None:
+    async def _end(self, grace: float | None) -> None:
         """This supervisor ends by itself: cancel the body, and stop the children without waiting for it."""
         self.state = "closed"
-        self.nursery.cancel_scope.cancel()
-        with trio.CancelScope(shield=True):
-            await self._stop_children(GRACE)
+        self._end_body()
+        await self._stop_children(grace)

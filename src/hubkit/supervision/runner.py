@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import trio
+from outcome import Error, Outcome, Value, capture
 
 from hubkit.actors.cell import Cell
 from hubkit.actors.messages import Exit
@@ -26,14 +28,18 @@ __all__ = ["Running", "start_instance", "stop_all"]
 class Running:
     """A started instance of a child. ``exit`` is how it ended, once ``ended`` is set."""
 
-    __slots__ = ("_on_exit", "cell", "ended", "exit", "spec")
+    __slots__ = ("_ended", "_give_up", "_on_exit", "_starter", "cell", "exit", "spec")
 
     def __init__(self, spec: ChildSpec, cell: Cell, on_exit: Callable[[Running, Exit], None]) -> None:
         self.spec: ChildSpec = spec
         self.cell: Cell = cell
-        self.ended: trio.Event = trio.Event()
         self.exit: Exit | None = None
         self._on_exit = on_exit
+        #: Made when somebody waits: most children are never waited for.
+        self._ended: trio.Event | None = None
+        #: Who waits for it to start; and what that task raises if it has been cancelled meanwhile.
+        self._starter: trio.lowlevel.Task | None = None
+        self._give_up: trio.lowlevel.RaiseCancelT | None = None
 
     def __repr__(self) -> str:
         return f"<Running {self.cell.describe()}{'' if self.exit is None else f', ended: {self.exit.reason}'}>"
@@ -43,16 +49,59 @@ class Running:
         """The incarnation that runs."""
         return self.cell.pid
 
-    async def run(self, *, task_status: trio.TaskStatus[Cell]) -> None:
-        """The task of the child."""
-        end = Exit("killed", None, self.cell.pid)
-        try:
-            end = await self.cell.run(task_status=task_status)
-        finally:
-            self.exit = end
-            self.ended.set()
-            if self.cell.started:
-                self._on_exit(self, end)
+    @property
+    def ended(self) -> trio.Event:
+        """Set when it has ended."""
+        if self._ended is None:
+            self._ended = trio.Event()
+            if self.exit is not None:
+                self._ended.set()
+        return self._ended
+
+    async def begin(self, nursery: trio.Nursery) -> None:
+        """Run it in ``nursery``; returns when it has started. Raises what its start raised. Cancelled, it undoes the start.
+
+        As ``nursery.start``, which makes a nursery for each start, and lets the started task keep it for all its life.
+        """
+        # Its starter alone may give it up, and waits until it is gone.
+        self.cell.scope.shield = True
+        self._starter = trio.lowlevel.current_task()
+        nursery.start_soon(partial(self.cell.run, keeper=self), name=self.spec.id)
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, give_up: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
+        self._give_up = give_up
+        self.cell.cancel()
+        return trio.lowlevel.Abort.FAILED
+
+    # What its cell tells it: a `Keeper`.
+
+    def started(self, cell: Cell) -> None:
+        """Let its starter go on."""
+        starter = self._starter
+        if starter is not None and self._give_up is None:
+            self._starter = None
+            trio.lowlevel.reschedule(starter)
+
+    def failed(self, error: BaseException) -> bool:
+        """What its start raised, its starter raises."""
+        starter = self._starter
+        self._has_ended(Exit("killed", None, self.pid), Error(error))
+        return starter is not None
+
+    def over(self, end: Exit) -> None:
+        """Tell how it has ended."""
+        self._has_ended(end, Value(None))
+
+    def _has_ended(self, end: Exit, outcome: Outcome[object]) -> None:
+        self.exit = end
+        if self._ended is not None:
+            self._ended.set()
+        starter, self._starter = self._starter, None
+        if starter is not None:
+            trio.lowlevel.reschedule(starter, outcome if self._give_up is None else capture(self._give_up))
+        elif self.cell.started:
+            self._on_exit(self, end)
 
     async def stop(self, reason: str = "shutdown", within: float | None = None) -> Exit:
         """Stop it: ask, wait, force. ``within``: seconds, instead of the spec's ``shutdown``; 0 forces at once.
@@ -86,12 +135,14 @@ async def start_instance(
     start_reason: str = "start",
     restarts: int = 0,
     on_exit: Callable[[Running, Exit], None],
+    starting: set[Running] | None = None,
 ) -> Running:
     """Start an instance of ``spec`` in ``nursery``; returns when its ``on_start`` has returned.
 
     ``on_exit(running, exit)`` is called once, synchronously, when a *started* instance has ended. Raises `StartFailed`
-    with the cause chained; then nothing is left of it. Cancelled, the start is undone. The caller must `Running.stop`
-    it before it leaves the nursery: a started actor does not end by cancellation alone.
+    with the cause chained; then nothing is left of it. While it starts it is in ``starting``: its cell may be cancelled.
+    Cancelled, the start is undone. The caller must `Running.stop` it before it leaves the nursery: a started actor does not
+    end by cancellation alone.
     """
     if isinstance(spec.start, UnknownStart):
         msg = f"child {spec.id!r} cannot start here: this process has not defined the actor {spec.start.name!r}"
@@ -99,7 +150,7 @@ async def start_instance(
     cell = system.spawn(
         spec.start,
         spec.args,
-        dict(spec.kwargs),
+        spec.kwargs,
         mailbox=spec.mailbox,
         shutdown=spec.shutdown,
         child_id=spec.id,
@@ -111,11 +162,16 @@ async def start_instance(
         restarts=restarts,
     )
     running = Running(spec, cell, on_exit)
+    if starting is not None:
+        starting.add(running)
     try:
-        await nursery.start(running.run, name=f"hubkit child {spec.id}")
+        await running.begin(nursery)
     except Exception as error:
         msg = f"child {spec.id!r} ({spec.start.__hubkit_actor__}) did not start: {type(error).__name__}: {error_text(error)}"
         raise StartFailed(msg) from error
+    finally:
+        if starting is not None:
+            starting.discard(running)
     return running
 
 

@@ -13,15 +13,15 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, Self, overload
 
 import trio
 
+from hubkit.actors import reports
 from hubkit.actors.actor import Actor
 from hubkit.actors.context import Context
 from hubkit.actors.inspection import ActorInfo
 from hubkit.actors.ref import Ref
 from hubkit.actors.structured import StructuredNursery
 from hubkit.actors.system import current_system
-from hubkit.errors import AlreadyStarted, ConfigurationError, HubClosed, StartFailed
+from hubkit.errors import AlreadyStarted, ConfigurationError, HubClosed, RestartIntensityExceeded, StartFailed
 from hubkit.names import register_actor
-from hubkit.pids import ChildKey
 from hubkit.specs import ChildSpec, check_count
 from hubkit.supervision.children import GRACE, ChildCounts, ChildStatus, check_spec
 from hubkit.supervision.manager import Manager
@@ -96,6 +96,8 @@ class Supervisor:
             raise ConfigurationError(msg)
         self._manager: Manager | None = None
         self._structured = StructuredNursery()
+        #: That of the body: it is cancelled when the supervisor ends by itself.
+        self._body = trio.CancelScope()
 
     def __repr__(self) -> str:
         manager = self._manager
@@ -109,12 +111,15 @@ class Supervisor:
             msg = "a Supervisor can be entered once: make a new one"
             raise HubClosed(msg)
         nursery = await self._structured.enter()
-        self._manager = Manager(current_system(), nursery, self._strategy, self._limits, self._auto_shutdown)
+        self._manager = Manager(
+            current_system(), nursery, self._body.cancel, self._strategy, self._limits, self._auto_shutdown
+        )
         try:
             async with self._manager.lock:
                 for spec in self._initial:
                     await self._manager.start_new(spec)
             nursery.start_soon(self._manager.run, name="hubkit supervisor")
+            self._body.__enter__()
         except BaseException as error:
             await self._manager.close(graceful=False)
             await self._structured.leave(error)
@@ -125,6 +130,9 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         manager = self._open_manager(closed=True)
+        ours, error = self._leave_body(error)
+        if error is not None and error is manager.refusal and (manager.failure is not None or manager.shut_down):
+            ours, error = True, None  # the body came too late, for it ended by itself: that is no error of the body's
         try:
             await manager.close(graceful=error is None and manager.failure is None)
         except BaseException as interrupted:
@@ -132,24 +140,43 @@ class Supervisor:
             if await self._structured.leave(interrupted, manager.failure):
                 return True
             raise
-        return await self._structured.leave(error, manager.failure)
+        return await self._structured.leave(error, manager.failure) or ours
+
+    def _leave_body(self, error: BaseException | None) -> tuple[bool, BaseException | None]:
+        """Whether the body ended by our cancellation alone; and what it raised, without that."""
+        cancelled, rest = error, None
+        if isinstance(error, BaseExceptionGroup) and self._body.cancel_called:
+            cancelled, rest = error.split(trio.Cancelled)
+        traceback = cancelled.__traceback__ if cancelled is not None else None
+        if self._body.__exit__(type(cancelled) if cancelled is not None else None, cancelled, traceback):
+            return rest is None, rest
+        return False, error
 
     def _open_manager(self, *, closed: bool = False) -> Manager:
         manager = self._manager
-        if manager is None or (manager.state != "open" and not closed):
+        if manager is None:
             msg = "the Supervisor is not open: use it inside `async with`"
             raise HubClosed(msg)
+        if not closed:
+            manager.check_open()
         return manager
 
     @classmethod
     async def __hubkit_main__(cls, context: Context, begun: Callable[[], None], *args: Any, **kwargs: Any) -> None:
         """As a child of another supervisor."""
         supervisor = cls(*args, **kwargs)
-        async with supervisor:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            begun()
-            async for message in context:
-                context._cell.unhandled(message)
+        try:
+            async with supervisor:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                begun()
+                async for message in context:
+                    context._cell.unhandled(message)
+        except RestartIntensityExceeded as error:
+            if error is not supervisor._open_manager(closed=True).failure:
+                raise
+            reports.logger.error("supervisor %s gives up: %s", context._cell.describe(), error, exc_info=error)
+            context._cell.cause = error
+            context.stop("shutdown")
         if supervisor._open_manager(closed=True).shut_down:
             context.stop("shutdown")
 
@@ -176,7 +203,7 @@ class Supervisor:
                 msg = f"child {spec.id!r} was not started: max_children is {self._max_children}"
                 raise StartFailed(msg)
             await manager.start_new(spec)
-        return self.ref(spec.id)
+        return manager.ref(spec.id)
 
     async def terminate_child(self, id: str) -> None:
         """Stop a child, within its ``shutdown``. Its spec stays, to be restarted or deleted; a temporary's goes, too.
@@ -187,10 +214,7 @@ class Supervisor:
         manager.find(id)
         manager.check_turn(id)
         async with manager.lock:
-            child = manager.find(id)
-            await manager.stop(child)
-            if child.spec.restart == "temporary":
-                manager.forget(child)
+            await manager.terminate(manager.find(id))
 
     async def restart_child(self, id: str) -> Ref[Any]:
         """Start a child that does not run, from its spec.
@@ -206,7 +230,7 @@ class Supervisor:
                 msg = f"child {id!r} is {child.state}"
                 raise AlreadyStarted(msg)
             await manager.start(child, "restart")
-        return self.ref(id)
+        return manager.ref(id)
 
     async def delete_child(self, id: str) -> None:
         """Forget a child that does not run.
@@ -246,7 +270,7 @@ class Supervisor:
         """A handle that follows the child through its restarts. Raises `NoSuchActor` for an unknown id."""
         manager = self._open_manager()
         manager.find(id)
-        return manager.system.ref(ChildKey(manager.name, id))
+        return manager.ref(id)
 
 
 register_actor(Supervisor, "hubkit:Supervisor")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import trio
 
+from hubkit.actors.current import current
 from hubkit.testing.blame import Place, place_of
 
 __all__ = ["MESSENGER", "in_trio", "leaves", "place_of_task", "system_tasks", "tasks_below"]
@@ -34,7 +35,17 @@ def tasks_below(task: trio.lowlevel.Task) -> list[trio.lowlevel.Task]:
 
 def leaves(task: trio.lowlevel.Task) -> list[trio.lowlevel.Task]:
     """Those of a task and its descendants that have no children themselves: whatever is waited for, they keep it."""
-    return [one for one in tasks_below(task) if not any(nursery.child_tasks for nursery in one.child_nurseries)]
+    return [
+        one
+        for one in tasks_below(task)
+        if not any(nursery.child_tasks for nursery in one.child_nurseries) and not _has_background(one)
+    ]
+
+
+def _has_background(task: trio.lowlevel.Task) -> bool:
+    """Whether it is an actor's, and background tasks of that run: they are no children of it, but it ends after them."""
+    cell = task.context.get(current)
+    return cell is not None and cell.task is task and cell.background is not None and bool(cell.background.child_tasks)
 
 
 def system_tasks() -> list[trio.lowlevel.Task]:
