@@ -67,7 +67,7 @@ def test_two_that_agree() -> None:
     frames = meet(dialer, acceptor)
     assert (dialer.peer, acceptor.peer) == (B, A)
     assert (dialer.failure, acceptor.failure) == (None, None)
-    assert dialer.version == acceptor.version == 1
+    assert dialer.version == acceptor.version == 2
     assert len(frames) == 5
     assert all(len(frame) < 300 for frame in frames)
     assert not any(b"secret" in frame for frame in frames)
@@ -110,7 +110,7 @@ def test_versions() -> None:
     dialer, acceptor = side(A, dialing=True, versions=(3, 1)), side(B, dialing=False, versions=(4, 1))
     meet(dialer, acceptor)
     assert dialer.version == acceptor.version == 1
-    dialer, acceptor = side(A, dialing=True, versions=(2,)), side(B, dialing=False)
+    dialer, acceptor = side(A, dialing=True, versions=(2,)), side(B, dialing=False, versions=(1,))
     meet(dialer, acceptor)
     check_refused(acceptor, "version", by_peer=False)
     check_refused(dialer, "version", by_peer=True)
@@ -161,7 +161,7 @@ def test_nobody_is_admitted_before_the_proof() -> None:
     for tampered in (2, 3):
         dialer = side(A, dialing=True, admit=admit if tampered == 3 else lambda peer: None)
         acceptor = side(B, dialing=False, admit=admit if tampered == 2 else lambda peer: None)
-        meet(dialer, acceptor, flipping(tampered, 1))
+        meet(dialer, acceptor, flipping(tampered, 2))
         check_refused(dialer, "secret", by_peer=tampered == 2)
         check_refused(acceptor, "secret", by_peer=tampered == 3)
     assert not asked
@@ -214,7 +214,7 @@ def test_ones_own_nonce_is_refused() -> None:
     check_refused(acceptor, "self", by_peer=False)
 
 
-HELLO = [1, [1], bytes(32), ["a#1", None, "node", []]]
+HELLO = [1, [2, 1], bytes(32), ["a#1", None, "node", []]]
 BAD_HELLOS: list[Any] = [
     [],
     5,
@@ -226,7 +226,6 @@ BAD_HELLOS: list[Any] = [
     [1, ["1"]],
     [1, [True]],
     [1, [1]],
-    [*HELLO, 1],
     [1, [1], b"short", HELLO[3]],
     [1, [1], "x" * 32, HELLO[3]],
     [1, [1], bytes(32), None],

@@ -64,6 +64,7 @@ class Session:
         peer: Identity,
         *,
         dialed: bool,
+        version: int,
         environment: Environment,
         message: Callable[[NodeId, list[Any]], None],
         control: Callable[[Session, list[Any]], None],
@@ -71,6 +72,7 @@ class Session:
     ) -> None:
         self.peer = peer
         self.dialed = dialed
+        self.version = version
         self.ending: bool = False  # takes no more messages
         self.said_goodbye = False
         self.parted: bool = False  # one side closed it on purpose: its end is no sign of death
@@ -177,7 +179,7 @@ class Session:
                     self._control(self, message)
                     if self.said_goodbye or self.parted:
                         return
-                elif len(message) == 2 and type(message[1]) is list:
+                elif len(message) > 1 and type(message[1]) is list:
                     deliver(peer, message[1])
                 else:
                     msg = "a message of the floor above is malformed"
