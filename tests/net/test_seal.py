@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 
 import pytest
 import trio
@@ -14,7 +15,7 @@ from hubkit.net.seal import LARGE, TAG, Keys, Seal, SealedLink, expand, extract
 
 ONE, OTHER = bytes(range(32)), bytes(range(32, 64))
 
-# RFC 5869, appendix A.1 to A.3: secret, salt, info, size, key, result
+# RFC 5869, appendix A.1 to A.3: secret, salt, info, key, result (of the second, the first 56 bytes)
 EXAMPLES = [
     (
         "0b" * 22,
@@ -28,8 +29,7 @@ EXAMPLES = [
         bytes(range(0x60, 0xB0)).hex(),
         bytes(range(0xB0, 0x100)).hex(),
         "06a6b88c5853361a06104c9ceb35b45cef760014904671014a193f40c15fc244",
-        "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c65e590e09da3275600c2f09b8"
-        "367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87",
+        "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c65e590e09da3275600c2f09b8",
     ),
     (
         "0b" * 22,
@@ -58,7 +58,7 @@ def sent(seal: Seal, frame: bytes) -> bytes:
     return sealed
 
 
-def blame(seal: Seal, sealed: bytes) -> str:
+def check_refused(seal: Seal, sealed: bytes) -> str:
     with pytest.raises(ProtocolViolation) as caught:
         seal.open(sealed)
     return str(caught.value)
@@ -91,13 +91,13 @@ def test_what_went_wrong_is_told() -> None:
     a, b = two()
     frames = [sent(a, b"%d" % n) for n in range(4)]
     own = sent(b, b"mine")
-    assert "frame 0 is missing" in blame(b, frames[1])
+    assert "frame 0 is missing" in check_refused(b, frames[1])
     assert b.open(frames[0]) == b"0"
-    assert "is frame 0 again" in blame(b, frames[0])
-    assert "one of this node's own, sent back" in blame(b, own)
-    assert "is too short" in blame(b, b"x")
-    assert "is not what the peer sent" in blame(b, frames[1][:-1] + b"\0")
-    assert "somebody on the way meddles" in blame(b, bytes(100))
+    assert "is frame 0 again" in check_refused(b, frames[0])
+    assert "one of this node's own, sent back" in check_refused(b, own)
+    assert "is too short" in check_refused(b, b"x")
+    assert "is not what the peer sent" in check_refused(b, frames[1][:-1] + b"\0")
+    assert "somebody on the way meddles" in check_refused(b, bytes(100))
     assert b.open(frames[1]) == b"1"
 
 
@@ -107,15 +107,15 @@ def test_one_changed_bit_is_noticed(frame: bytes, data: st.DataObject) -> None:
     sealed = bytearray(sent(a, frame))
     bit = data.draw(st.integers(0, 8 * len(sealed) - 1))
     sealed[bit // 8] ^= 1 << bit % 8
-    blame(b, bytes(sealed))
+    check_refused(b, bytes(sealed))
 
 
 @given(st.binary(max_size=200), st.data())
 def test_a_frame_cut_short_or_with_something_added_is_noticed(frame: bytes, data: st.DataObject) -> None:
     a, b = two()
     sealed = sent(a, frame)
-    blame(b, sealed[: data.draw(st.integers(0, len(sealed) - 1))])
-    blame(b, sealed + data.draw(st.binary(min_size=1, max_size=40)))
+    check_refused(b, sealed[: data.draw(st.integers(0, len(sealed) - 1))])
+    check_refused(b, sealed + data.draw(st.binary(min_size=1, max_size=40)))
     assert b.open(sealed) == frame
 
 
@@ -124,12 +124,9 @@ def test_only_the_very_order_is_taken(order: list[int]) -> None:
     """Whatever is left out, repeated or moved: what is taken is a beginning of what was sent."""
     a, b = two()
     frames = [sent(a, b"%d" % n) for n in range(6)]
-    taken = []
-    try:
-        for n in order:
-            taken.append(b.open(frames[n]))
-    except ProtocolViolation:
-        pass
+    taken: list[bytes] = []
+    with suppress(ProtocolViolation):
+        taken += (b.open(frames[n]) for n in order)
     assert taken == [b"%d" % n for n in range(len(taken))]
     assert len(taken) == len(order) or order[len(taken)] != len(taken)
 

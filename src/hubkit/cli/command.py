@@ -13,11 +13,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hubkit._version import __version__
 from hubkit.cli.failure import Failure
-from hubkit.cli.secrets import VARIABLE, read_secrets
+from hubkit.cli.secrets import OPERATOR_VARIABLE, VARIABLE, read_secrets
 
 __all__ = ["main"]
 
@@ -57,6 +57,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from hubkit.cli.certificates import read_tls
     from hubkit.cli.run import RunOptions, run
 
     _log_to_stderr(options.log_level)
@@ -69,6 +70,8 @@ def _run(options: argparse.Namespace) -> int:
             name=options.name,
             hub=options.hub,
             secrets=read_secrets(options.secret_file),
+            operators=read_secrets(options.operator_secret_file, variable=OPERATOR_VARIABLE),
+            tls=read_tls(options.tls_cert, options.tls_ca),
         )
     )
 
@@ -76,13 +79,20 @@ def _run(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from hubkit.cli.ask import status
 
-    return status(options.url, as_json=options.json, secrets=read_secrets(options.secret_file))
+    return status(options.url, as_json=options.json, **_credentials(options))
 
 
 def _children(options: argparse.Namespace) -> int:
     from hubkit.cli.ask import children
 
-    return children(options.url, hub=options.hub, as_json=options.json, secrets=read_secrets(options.secret_file))
+    return children(options.url, hub=options.hub, as_json=options.json, **_credentials(options))
+
+
+def _credentials(options: argparse.Namespace) -> dict[str, Any]:
+    """What every question shows."""
+    from hubkit.cli.certificates import read_tls
+
+    return {"secrets": read_secrets(options.secret_file), "tls": read_tls(options.tls_cert, options.tls_ca)}
 
 
 def _sim(options: argparse.Namespace) -> int:
@@ -232,6 +242,12 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.add_argument("--name", metavar="NAME", help="the node's name, unique in the mesh (default: its host:port)")
     run.add_argument("--hub", metavar="ID", help="the hub's id (default: the module's name, without its packages)")
     _add_secret(run)
+    run.add_argument(
+        "--operator-secret-file",
+        metavar="FILE",
+        help=f"a file with secrets that let operators look, and no more (default: {OPERATOR_VARIABLE}, or the file that "
+        f"{OPERATOR_VARIABLE}_FILE names)",
+    )
     run.add_argument("--log-level", choices=LEVELS, default="info", help="what to log on stderr (default: info)")
 
 
@@ -283,7 +299,16 @@ def _add_secret(parser: argparse.ArgumentParser) -> None:
         "--secret-file",
         metavar="FILE",
         help=f"a file with what the nodes prove to each other that they know, one secret a line: the first is used, "
-        f"all are accepted (default: the environment variable {VARIABLE}, if it is set)",
+        f"all are accepted (default: the environment variable {VARIABLE}, or the file that {VARIABLE}_FILE names)",
+    )
+    parser.add_argument(
+        "--tls-cert", metavar="FILE", help="for wss://: a PEM file with this end's certificate, its chain and its key"
+    )
+    parser.add_argument(
+        "--tls-ca",
+        metavar="FILE",
+        help="for wss://: a PEM file with the authorities to trust instead of the system's; a node that has a certificate "
+        "then wants one of them from its peers, too",
     )
 
 

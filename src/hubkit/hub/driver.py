@@ -21,8 +21,9 @@ from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import from_wire, to_wire
-from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor
+from hubkit.errors import ConfigurationError, HandshakeRefused, HubClosed, HubkitError, NoSuchActor
 from hubkit.events import ChildMoved, ChildRegistered, ConflictResolved, DeadLetter, Event
+from hubkit.hub.admission import EVERYBODY, Admission, denial
 from hubkit.hub.bulk import Bulk
 from hubkit.hub.bulletin import Bulletin
 from hubkit.hub.burden import Burden
@@ -63,6 +64,7 @@ class Driver(Reports):
         seeds: bool,
         weight: float = 1.0,
         labels: Mapping[str, str] | None = None,
+        admission: Admission = EVERYBODY,
     ) -> None:
         self.hub_id: str = hub_id
         self.node: NodeId = node
@@ -83,7 +85,9 @@ class Driver(Reports):
             labels=tuple((labels or {}).items()),
         )
         self.agreement: tuple[str, ...] = agreement(strategies)
-        self.refusal: ConfigurationError | None = None
+        self.labels: Mapping[str, str] = labels or {}
+        self._admission = admission
+        self.refusal: HubkitError | None = None
         self._burden = Burden.of(strategies.distribution, wires.environment, wires.liveness.beat_interval)
         self._differing: set[NodeId] = set()
         self.household: Household | None = None
@@ -134,6 +138,20 @@ class Driver(Reports):
         text = f"hub {self.hub_id!r} has other strategies on node {name_of(peer)!r}: {what}. All nodes of a hub need the same"
         if refused:
             self.refusal = self.refusal or ConfigurationError(text)
+            self.rouse()
+        elif peer not in self._differing:
+            self._differing.add(peer)
+            log.warning("node %s stays apart: %s", name_of(self.node), text)
+
+    def admits(self, peer: NodeId, labels: Mapping[str, str]) -> bool:
+        """Whether a node that is linked may take part."""
+        return self._admission.admits(self.hub_id, name_of(self.node), name_of(peer), labels)
+
+    def denied(self, peer: NodeId) -> None:
+        """A linked node does not admit this one. Who joins gives up; who is there already stays apart."""
+        text = denial(self.hub_id, name_of(peer), name_of(self.node))
+        if not self.live:
+            self.refusal = self.refusal or HandshakeRefused(text, code="admission", by_peer=True)
             self.rouse()
         elif peer not in self._differing:
             self._differing.add(peer)

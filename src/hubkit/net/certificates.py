@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -56,10 +57,10 @@ def shown_by(context: ssl.SSLContext) -> bytes | None:
     sides = (dialer, context.wrap_bio(there, back, server_side=True))
     for _ in range(4):
         for side in sides:
-            try:
+            with suppress(
+                ssl.SSLError
+            ):  # it waits for the other; or misses a certificate, but has shown its own by then
                 side.do_handshake()
-            except ssl.SSLError:
-                pass  # it waits for the other; or misses a certificate, but has shown its own by then
         try:
             der = dialer.getpeercert(binary_form=True)
         except ValueError:
@@ -77,6 +78,6 @@ def names_in(certificate: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def is_for(names: tuple[str, ...], node: str) -> bool:
-    """Whether a certificate with these names is one of the node of this name: it says the name, or the host of ``host:port``."""
+    """Whether a certificate with these names is that of a node: it says the node's name, or the host of ``host:port``."""
     host, colon, port = node.rpartition(":")
     return node in names or bool(colon and port.isdigit() and host.strip("[]") in names)

@@ -36,9 +36,7 @@ _TOO_BIG = 1009
 class WebSocketLink:
     """See `hubkit.net.transport.Link`."""
 
-    def __init__(
-        self, stream: trio.abc.Stream, engine: Connection, remote: str, tls: Secured | None = None
-    ) -> None:
+    def __init__(self, stream: trio.abc.Stream, engine: Connection, remote: str, tls: Secured | None = None) -> None:
         self.remote = remote
         self.tls: Secured | None = tls
         self._stream = stream

@@ -196,7 +196,8 @@ class Handshake:
 
     def _no_version(self, theirs: str) -> Refusal:
         return Refusal(
-            "version", f"this node speaks protocol version {_list(self.versions)}, {theirs}: upgrade the one that is behind"
+            "version",
+            f"this node speaks protocol version {_list(self.versions)}, {theirs}: upgrade the one that is behind",
         )
 
     def _meet(self, items: list[Any]) -> Refusal | None:
@@ -245,7 +246,9 @@ class Handshake:
     def _check_access(self) -> Refusal | None:
         assert self._other is not None
         if self._other.access == "look" and self._other.role != "operator":
-            return Refusal("access", "the secret is one for operators, who may look: a node needs the secret of the nodes")
+            return Refusal(
+                "access", "the secret is one for operators, who may look: a node needs the secret of the nodes"
+            )
         return None
 
     def _check_certificates(self) -> Refusal | None:

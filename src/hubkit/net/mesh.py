@@ -50,10 +50,11 @@ class Mesh:
     """The links of one node.
 
     ``identity``: who this node is; without an address, the transport's URL is filled in. ``secrets``: the first is used, all
-    are accepted; ``operators``: those that let operators look. ``versions``: of the protocol, best first. ``seeds``: addresses, or an async callable that finds them out and is asked again for ever. ``beat``:
-    seconds between heartbeats; a link that is silent for ``down_after`` seconds is closed. ``max_outbox``: bytes that may
-    wait for one peer before its link is given up. ``greeting``: seconds for a handshake, of which at most
-    ``max_greetings`` are under way with dialers at a time; beyond, the one that has taken longest is refused.
+    are accepted; ``operators``: those with which operators may look. ``versions``: of the protocol, best first. ``seeds``:
+    addresses, or an async callable that finds them out and is asked again for ever. ``beat``: seconds between heartbeats; a
+    link that is silent for ``down_after`` seconds is closed. ``max_outbox``: bytes that may wait for one peer before its link
+    is given up. ``greeting``: seconds for a handshake, of which at most ``max_greetings`` are under way with dialers at a
+    time; beyond, the one that has taken longest is refused.
     """
 
     def __init__(
