@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hubkit.errors import ProtocolViolation
-from hubkit.node.directory import CLOSE, DENY, HUBS, LABELS, OPEN, Directory
+from hubkit.node.directory import ANSWERS, CLOSE, DENY, HUBS, OPEN, Directory
 
 ONE, OTHER = ("A", "B", "C", "D", "E"), ("a", "B", "C", "D", "E")
 
@@ -147,7 +147,7 @@ def test_nonsense_is_a_violation(message: list[Any]) -> None:
 def test_labels_are_told_to_those_that_understand_them() -> None:
     driver = Driver("h")
     node = Node(driver)
-    node.directory.greet("b#3", (LABELS,))
+    node.directory.greet("b#3", (ANSWERS,))
     assert node.sent[-1] == [HUBS, [["h", False, *ONE, {"zone": "eu"}]]]
     node.open(Driver("i"))
     assert node.sent[-1] == [OPEN, ["i", False, *ONE, {"zone": "eu"}]]
@@ -158,7 +158,7 @@ def test_who_is_not_admitted_is_told_and_kept_apart(understands: bool) -> None:
     driver = Driver("h")
     driver.admitted = False
     node = Node(driver)
-    node.directory.greet("b#3", (LABELS,) if understands else ())
+    node.directory.greet("b#3", (ANSWERS,) if understands else ())
     assert node.hear(HUBS, [[*entry("h"), {"zone": "us"}]])
     assert node.sent[-1] == ([DENY, "h"] if understands else [CLOSE, "h"])
     assert driver.told == [("alone",)]
@@ -176,7 +176,7 @@ def test_who_is_not_admitted_is_told_and_kept_apart(understands: bool) -> None:
 def test_who_is_denied_stays_apart() -> None:
     driver = Driver("h")
     node = Node(driver)
-    node.directory.greet("b#3", (LABELS,))
+    node.directory.greet("b#3", (ANSWERS,))
     node.hear(HUBS, [entry("h")])
     node.hear(DENY, "h")
     node.hear(DENY, "unknown")

@@ -19,18 +19,18 @@ from hubkit.errors import ProtocolViolation
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, boot_of
 
-__all__ = ["CLOSE", "DENY", "HUBS", "LABELS", "OPEN", "Directory"]
+__all__ = ["ANSWERS", "CLOSE", "DENY", "HUBS", "OPEN", "Directory"]
 
 # Kinds of node messages, beside the node's own (0) and the exchange's (from 1 on).
 #   [HUBS, [hub, ...]]  all that a node has, on a new link     hub  [id, whether it acts already, *strategies]
 #   [OPEN, hub]         one more (or again, when it acts)
 #   [CLOSE, id]         one less
 #   [DENY, id]          yours of this id is not admitted to mine
-# To peers that have the capability `LABELS` a hub says its labels, too: [id, whether it acts, *strategies, {name: value}].
+# To peers that have the capability `ANSWERS` a hub says its labels, too: [id, whether it acts, *strategies, {name: value}].
 HUBS, OPEN, CLOSE, DENY = -1, -2, -3, -10
 
-#: A word in the handshake: this node understands the labels of hubs, and DENY.
-LABELS = "labels.1"
+#: A word in the handshake: this node understands the labels of hubs, DENY, and UNKNOWN (see `hubkit.node.ears`).
+ANSWERS = "node.2"
 
 #: What a peer may say that it has; the names are kept as long as its link lasts.
 HUBS_MAX = 4096
@@ -95,9 +95,13 @@ class Directory:
 
     def greet(self, peer: NodeId, capabilities: Collection[str]) -> None:
         """A link is ready."""
-        if LABELS in capabilities:
+        if ANSWERS in capabilities:
             self._denials[peer] = set()
         self._send(peer, [HUBS, [self._entry(peer, driver) for _, driver in sorted(self._drivers.items())]])
+
+    def answers(self, peer: NodeId) -> bool:
+        """Whether it understands what has been added since the first release."""
+        return peer in self._denials
 
     def lost(self, peer: NodeId) -> None:
         """A link is gone."""

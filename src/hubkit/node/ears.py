@@ -5,6 +5,7 @@ Law of this room: it decides nothing but who is meant: a hub's driver, the direc
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from hubkit.errors import HandshakeRefused
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from hubkit.node.node import Node
 
 __all__ = ["Ears"]
+
+log: logging.Logger = logging.getLogger("hubkit.node")
+
+#: [UNKNOWN, kind]: messages of this kind are not known here, and nothing has been done
+UNKNOWN = -11
+_KINDS = (0, -8, UNKNOWN)  # beside those of the directory, which has been asked, and of the exchange
 
 _FINAL = ("secret", "access", "certificate", "version", "name")
 
@@ -55,14 +62,20 @@ class Ears:
         """A message has arrived."""
         node = self._node
         match message:
-            case [0, str(hub_id), list(sync)]:
+            case [0, str(hub_id), list(sync), *_]:
                 if hub_id in node._drivers:
                     node._drivers[hub_id].receive(peer, sync)
-            case [-8, str(hub_id), list(about)]:
+            case [-8, str(hub_id), list(about), *_]:
                 if hub_id in node._drivers:
                     node._drivers[hub_id].take_state(peer, about)
             case _ if node._directory.receive(peer, message):
                 pass
+            case [int(kind), *_] if (
+                kind not in _KINDS and not node._exchange.knows(kind) and node._directory.answers(peer)
+            ):
+                node.send(peer, [UNKNOWN, kind])  # of a later release: its sender decides what that means
+            case [-11, int(kind), *_] if node._directory.answers(peer):
+                log.debug("%s does not know messages of kind %d", peer, kind)
             case _:
                 node._exchange.receive(peer, message)
 

@@ -275,10 +275,14 @@ class Exchange(Relays):
         """A message of another node's exchange. Raises `ProtocolViolation` when it makes no sense."""
         kind = message[0] if message else None
         length, typed = _SHAPES.get(kind, _NONE) if type(kind) is int else _NONE
-        if len(message) != length or tuple(map(type, message[: len(typed)])) != typed:
+        if length < 0 or len(message) < length or tuple(map(type, message[: len(typed)])) != typed:
             msg = f"a message of kind {kind!r:.40} that makes no sense"
             raise ProtocolViolation(msg)
-        self._takers[message[0]](peer, *message[1:])
+        self._takers[message[0]](peer, *message[1:length])  # what follows is of a later release
+
+    def knows(self, kind: object) -> bool:
+        """Whether messages of this kind are for the exchange."""
+        return type(kind) is int and kind in self._takers
 
     def _take_reply(self, peer: NodeId, number: int, code: int, payload: Any) -> None:
         if self._take_relayed(peer, number, payload, code):

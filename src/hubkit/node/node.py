@@ -27,7 +27,7 @@ from hubkit.net.payload import Payloads
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS, WebSocketTransport
 from hubkit.node.blocks import Block, bare_nursery
-from hubkit.node.directory import LABELS, Directory
+from hubkit.node.directory import ANSWERS, Directory
 from hubkit.node.ears import Ears
 from hubkit.node.exchange import Exchange
 from hubkit.node.options import (
@@ -51,7 +51,7 @@ __all__ = ["Node"]
 log: logging.Logger = logging.getLogger("hubkit.node")
 
 #: what a node says it can do; peers use only what both can
-CAPABILITIES = ("hub.1", "actors.1", LABELS)
+CAPABILITIES = ("hub.1", "actors.1", ANSWERS)
 
 #: The kinds of a hub's own messages; see `hubkit.node.directory` and `hubkit.node.exchange` for the others.
 SYNC, STATE = 0, -8
