@@ -105,7 +105,7 @@ async def test_processes(tmp_path: Path) -> None:
     async with running(*arguments, "--operator-secret-file", "look", cwd=tmp_path) as process:
         await process.says("ready")
         url = await process.url()
-        check_silent(Path(f"/proc/{process.process.pid}/cmdline").read_text())
+        check_silent(await trio.Path(f"/proc/{process.process.pid}/cmdline").read_text())
 
         def ask(env: dict[str, str], *more: str) -> Any:
             return hubkit("status", url, *more, cwd=tmp_path, env=env)

@@ -147,8 +147,10 @@ async def test_a_hub_is_named_by_the_host_of_its_certificate() -> None:
     """A name by default, host and port, stands in the certificate of that host."""
     options: dict[str, Any] = {"listen": FREE, "tls": tls("one", mutual=True)}
     with trio.fail_after(15):
-        async with hubkit.Hub("shop", **options) as a, hubkit.Hub("shop", join=[a.node.url], **options) as b:
-            assert b.nodes()[0].startswith("localhost:")
+        async with hubkit.Hub("shop", **options) as a:
+            assert a.node.url is not None
+            async with hubkit.Hub("shop", join=[a.node.url], **options) as b:
+                assert b.nodes()[0].startswith("localhost:")
 
 
 # -- a man in the middle

@@ -144,7 +144,7 @@ async def test_an_unknown_message_is_answered() -> None:
 
 
 async def test_of_the_release_before_nothing_unknown_is_expected() -> None:
-    async with hub_of_one() as (hub, url), stranger(url, capabilities=("hub.1", "actors.1")) as link:
+    async with hub_of_one() as (_, url), stranger(url, capabilities=("hub.1", "actors.1")) as link:
         await say(link, [12345, "?"])
         with pytest.raises(hubkit.errors.LinkClosed):
             await hear(link, UNKNOWN)
