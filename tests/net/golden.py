@@ -1,7 +1,7 @@
 """What goes over the wire, byte by byte, from fixed beginnings: the files in ``golden/`` hold it still.
 
-``python -m tests.net.golden`` (in the repository's root) writes the files anew. Do so only when the protocol is to change, and say
-in ``docs/protocol.md`` what has; of ``handshake-1.txt`` never: the release before is out of reach.
+``python -m tests.net.golden`` (in the repository's root) writes the files anew. Do so only when the protocol is to change, and
+say in ``docs/protocol.md`` what has. ``handshake-1.txt`` never changes: the release before is out of reach.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ VALUE: list[Any] = [
     *(None, True, -1, 1 << 70, 0.5, "text", b"bytes", [1], (1, 2), {"a": 1, 2: "b"}, {3, 4}, frozenset({5})),
     *(
         datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC),
-        datetime(2026, 1, 2),
+        datetime(2026, 1, 2),  # noqa: DTZ001  # one without a zone travels, too
         date(2026, 1, 2),
         time(3, 4),
         timedelta(1, 2, 3),
