@@ -205,7 +205,12 @@ def test_whoever_meddles_ends_the_link_and_nothing_else(fault: Fault) -> None:
 
 
 def test_the_reason_names_what_was_done() -> None:
-    for kind, told in ((FLIP, "is not what the peer sent"), (REPEAT, "again"), (DROP, "is missing"), (SWAP, "is missing")):
+    for kind, told in (
+        (FLIP, "is not what the peer sent"),
+        (REPEAT, "again"),
+        (DROP, "is missing"),
+        (SWAP, "is missing"),
+    ):
         with overheard() as said:
             trio.run(two_nodes, Fault(kind, 5, True), clock=trio.testing.MockClock(autojump_threshold=0))
         assert any(told in line for line in said if "down: " in line), said

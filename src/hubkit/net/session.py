@@ -53,6 +53,7 @@ class LinkStatistics:
     messages_out: int
     waiting: int  #: messages in the outbox
     waiting_bytes: int
+    protocol: int  #: the version that it speaks; the frames of version 1 are guarded by TLS or not at all
 
 
 class Session:
@@ -274,4 +275,5 @@ class Session:
             messages_out=self._messages_out,
             waiting=len(self._outbox),
             waiting_bytes=self._outbox.size,
+            protocol=self.version,
         )
