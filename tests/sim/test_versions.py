@@ -12,6 +12,7 @@ import hubkit
 from hubkit.errors import HandshakeRefused
 from hubkit.net.seal import SealedLink
 from hubkit.node import node as room
+from hubkit.node.options import versions_from
 from hubkit.testing import Simulation
 
 
@@ -45,7 +46,7 @@ async def upgrade(sim: Simulation) -> None:
     assert versions(c) == {"a": 1, "b": 1}
     assert {pid.node for info in c.children().values() for pid in info.pids} == {"a", "b", "c"}
     for hub in (a, c):
-        assert [await hub.ref(f"c{n}", Counter).call(Counter.add, 1) for n in range(20)]
+        assert [await hub.ref(f"c{n}", Counter).call(Counter.add) for n in range(20)]
     for name in "ab":
         sim.crash(name)
         await sim.sleep(20)
@@ -66,8 +67,7 @@ def test_a_cluster_is_upgraded_node_by_node() -> None:
 def test_a_node_may_refuse_the_release_before() -> None:
     async def main(sim: Simulation) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            plain = room.versions_from
-            patch.setattr(room, "versions_from", lambda oldest: plain(2))
+            patch.setattr(room, "versions_from", lambda oldest: versions_from(2))
             await sim.start_hub("shop", node="a")
         with release_before(), pytest.raises(HandshakeRefused, match="speaks protocol version 2, the peer 1: upgrade"):
             await sim.start_hub("shop", node="b")
