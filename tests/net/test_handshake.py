@@ -191,7 +191,7 @@ def test_nobody_is_talked_down_to_an_older_version(at: int) -> None:
     meet(dialer, acceptor, tamper)
     assert dialer.failure is not None
     assert acceptor.failure is not None
-    assert not (dialer.peer or acceptor.peer)
+    assert (dialer.peer, acceptor.peer) == (None, None)
 
 
 def test_who_speaks_only_the_new_version_is_not_answered_in_the_old() -> None:
@@ -261,7 +261,7 @@ def test_a_certificate_in_a_proof_cannot_be_changed_on_the_way(at: int) -> None:
     acceptor = side(B, dialing=False, certificate=lambda: OTHER)
     meet(dialer, acceptor, tamper)
     assert isinstance((acceptor if at == 2 else dialer).failure, HandshakeRefused)
-    assert not (dialer.peer or acceptor.peer)
+    assert (dialer.peer, acceptor.peer) == (None, None)
 
 
 def test_what_a_later_release_adds_is_overlooked_but_proved() -> None:

@@ -24,7 +24,7 @@ from hubkit.net.transport import Link
 from hubkit.net.websocket import WebSocketTransport
 from hubkit.net.wire import Kind, decode_frame, encode_app, encode_frame
 from hubkit.node.answers import Code
-from hubkit.node.directory import HUBS
+from hubkit.node.directory import DENY, HUBS
 from hubkit.node.ears import UNKNOWN
 from hubkit.node.exchange import CALL, REPLY
 from hubkit.node.node import CAPABILITIES
@@ -49,13 +49,13 @@ class Plain:
 
 
 @asynccontextmanager
-async def hub_of_one() -> AsyncIterator[tuple[hubkit.Hub, str]]:
+async def hub_of_one(**options: Any) -> AsyncIterator[tuple[hubkit.Hub, str]]:
     with trio.fail_after(20):
         async with (
             hubkit.Node(
                 listen="ws://127.0.0.1:0", name="a", secret=SECRET, operator_secret=["newer", OPERATOR], beat=0.1
             ) as node,
-            hubkit.Hub("shop", node=node) as hub,
+            hubkit.Hub("shop", node=node, **options) as hub,
         ):
             assert node.url is not None
             yield hub, node.url
@@ -118,6 +118,25 @@ async def test_nothing_is_started_that_was_not_marked_here(name: str) -> None:
             await trio.sleep(0.01)
         assert hub.pids("x") == ()
         assert "tests.node.unimported" not in sys.modules
+
+
+async def test_of_a_node_that_is_not_admitted_nothing_is_taken_in() -> None:
+    """Nor of one that does not even ask."""
+    async with hub_of_one(admit=lambda name, labels: name != "stranger") as (hub, url):
+        for hubs in ([["shop", True, *hub._driver.agreement, {}]], []):
+            async with stranger(url) as link:
+                await hear(link, HUBS)
+                now = int(hub.node.environment.wall() * 1000)
+                stamp = Stamp(now, 0, ME)
+                rows: dict[Any, Row] = {("want", "x"): Row(stamp, Want("x:y", b"", rev=stamp))}
+                sync = Sync(rows, upto={ME: (now, 0)}, since={}, have={}, kind="whole", more=False, digest=0)
+                await say(link, [HUBS, hubs], [0, "shop", to_wire(sync)], [-8, "shop", ["nonsense"]], [UNKNOWN + 1000])
+                if hubs:
+                    assert await hear(link, DENY) == [DENY, "shop"]
+                else:
+                    assert await hear(link, UNKNOWN) == [UNKNOWN, UNKNOWN + 1000]  # it lives, and has looked at all
+                assert hub.children() == {}
+                assert set(hub._driver.core.nodes) == {hub._driver.node}
 
 
 async def test_only_the_protocol_of_an_actor_is_called() -> None:

@@ -143,6 +143,11 @@ class Driver(Reports):
             self._differing.add(peer)
             log.warning("node %s stays apart: %s", name_of(self.node), text)
 
+    @property
+    def guarded(self) -> bool:
+        """Whether it admits only some nodes."""
+        return self._admission.rule is not None
+
     def admits(self, peer: NodeId, labels: Mapping[str, str]) -> bool:
         """Whether a node that is linked may take part."""
         return self._admission.admits(self.hub_id, name_of(self.node), name_of(peer), labels)

@@ -187,6 +187,10 @@ class Directory:
         if driver.live and not told.live:
             self._send(peer, [OPEN, self._entry(peer, driver)])  # it may have heard of this hub when it did not act yet
 
+    def bars(self, peer: NodeId, driver: Attached) -> bool:
+        """Whether a hub here, which admits only some, takes nothing from that node: it is none of them, or has not asked."""
+        return driver.guarded and not self._agree(peer, driver)
+
     def _entry(self, peer: NodeId, driver: Attached) -> list[Any]:
         entry = [driver.hub_id, driver.live, *driver.agreement]
         return [*entry, dict(driver.labels)] if peer in self._denials else entry

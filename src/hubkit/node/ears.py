@@ -66,8 +66,9 @@ class Ears:
                 if hub_id in node._drivers:
                     node._drivers[hub_id].receive(peer, sync)
             case [-8, str(hub_id), list(about), *_]:
-                if hub_id in node._drivers:
-                    node._drivers[hub_id].take_state(peer, about)
+                driver = node._drivers.get(hub_id)
+                if driver is not None and not node._directory.bars(peer, driver):
+                    driver.take_state(peer, about)
             case _ if node._directory.receive(peer, message):
                 pass
             case [int(kind), *_] if (

@@ -39,6 +39,11 @@ class Attached(Protocol):
         """What the node says about itself in this hub."""
         ...
 
+    @property
+    def guarded(self) -> bool:
+        """Whether it admits only some nodes."""
+        ...
+
     def admits(self, peer: NodeId, labels: Mapping[str, str]) -> bool:
         """Whether the hub of this id on a linked node, which says these labels of itself, may take part in this one."""
         ...
