@@ -139,8 +139,8 @@ async def test_under_mutual_tls_a_name_must_stand_in_the_certificate(caplog: pyt
 
 async def test_nodes_may_share_a_certificate_where_that_is_said() -> None:
     share = partial(peer, cert="two", mutual=True, check_names=False)
-    async with linked(share("three"), lambda url: share("four", [url])):
-        pass
+    async with linked(share("three"), lambda url: share("four", [url])) as four:
+        assert set(four.mesh.links) == {"three#1"}
 
 
 async def test_a_hub_is_named_by_the_host_of_its_certificate() -> None:

@@ -183,7 +183,7 @@ async def two_nodes(fault: Fault) -> None:
         nursery.cancel_scope.cancel()
 
 
-def play(fault: Fault) -> None:
+def check(fault: Fault) -> None:
     with overheard() as said:
         trio.run(two_nodes, fault, clock=trio.testing.MockClock(autojump_threshold=0))
     reasons = ("down: ", "closed: ", "no link: ", "dialling ws://a:4040: ")
@@ -201,7 +201,7 @@ def play(fault: Fault) -> None:
 @example(Fault(SWAP, 3, True))
 @example(Fault(END, 1, False))
 def test_whoever_meddles_ends_the_link_and_nothing_else(fault: Fault) -> None:
-    play(fault)
+    check(fault)
 
 
 def test_the_reason_names_what_was_done() -> None:
