@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from typing import Any
 
 import pytest
 import trio
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 
 from hubkit.errors import ProtocolViolation
 from hubkit.net.seal import LARGE, TAG, Keys, Seal, SealedLink, expand, extract
+from hubkit.net.transport import MAX_GREETING, Link
+from hubkit.net.websocket import WebSocketTransport
+from hubkit.testing.conformance import CHECKS, PATIENCE
 
 ONE, OTHER = bytes(range(32)), bytes(range(32, 64))
 
@@ -162,6 +166,39 @@ async def test_a_frame_that_was_given_up_unsent_is_not_counted() -> None:
     await link.send(b"first")
     assert SealedLink(inner, Keys(OTHER, ONE)).remote == "stuck"
     assert await SealedLink(inner, Keys(OTHER, ONE)).receive() == b"first"
+
+
+class SealedTransport(WebSocketTransport):
+    """Seals all links, with keys that everybody knows."""
+
+    def __init__(self) -> None:
+        super().__init__("ws://127.0.0.1:0")
+
+    async def serve(self, accept: Any, **options: Any) -> None:
+        async def accept_sealed(link: Link) -> None:
+            await accept(sealed(link, Keys(OTHER, ONE)))
+
+        await super().serve(accept_sealed, **options)
+
+    async def dial(self, address: str) -> Any:
+        return sealed(await super().dial(address), Keys(ONE, OTHER))
+
+
+def sealed(link: Link, keys: Keys) -> SealedLink:
+    made = SealedLink(link, keys)
+    made.allow(MAX_GREETING)
+    return made
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_sealed_link_keeps_the_promises_of_links(check: Any) -> None:
+    """Above all those about cancellation: a number is counted if, and only if, its frame was sent."""
+
+    async def main() -> None:
+        with trio.fail_after(2 * PATIENCE):
+            await check(SealedTransport)
+
+    trio.run(main)
 
 
 def test_keys_are_in_no_repr() -> None:

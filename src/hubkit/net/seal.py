@@ -117,8 +117,8 @@ class SealedLink:
         self._seal = Seal(keys)
 
     def allow(self, max_frame: int) -> None:
-        """Accept frames of up to ``max_frame`` bytes, tags included."""
-        self._link.allow(max_frame)
+        """Accept frames of up to ``max_frame`` bytes, and their tags."""
+        self._link.allow(max_frame + TAG)
 
     async def send(self, frame: bytes) -> None:
         """Send one frame. One that was given up before any of it was sent has not been counted."""
