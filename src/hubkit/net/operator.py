@@ -95,7 +95,7 @@ async def _receive(link: Link, assembler: Assembler) -> list[Any]:
             whole = assembler.add(message) if message[0] == Kind.CHUNK else message
             if whole is None:
                 continue
-            if whole[0] != Kind.APP or len(whole) != 2 or type(whole[1]) is not list:
+            if whole[0] != Kind.APP or len(whole) < 2 or type(whole[1]) is not list:
                 msg = "a question or answer is malformed"
                 raise ProtocolViolation(msg)
             return whole[1]
