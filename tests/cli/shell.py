@@ -85,8 +85,8 @@ class Nested:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The environment of a `hubkit` process: this one's, without a secret."""
-    found = {key: value for key, value in os.environ.items() if key not in {"HUBKIT_SECRET", "NO_COLOR"}}
+    """The environment of a `hubkit` process: this one's, without secrets."""
+    found = {key: value for key, value in os.environ.items() if key != "NO_COLOR" and not key.startswith("HUBKIT_")}
     path = os.pathsep.join(filter(None, [str(SRC), found.get("PYTHONPATH", "")]))
     return {**found, "PYTHONPATH": path, **extra}
 

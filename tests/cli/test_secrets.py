@@ -24,6 +24,19 @@ def test_the_file_has_one_secret_a_line_and_wins_over_the_variable(tmp_path: Pat
     assert read_secrets(str(file), {"HUBKIT_SECRET": "other"}) == ("new", "old")
 
 
+def test_a_variable_may_name_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "secrets"
+    file.write_text("new\nold\n")
+    assert read_secrets(None, {"HUBKIT_SECRET_FILE": str(file)}) == ("new", "old")
+    environ = {"HUBKIT_OPERATOR_SECRET_FILE": str(file), "HUBKIT_SECRET": "other"}
+    assert read_secrets(None, environ) == ("other",)
+    assert read_secrets(None, environ, "HUBKIT_OPERATOR_SECRET") == ("new", "old")
+    with pytest.raises(WrongUsage, match="are both set"):
+        read_secrets(None, {"HUBKIT_SECRET_FILE": str(file), "HUBKIT_SECRET": "x"})
+    with pytest.raises(WrongUsage, match="cannot read"):
+        read_secrets(None, {"HUBKIT_SECRET_FILE": str(tmp_path / "nowhere")})
+
+
 def test_an_empty_source_is_a_mistake_and_not_no_secret(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text(" \n")
     with pytest.raises(WrongUsage, match="is empty"):

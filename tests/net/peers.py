@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from hubkit.environment import Environment
-from hubkit.net.greeting import greet
+from hubkit.net.greeting import greet, guarded
 from hubkit.net.handshake import Handshake, Identity
 from hubkit.net.mesh import Mesh
 from hubkit.net.transport import Link
@@ -141,7 +141,7 @@ async def impostor(peer: Peer, name: str = "x", *, boot: int = 1, address: str |
     )
     try:
         await greet(link, handshake, within=5)
-        yield link
+        yield guarded(link, handshake)
     finally:
         await link.aclose()
 

@@ -67,7 +67,7 @@ def test_two_that_agree() -> None:
     frames = meet(dialer, acceptor)
     assert (dialer.peer, acceptor.peer) == (B, A)
     assert (dialer.failure, acceptor.failure) == (None, None)
-    assert dialer.version == acceptor.version == 1
+    assert dialer.version == acceptor.version == 2
     assert len(frames) == 5
     assert all(len(frame) < 300 for frame in frames)
     assert not any(b"secret" in frame for frame in frames)
@@ -110,7 +110,7 @@ def test_versions() -> None:
     dialer, acceptor = side(A, dialing=True, versions=(3, 1)), side(B, dialing=False, versions=(4, 1))
     meet(dialer, acceptor)
     assert dialer.version == acceptor.version == 1
-    dialer, acceptor = side(A, dialing=True, versions=(2,)), side(B, dialing=False)
+    dialer, acceptor = side(A, dialing=True, versions=(2,)), side(B, dialing=False, versions=(1,))
     meet(dialer, acceptor)
     check_refused(acceptor, "version", by_peer=False)
     check_refused(dialer, "version", by_peer=True)
@@ -161,7 +161,7 @@ def test_nobody_is_admitted_before_the_proof() -> None:
     for tampered in (2, 3):
         dialer = side(A, dialing=True, admit=admit if tampered == 3 else lambda peer: None)
         acceptor = side(B, dialing=False, admit=admit if tampered == 2 else lambda peer: None)
-        meet(dialer, acceptor, flipping(tampered, 1))
+        meet(dialer, acceptor, flipping(tampered, 2))
         check_refused(dialer, "secret", by_peer=tampered == 2)
         check_refused(acceptor, "secret", by_peer=tampered == 3)
     assert not asked
@@ -174,6 +174,126 @@ def test_a_changed_greeting_voids_the_proofs(at: int) -> None:
         dialer, acceptor = side(A, dialing=True), side(B, dialing=False)
         meet(dialer, acceptor, flipping(at, offset))
         assert not (dialer.peer and acceptor.peer)
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_nobody_is_talked_down_to_an_older_version(at: int) -> None:
+    """Somebody in between lets both sides believe that the other speaks nothing but version 1."""
+
+    def tamper(number: int, frame: bytes) -> bytes:
+        if number != at:
+            return frame
+        message = cbor2.loads(frame)
+        message[1] = [1] if at == 0 else 1
+        return cbor2.dumps(message)
+
+    dialer, acceptor = side(A, dialing=True), side(B, dialing=False)
+    meet(dialer, acceptor, tamper)
+    assert dialer.failure is not None
+    assert acceptor.failure is not None
+    assert (dialer.peer, acceptor.peer) == (None, None)
+
+
+def test_who_speaks_only_the_new_version_is_not_answered_in_the_old() -> None:
+    dialer = side(A, dialing=True, versions=(2,))
+    dialer.start()
+    dialer.receive(cbor2.dumps([1, 1, bytes(32), ["b#2", None, "node", []]]))
+    check_refused(dialer, "version", by_peer=False)
+    acceptor = side(B, dialing=False, versions=(2,))
+    acceptor.receive(cbor2.dumps([1, [1], bytes(32), ["a#1", None, "node", []]]))
+    check_refused(acceptor, "version", by_peer=False)
+    assert "upgrade the one that is behind" in str(acceptor.failure)
+
+
+@pytest.mark.parametrize("last", [[3], [3, b"x" * 32], [3, "x"], [3, None]])
+def test_the_last_word_is_proved_too(last: Any) -> None:
+    dialer, acceptor = side(A, dialing=True), side(B, dialing=False)
+    meet(dialer, acceptor, lambda n, frame: cbor2.dumps(last) if n == 4 else frame)
+    assert acceptor.peer is None
+    assert acceptor.failure is not None
+
+
+def test_both_sides_have_the_same_keys_and_each_link_has_others() -> None:
+    seen = set()
+    for _ in range(3):
+        dialer, acceptor = side(A, dialing=True), side(B, dialing=False)
+        meet(dialer, acceptor)
+        assert dialer.keys is not None
+        assert acceptor.keys is not None
+        assert dialer.keys.sending == acceptor.keys.receiving != dialer.keys.receiving == acceptor.keys.sending
+        seen |= {dialer.keys.sending, dialer.keys.receiving}
+    assert len(seen) == 6
+
+
+CERTIFICATE, OTHER = bytes(32), b"c" * 32
+
+
+@pytest.mark.parametrize(
+    ("sees", "shows", "outcome"),
+    [
+        (CERTIFICATE, CERTIFICATE, "plain"),  # TLS guards the frames
+        (None, None, "sealed"),
+        (CERTIFICATE, None, "sealed"),  # a proxy ends the TLS
+        (None, CERTIFICATE, "sealed"),
+        (OTHER, CERTIFICATE, "refused"),
+    ],
+)
+def test_certificates(sees: bytes | None, shows: bytes | None, outcome: str) -> None:
+    dialer = side(A, dialing=True, certificate=lambda: sees)
+    acceptor = side(B, dialing=False, certificate=lambda: shows)
+    meet(dialer, acceptor)
+    if outcome == "refused":
+        check_refused(acceptor, "certificate", by_peer=False)
+        check_refused(dialer, "certificate", by_peer=True)
+    else:
+        assert (dialer.peer, acceptor.peer) == (B, A)
+        assert (dialer.keys is None) == (acceptor.keys is None) == (outcome == "plain")
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_a_certificate_in_a_proof_cannot_be_changed_on_the_way(at: int) -> None:
+    """Not even to none, which would let the frames be sealed instead of the dialer warned."""
+
+    def tamper(number: int, frame: bytes) -> bytes:
+        return cbor2.dumps([*cbor2.loads(frame)[:2], None]) if number == at else frame
+
+    dialer = side(A, dialing=True, certificate=lambda: OTHER)
+    acceptor = side(B, dialing=False, certificate=lambda: OTHER)
+    meet(dialer, acceptor, tamper)
+    assert isinstance((acceptor if at == 2 else dialer).failure, HandshakeRefused)
+    assert (dialer.peer, acceptor.peer) == (None, None)
+
+
+def test_what_a_later_release_adds_is_overlooked_but_proved() -> None:
+    acceptor = side(B, dialing=False)
+    hello = cbor2.dumps([*HELLO[:3], [*HELLO[3], "more"], "more"])
+    answer = acceptor.receive(hello)
+    assert answer is not None
+    assert acceptor.failure is None
+    # The proof is of the very frames, whatever they hold.
+    dialer = side(Identity("a#1"), dialing=True)
+    dialer._hello = hello
+    proof = dialer.receive(answer)
+    assert proof is not None
+    acceptor.receive(cbor2.dumps([*cbor2.loads(proof), "more"]))
+    assert acceptor.proved
+
+
+@pytest.mark.parametrize(("role", "secret", "access"), [("operator", b"look", "look"), ("operator", b"secret", "full")])
+def test_what_an_operator_may(role: Any, secret: bytes, access: str) -> None:
+    dialer = side(Identity("x#1", role=role), dialing=True, secrets=(secret,))
+    acceptor = side(B, dialing=False, operators=(b"newer", b"look"))
+    meet(dialer, acceptor)
+    assert acceptor.peer is not None
+    assert acceptor.peer.access == access
+    assert dialer.peer == B
+
+
+def test_a_node_needs_the_secret_of_the_nodes() -> None:
+    dialer, acceptor = side(A, dialing=True, secrets=(b"look",)), side(B, dialing=False, operators=(b"look",))
+    meet(dialer, acceptor)
+    check_refused(acceptor, "access", by_peer=False)
+    check_refused(dialer, "access", by_peer=True)
 
 
 def test_replayed_frames_prove_nothing() -> None:
@@ -214,7 +334,7 @@ def test_ones_own_nonce_is_refused() -> None:
     check_refused(acceptor, "self", by_peer=False)
 
 
-HELLO = [1, [1], bytes(32), ["a#1", None, "node", []]]
+HELLO: list[Any] = [1, [2, 1], bytes(32), ["a#1", None, "node", []]]
 BAD_HELLOS: list[Any] = [
     [],
     5,
@@ -226,7 +346,6 @@ BAD_HELLOS: list[Any] = [
     [1, ["1"]],
     [1, [True]],
     [1, [1]],
-    [*HELLO, 1],
     [1, [1], b"short", HELLO[3]],
     [1, [1], "x" * 32, HELLO[3]],
     [1, [1], bytes(32), None],

@@ -10,12 +10,12 @@ from tests.net.peers import SECRET, Peer, impostor, pair, running, until, warnin
 
 from hubkit.environment import Environment
 from hubkit.errors import DialFailed, HandshakeRefused, LinkClosed, ProtocolViolation
-from hubkit.net.greeting import greet
+from hubkit.net.greeting import greet, guarded
 from hubkit.net.handshake import Handshake, Identity
 from hubkit.net.operator import ask
 from hubkit.net.transport import MAX_FRAME, Link
 from hubkit.net.websocket import WebSocketTransport
-from hubkit.net.wire import Kind, encode, encode_frame
+from hubkit.net.wire import Kind, decode_frame, encode, encode_frame
 
 # -- who is let in
 
@@ -90,7 +90,7 @@ async def test_nonsense_after_the_handshake_ends_that_link_only(caplog: pytest.L
         encode_frame([encode(Kind.CHUNK, 0, True, b"x")]),
         encode_frame([encode(Kind.APP, 5)]),
         encode_frame([encode(Kind.APP)]),
-        encode_frame([b"\x81\x18\x63"]),
+        encode_frame([encode(Kind.UNKNOWN, "x")]),
         bytes(MAX_FRAME + 1),
     ]
     async with pair() as (a, b):
@@ -101,6 +101,21 @@ async def test_nonsense_after_the_handshake_ends_that_link_only(caplog: pytest.L
         assert len(warnings(caplog)) == len(frames)
         assert a.mesh.send(b.id, ["fine"])
         await until(lambda: b.messages)
+
+
+async def test_what_a_later_release_says_is_answered_or_overlooked(caplog: pytest.LogCaptureFixture) -> None:
+    """A message of an unknown kind does not end the link, nor does one with more items than are known."""
+    a = Peer("a")
+    async with running(a), impostor(a) as link:
+        beat, app = encode(Kind.BEAT, {"x#1": 3}, "more"), encode(Kind.APP, ["hello"], 5)
+        await link.send(encode_frame([b"\x82\x18\x63\x00", beat, app, encode(Kind.UNKNOWN, 98)]))
+        while [int(Kind.UNKNOWN), 99] not in decode_frame(await link.receive()):
+            pass  # heartbeats
+        assert a.messages == [("x#1", ["hello"])]
+        assert a.heard_beats[-1] == {"x#1": 3}
+        await link.send(encode_frame([encode(Kind.CLOSE, "", 1)]))
+        await until(lambda: a.said("down", "x#1", False))
+    assert not warnings(caplog)
 
 
 async def test_addresses_that_are_none_harm_nobody() -> None:
@@ -226,9 +241,10 @@ async def test_an_operator_who_talks_nonsense_or_nothing(
         for frame in (encode_frame([encode(Kind.BEAT, {})]), None):
             link = await WebSocketTransport().dial(a.url)
             me = Identity("operator#1", role="operator")
-            await greet(link, Handshake(me, dialing=True, nonce=bytes(32), secrets=(SECRET,)), within=5)
+            handshake = Handshake(me, dialing=True, nonce=bytes(32), secrets=(SECRET,))
+            await greet(link, handshake, within=5)
             if frame is not None:
-                await link.send(frame)
+                await guarded(link, handshake).send(frame)
             with pytest.raises(LinkClosed):
                 await link.receive()
             await link.aclose()
@@ -237,7 +253,9 @@ async def test_an_operator_who_talks_nonsense_or_nothing(
 
 async def test_an_operator_gets_an_answer_that_is_none() -> None:
     async def accept(link: Link) -> None:
-        await greet(link, Handshake(Identity("a#1"), dialing=False, nonce=bytes(32), secrets=(SECRET,)), within=5)
+        handshake = Handshake(Identity("a#1"), dialing=False, nonce=bytes(32), secrets=(SECRET,))
+        await greet(link, handshake, within=5)
+        link = guarded(link, handshake)
         await link.receive()
         await link.send(encode_frame([encode(Kind.BEAT, {})]))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hubkit.errors import ProtocolViolation
-from hubkit.node.directory import CLOSE, HUBS, OPEN, Directory
+from hubkit.node.directory import ANSWERS, CLOSE, DENY, HUBS, OPEN, Directory
 
 ONE, OTHER = ("A", "B", "C", "D", "E"), ("a", "B", "C", "D", "E")
 
@@ -17,6 +17,9 @@ class Driver:
 
     def __init__(self, hub_id: str, agreement: tuple[str, ...] = ONE, *, live: bool = False) -> None:
         self.hub_id, self.agreement, self.live = hub_id, agreement, live
+        self.labels = {"zone": "eu"}
+        self.admitted = True
+        self.asked: list[tuple[str, dict[str, str]]] = []
         self.told: list[tuple[str, ...]] = []
 
     def link_up(self, peer: str) -> None:
@@ -27,6 +30,13 @@ class Driver:
 
     def differ(self, peer: str, agreement: tuple[str, ...], *, refused: bool) -> None:
         self.told.append(("refused" if refused else "apart", peer))
+
+    def admits(self, peer: str, labels: dict[str, str]) -> bool:
+        self.asked.append((peer, labels))
+        return self.admitted
+
+    def denied(self, peer: str) -> None:
+        self.told.append(("denied", peer))
 
     def seeds_exhausted(self) -> None:
         self.told.append(("alone",))
@@ -61,7 +71,7 @@ def test_those_of_equal_strategies_meet_and_part() -> None:
     driver = Driver("h")
     node = Node(driver)
     assert node.sent == [[OPEN, ["h", False, *ONE]]]
-    node.directory.greet("b#3")
+    node.directory.greet("b#3", ())
     assert node.sent[-1] == [HUBS, [["h", False, *ONE]]]
     assert node.hear(HUBS, [entry("h"), entry("other")])
     assert node.hear(CLOSE, "h")
@@ -129,3 +139,61 @@ def test_where_strategies_differ_who_joins_is_refused(live: bool, theirs: bool, 
 def test_nonsense_is_a_violation(message: list[Any]) -> None:
     with pytest.raises(ProtocolViolation):
         Node().hear(*message)
+
+
+# -- who is admitted
+
+
+def test_labels_are_told_to_those_that_understand_them() -> None:
+    driver = Driver("h")
+    node = Node(driver)
+    node.directory.greet("b#3", (ANSWERS,))
+    assert node.sent[-1] == [HUBS, [["h", False, *ONE, {"zone": "eu"}]]]
+    node.open(Driver("i"))
+    assert node.sent[-1] == [OPEN, ["i", False, *ONE, {"zone": "eu"}]]
+
+
+@pytest.mark.parametrize("understands", [True, False])
+def test_who_is_not_admitted_is_told_and_kept_apart(understands: bool) -> None:
+    driver = Driver("h")
+    driver.admitted = False
+    node = Node(driver)
+    node.directory.greet("b#3", (ANSWERS,) if understands else ())
+    assert node.hear(HUBS, [[*entry("h"), {"zone": "us"}]])
+    assert node.sent[-1] == ([DENY, "h"] if understands else [CLOSE, "h"])
+    assert driver.told == [("alone",)]
+    node.hear(OPEN, entry("other"))
+    node.directory.look_for_company(driver)  # type: ignore[arg-type]  # it is all that is needed
+    assert driver.asked == [("b#3", {"zone": "us"})]  # once, however often somebody looks
+    node.hear(CLOSE, "h")
+    assert ("down", "b#3") not in driver.told
+    driver.admitted = True
+    node.hear(OPEN, entry("h"))
+    assert driver.told[-1] == ("up", "b#3")
+    assert driver.asked[-1] == ("b#3", {})
+
+
+def test_who_is_denied_stays_apart() -> None:
+    driver = Driver("h")
+    node = Node(driver)
+    node.directory.greet("b#3", (ANSWERS,))
+    node.hear(HUBS, [entry("h")])
+    node.hear(DENY, "h")
+    node.hear(DENY, "unknown")
+    assert driver.told == [("up", "b#3"), ("down", "b#3"), ("denied", "b#3"), ("alone",)]
+    node.hear(CLOSE, "h")
+    node.hear(OPEN, entry("h"))  # it asks again
+    assert driver.told[-1] == ("up", "b#3")
+
+
+@pytest.mark.parametrize("labels", [5, {"zone": 5}, {"": "eu"}, {str(n): "x" for n in range(1000)}])
+def test_labels_that_make_no_sense(labels: Any) -> None:
+    with pytest.raises(ProtocolViolation):
+        Node(Driver("h")).hear(HUBS, [[*entry("h"), labels]])
+
+
+def test_what_a_later_release_adds_is_ignored() -> None:
+    driver = Driver("h")
+    node = Node(driver)
+    assert node.hear(HUBS, [[*entry("h"), {}, "more"]], "more")
+    assert driver.told == [("up", "b#3")]

@@ -324,7 +324,6 @@ async def test_closing_ends_everything_that_waits(autojump_clock: trio.testing.M
         [1, 1, 1, "add", [], b""],
         [1, "1", 1, "add", [], b"", None],
         [1, True, 1, "add", [], [], None],
-        [1, 1, 1, "add", [], [], None, 5],
         [2, 1, 0],
         [3, 1, 1, "add", []],
         [4],

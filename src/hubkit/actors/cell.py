@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -25,6 +25,7 @@ from hubkit.actors.background import Background
 from hubkit.actors.context import Context
 from hubkit.actors.current import current, current_cell, current_chain
 from hubkit.actors.ending import end_background, finish, interrupted
+from hubkit.actors.keeper import Keeper, OnDown
 from hubkit.actors.mailbox import Call, Item, Letter
 from hubkit.actors.messages import Exit
 from hubkit.actors.standing import ORDER, SYSTEM, Order, Standing
@@ -44,24 +45,6 @@ _BURST = 128
 _TURN = 0.001
 
 _NO_METHODS: dict[object, tuple[str, Handler]] = {}
-
-
-#: What is called when an actor has ended: with the reason, and the error of a crash.
-OnDown: TypeAlias = Callable[[str, BaseException | None], None]
-
-
-class Keeper(Protocol):
-    """Who keeps an actor, and is told what becomes of it."""
-
-    def started(self, cell: Cell) -> None:
-        """It has started."""
-
-    def failed(self, error: BaseException) -> bool:
-        """It has not started, or is ended by what is no `Exception`. Returns whether the error is taken care of."""
-        ...
-
-    def over(self, end: Exit) -> None:
-        """It has ended; called last, unless it `failed`."""
 
 
 class Cell(Standing):

@@ -8,6 +8,7 @@
 `campaign`     many of them, in several processes
 `ask`          ``hubkit status``, ``children`` and ``tree``: questions to a running node
 `operate`      ``hubkit explain``, ``plan``, ``drain`` and ``top``: the same, and a node that leaves
+`texts`        what their ``--help`` says
 `table`        aligned columns, safe to print
 `secrets`      where secrets come from: a file or the environment, never an argument
 `failure`      what a command raises to end with a message

@@ -18,7 +18,7 @@ from hubkit.cli.table import printable, table
 from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError, DialRefused, HandshakeRefused, HubkitError
 from hubkit.net.operator import ask
-from hubkit.net.websocket import WebSocketTransport
+from hubkit.net.websocket import TLS, WebSocketTransport
 
 __all__ = ["children", "question", "status", "tree"]
 
@@ -28,38 +28,38 @@ PATIENCE = 10.0
 Secrets = tuple[str, ...] | None
 
 
-def status(url: str, *, as_json: bool, secrets: Secrets) -> int:
+def status(url: str, *, as_json: bool, secrets: Secrets, tls: TLS | None = None) -> int:
     """Print how the node at ``url`` is. Raises `Failure`."""
-    answer = trio.run(_question, url, ["status"], secrets)
+    answer = trio.run(_question, url, ["status"], secrets, tls)
     print(json.dumps(answer, indent=2) if as_json else "\n".join(_status_lines(answer)))
     return 0
 
 
-def children(url: str, *, hub: str | None, as_json: bool, secrets: Secrets) -> int:
+def children(url: str, *, hub: str | None, as_json: bool, secrets: Secrets, tls: TLS | None = None) -> int:
     """Print the children that the node at ``url`` knows. Raises `Failure`."""
-    rows = trio.run(_question, url, ["children", hub], secrets)
+    rows = trio.run(_question, url, ["children", hub], secrets, tls)
     rows = [{"hub": hub, **row} for row in rows]
     print(json.dumps(rows, indent=2) if as_json else "\n".join(_children_lines(rows)))
     return 0
 
 
-def tree(url: str, *, hub: str | None, as_json: bool, secrets: Secrets) -> int:
+def tree(url: str, *, hub: str | None, as_json: bool, secrets: Secrets, tls: TLS | None = None) -> int:
     """Print what runs on the node at ``url``, and beneath what. Raises `Failure`."""
-    trees = trio.run(_question, url, ["tree", hub], secrets)
+    trees = trio.run(_question, url, ["tree", hub], secrets, tls)
     print(json.dumps(trees, indent=2) if as_json else "\n".join(_tree_lines(trees)))
     return 0
 
 
-async def _question(url: str, message: list[Any], secrets: Secrets) -> Any:
-    return await question(url, message, secrets=secrets)
+async def _question(url: str, message: list[Any], secrets: Secrets, tls: TLS | None) -> Any:
+    return await question(url, message, secrets=secrets, tls=tls)
 
 
-async def question(url: str, message: list[Any], *, secrets: Secrets = None) -> Any:
+async def question(url: str, message: list[Any], *, secrets: Secrets = None, tls: TLS | None = None) -> Any:
     """Ask the node at ``url``; returns its answer in plain values. Raises `Failure` with what to do about it."""
     proofs = [secret.encode() for secret in secrets or ()]
     try:
         with trio.fail_after(PATIENCE):
-            answer = await ask(WebSocketTransport(), url, message, secrets=proofs, environment=Environment())
+            answer = await ask(WebSocketTransport(tls=tls), url, message, secrets=proofs, environment=Environment())
     except ConfigurationError as error:
         raise WrongUsage(str(error)) from error
     except DialRefused as error:
@@ -83,7 +83,7 @@ async def question(url: str, message: list[Any], *, secrets: Secrets = None) -> 
 
 def _refusal(url: str, error: HandshakeRefused) -> str:
     if error.code == "secret":
-        return f"the node at {url} has another secret: give its own with --secret-file or in {VARIABLE}"
+        return f"the node at {url} has another secret: give its own with --secret-file, or in {VARIABLE} or {VARIABLE}_FILE"
     return f"no answer from the node at {url}: {error}"
 
 

@@ -23,6 +23,8 @@ from hubkit.cli.targets import locate, name_of
 from hubkit.errors import ConfigurationError, HandshakeRefused, HubkitError
 from hubkit.events import HubStopping
 from hubkit.hub.hub import Hub
+from hubkit.net.websocket import TLS
+from hubkit.node.node import Node
 
 __all__ = ["Program", "RunOptions", "load", "run"]
 
@@ -44,7 +46,9 @@ class RunOptions:
     join: Sequence[str] = ()
     name: str | None = None
     hub: str | None = None
-    secrets: tuple[str, ...] | None = None
+    secrets: tuple[str, ...] | None = field(default=None, repr=False)
+    operators: tuple[str, ...] | None = field(default=None, repr=False)
+    tls: TLS | None = None
 
 
 def run(options: RunOptions) -> int:
@@ -52,17 +56,19 @@ def run(options: RunOptions) -> int:
     program = load(options.target)
     hub_id = options.hub or name_of(options.target)
     try:
-        hub = Hub(
-            hub_id,
+        node = Node(
             listen=options.listen,
             advertise=options.advertise,
             join=list(options.join),
             name=options.name,
             secret=options.secrets,
+            operator_secret=options.operators,
+            tls=options.tls,
         )
+        hub = Hub(hub_id, node=node)
     except ConfigurationError as error:
         raise WrongUsage(str(error)) from error
-    return trio.run(_Run(hub, program).serve)
+    return trio.run(_Run(node, hub, program).serve)
 
 
 # -- the program ----------------------------------------------------------------------------------------------------------
@@ -93,6 +99,7 @@ def load(target: str) -> Program:
 class _Run:
     """One run of a program on a hub."""
 
+    node: Node
     hub: Hub
     program: Program
     is_open: bool = False
@@ -117,7 +124,7 @@ class _Run:
         return 128 + self.signals[1] if len(self.signals) > 1 else 0
 
     async def _live(self) -> None:
-        async with self.hub as hub:
+        async with self.node, self.hub as hub:
             self.is_open = True
             where = f"at {hub.node.url}" if hub.node.url else "alone, without a network"
             log.info("node %r is open %s, with hub %r", hub.node.name, where, hub.id)

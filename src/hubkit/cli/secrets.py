@@ -12,17 +12,27 @@ from pathlib import Path
 
 from hubkit.cli.failure import WrongUsage
 
-__all__ = ["VARIABLE", "read_secrets"]
+__all__ = ["OPERATOR_VARIABLE", "VARIABLE", "read_secrets"]
 
 VARIABLE = "HUBKIT_SECRET"
+OPERATOR_VARIABLE = "HUBKIT_OPERATOR_SECRET"
 
 
-def read_secrets(file: str | None, environ: Mapping[str, str] = os.environ) -> tuple[str, ...] | None:
-    """The secrets in ``file``, else in the environment variable `VARIABLE`, else `None`.
+def read_secrets(
+    file: str | None, environ: Mapping[str, str] = os.environ, variable: str = VARIABLE
+) -> tuple[str, ...] | None:
+    """The secrets in ``file``, else in the environment: in the file that ``<variable>_FILE`` names, or in ``variable``.
 
-    One secret a line; the first is used and all are accepted, so that a new one can be rolled out node by node. Raises
-    `WrongUsage` for a file that cannot be read, and for one (or a variable) without a secret in it.
+    One secret a line; the first is used and all are accepted, so that a new one can be rolled out node by node. `None`: there
+    are none. Raises `WrongUsage` for a file that cannot be read, for one (or a variable) without a secret in it, and where
+    both variables are set.
     """
+    named = f"{variable}_FILE"
+    if file is None and named in environ:
+        if variable in environ:
+            msg = f"{variable} and {named} are both set: leave one of them out"
+            raise WrongUsage(msg)
+        file = environ[named]
     if file is not None:
         try:
             text = Path(file).read_text(encoding="utf-8")
@@ -31,8 +41,8 @@ def read_secrets(file: str | None, environ: Mapping[str, str] = os.environ) -> t
             msg = f"cannot read the secret file {file}: {reason}"
             raise WrongUsage(msg) from error
         return _lines(text, f"the secret file {file}")
-    if VARIABLE in environ:
-        return _lines(environ[VARIABLE], f"the environment variable {VARIABLE}")
+    if variable in environ:
+        return _lines(environ[variable], f"the environment variable {variable}")
     return None
 
 

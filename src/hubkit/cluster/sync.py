@@ -186,10 +186,11 @@ def from_wire(message: object) -> Sync:
 
 
 def _read(message: object) -> Sync:
-    if type(message) is not list or len(message) != 10:
+    if type(message) is not list or len(message) < 10:
         msg = "expected a list of ten items"
         raise ValueError(msg)
-    code, more, digest, names, upto_flat, since_flat, have_flat, node_rows, want_rows, run_rows = message
+    # What follows is of a later release.
+    code, more, digest, names, upto_flat, since_flat, have_flat, node_rows, want_rows, run_rows = message[:10]
     votes, code = divmod(_natural(code), _VOTES)
     kind = _KINDS[code]
     if votes > 1:

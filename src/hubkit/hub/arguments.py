@@ -18,7 +18,7 @@ from hubkit.net.payload import Payloads
 from hubkit.specs import ChildSpec, check_id
 from hubkit.strategies import Guided
 
-__all__ = ["Nodes", "Placements", "check_declared", "close_wishes", "repinned"]
+__all__ = ["Nodes", "Placements", "check_declared", "close_wishes", "repinned", "rolls_back"]
 
 Nodes = Mapping[str, Sequence[str]] | Sequence[str] | None
 Placements = Placement | Mapping[str, Placement] | None
@@ -141,3 +141,11 @@ def _names(value: object, what: str, copies: int, members: Sequence[str]) -> tup
 
 def _many(copies: int) -> str:
     return "one node" if copies == 1 else f"{copies} nodes"
+
+
+def rolls_back(on_failure: object) -> bool:
+    """Whether what has started is to be stopped again when a child fails."""
+    if on_failure not in ("continue", "rollback"):
+        msg = f"on_failure must be 'continue' or 'rollback', not {on_failure!r:.80}"
+        raise ConfigurationError(msg)
+    return on_failure == "rollback"

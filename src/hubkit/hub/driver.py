@@ -15,21 +15,23 @@ from typing import Any
 import trio
 
 from hubkit.actors.inspection import ActorInfo
-from hubkit.cluster.agreement import agreement, differences
+from hubkit.cluster.agreement import agreement
 from hubkit.cluster.core import Core
 from hubkit.cluster.effects import Effect, Publish, Refuse, Send, Start, Stop, Warn
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import from_wire, to_wire
-from hubkit.errors import ConfigurationError, HubClosed, NoSuchActor
+from hubkit.errors import HubClosed, HubkitError, NoSuchActor
 from hubkit.events import ChildMoved, ChildRegistered, ConflictResolved, DeadLetter, Event
+from hubkit.hub.admission import EVERYBODY, Admission
 from hubkit.hub.bulk import Bulk
 from hubkit.hub.bulletin import Bulletin
 from hubkit.hub.burden import Burden
 from hubkit.hub.gathering import Gathering
 from hubkit.hub.handovers import Handovers
 from hubkit.hub.household import Household
+from hubkit.hub.meeting import Meeting
 from hubkit.hub.operators import listing, summary
 from hubkit.hub.quorum import Gate, check_allowed
 from hubkit.hub.reports import Reports
@@ -51,7 +53,7 @@ HELD_SECONDS = 0.3
 BUSY_SECONDS = 1.0
 
 
-class Driver(Reports):
+class Driver(Meeting, Reports):
     """One hub on one node: a core, its household, and those who wait."""
 
     def __init__(
@@ -67,6 +69,7 @@ class Driver(Reports):
         seeds: bool,
         weight: float = 1.0,
         labels: Mapping[str, str] | None = None,
+        admission: Admission = EVERYBODY,
     ) -> None:
         self.hub_id: str = hub_id
         self.node: NodeId = node
@@ -87,8 +90,10 @@ class Driver(Reports):
             labels=tuple((labels or {}).items()),
         )
         self.agreement: tuple[str, ...] = agreement(strategies)
-        self.refusal: ConfigurationError | None = None
         self.gathering: Gathering = Gathering(self, wires)
+        self.labels: Mapping[str, str] = labels or {}
+        self._admission = admission
+        self.refusal: HubkitError | None = None
         self._burden = Burden.of(strategies.distribution, wires.environment, wires.liveness.beat_interval)
         self._differing: set[NodeId] = set()
         self.household: Household | None = None
@@ -134,17 +139,6 @@ class Driver(Reports):
         self.core.link_up(peer, self.now())
         self.gathering.link_up(peer)
         self.wake()
-
-    def differ(self, peer: NodeId, agreement: tuple[str, ...], *, refused: bool) -> None:
-        """The hub has other strategies on a linked node. Who joins gives up; who is there already stays apart."""
-        what = "; ".join(differences(self.agreement, agreement))
-        text = f"hub {self.hub_id!r} has other strategies on node {name_of(peer)!r}: {what}. All nodes of a hub need the same"
-        if refused:
-            self.refusal = self.refusal or ConfigurationError(text)
-            self.rouse()
-        elif peer not in self._differing:
-            self._differing.add(peer)
-            log.warning("node %s stays apart: %s", name_of(self.node), text)
 
     def link_down(self, peer: NodeId) -> None:
         """The link to a node is gone."""

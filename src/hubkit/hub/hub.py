@@ -27,6 +27,7 @@ from hubkit.cluster.policy import (
 from hubkit.discovery.protocol import Discovery
 from hubkit.errors import ConfigurationError, HubClosed
 from hubkit.events import ChildFailed, Event
+from hubkit.hub.admission import Admit, check_admit
 from hubkit.hub.arguments import Nodes, Placements, check_declared
 from hubkit.hub.bulletin import HANDLER_SECONDS, Bulletin, EventStream, Hook, check_hooks
 from hubkit.hub.desk import HubDesk
@@ -83,6 +84,8 @@ class Hub(Reads, Block):
     this node says about itself, like ``{"zone": "eu"}``, in addition to the labels of the node; see `hubkit.Placement`.
     ``prepare``: called as ``prepare(spec, metadata)`` on the node that is about to start a child; returns the pair that
     is to be used. It may be async.
+    ``admit``: called as ``admit(name, labels)`` for each other node that has the hub; only those for which it returns true take
+    part. Give all nodes the same. A node that is not admitted is told so (`HandshakeRefused`, where it would join).
 
     Entering raises `ConfigurationError` (also where the port is taken, or the hub runs already with other strategies), or
     `HandshakeRefused` (a node to join refuses this one for good). The block's own exceptions leave it as they are.
@@ -106,6 +109,7 @@ class Hub(Reads, Block):
         drain_timeout: float = 60.0,
         cancel_grace: float = 5.0,
         prepare: Prepare | None = None,
+        admit: Admit | None = None,
         listen: str | None = None,
         advertise: str | None = None,
         join: Iterable[str | Discovery] | Discovery = (),
@@ -141,6 +145,7 @@ class Hub(Reads, Block):
             msg = f"prepare must be a function of (spec, metadata), not {prepare!r:.80}"
             raise ConfigurationError(msg)
         self._prepare = prepare
+        self._admission = check_admit(admit)
         self._strategies = check_strategies(
             Strategies(distribution, redundancy, migration, synchronization, partition_tolerance)
         )
@@ -214,6 +219,7 @@ class Hub(Reads, Block):
             seeds=node._has_seeds,
             weight=node._weight if self._weight is None else self._weight,
             labels=dict(sorted({**node._labels, **self._labels}.items())),
+            admission=self._admission,
         )
         driver.household = self._household_ = Household(
             hub_id=self._id,

@@ -21,13 +21,12 @@ from hubkit.cluster.rows import Run, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.errors import (
     AlreadyStarted,
-    ConfigurationError,
     Deadlock,
     HubClosed,
     NoSuchActor,
     StartFailed,
 )
-from hubkit.hub.arguments import close_wishes
+from hubkit.hub.arguments import close_wishes, rolls_back
 from hubkit.hub.driver import Driver
 from hubkit.hub.household import failure_text
 from hubkit.hub.quorum import check_allowed, check_shutdown
@@ -178,9 +177,7 @@ def starting(
     """Check all that can be checked at once of what ``Hub.start_children`` was given; what is returned does the rest."""
     found = check_specs(specs)
     check_shutdown(found, strategies.partition_tolerance)
-    if on_failure not in ("continue", "rollback"):
-        msg = f"on_failure must be 'continue' or 'rollback', not {on_failure!r}"
-        raise ConfigurationError(msg)
+    rollback = rolls_back(on_failure)
     wants, errors = close_wishes(
         found,
         metadata=metadata,
@@ -192,7 +189,6 @@ def starting(
         members=[row.name for row in driver.core.nodes.values()],
         payloads=payloads,
     )
-    rollback = on_failure == "rollback"
     return lambda: start_wants(driver, wants, errors, check_existing=bool(check_existing), rollback=rollback)
 
 

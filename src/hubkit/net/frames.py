@@ -17,6 +17,7 @@ from wsproto.connection import Connection, ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping
 
 from hubkit.errors import LinkClosed, LinkError, ProtocolViolation
+from hubkit.net.certificates import Secured
 from hubkit.net.transport import MAX_GREETING
 
 __all__ = ["RECEIVE_BUFFER", "WebSocketLink"]
@@ -35,8 +36,9 @@ _TOO_BIG = 1009
 class WebSocketLink:
     """See `hubkit.net.transport.Link`."""
 
-    def __init__(self, stream: trio.abc.Stream, engine: Connection, remote: str) -> None:
+    def __init__(self, stream: trio.abc.Stream, engine: Connection, remote: str, tls: Secured | None = None) -> None:
         self.remote = remote
+        self.tls: Secured | None = tls
         self._stream = stream
         self._engine = engine
         self._limit = MAX_GREETING

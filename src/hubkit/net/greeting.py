@@ -13,9 +13,10 @@ import trio
 
 from hubkit.errors import LinkClosed, ProtocolViolation
 from hubkit.net.handshake import Handshake, Identity, Refusal
+from hubkit.net.seal import SealedLink
 from hubkit.net.transport import MAX_FRAME, Link
 
-__all__ = ["Reception", "greet"]
+__all__ = ["Reception", "greet", "guarded"]
 
 _LAST_WORD = 1.0  # seconds to tell the peer why it is refused
 
@@ -31,7 +32,7 @@ async def greet(
 
     Afterwards the link accepts frames of `MAX_FRAME` bytes. Raises `HandshakeRefused` if either side refuses (the peer
     has been told), `ProtocolViolation` if the peer breaks the protocol or takes longer than ``within`` seconds,
-    `LinkClosed` if it goes. The caller closes the link.
+    `LinkClosed` if it goes. The caller closes the link, and uses it only as `guarded`.
     """
     with trio.move_on_after(within):
         if handshake.dialing:
@@ -52,6 +53,11 @@ async def greet(
     msg = f"no handshake within {within:g} s"
     await _last_word(link, handshake.cut(Refusal("slow", msg)))
     raise ProtocolViolation(msg)
+
+
+def guarded(link: Link, handshake: Handshake) -> Link:
+    """The link as it is to be used after ``handshake`` is done: with a tag on every frame, unless TLS does that."""
+    return link if handshake.keys is None else SealedLink(link, handshake.keys)
 
 
 class Reception:

@@ -5,21 +5,26 @@ it is raised here. The room is pure: frames in, frames out; nonces and verdicts 
 
 ::
 
-    dialer                                   acceptor
-      HELLO  versions, nonce, identity   ->
-                                         <-  HELLO  version, nonce, identity
-      PROOF  of the dialer               ->
-                                         <-  PROOF  of the acceptor
-      READY                              ->
+    dialer                                                  acceptor
+      HELLO  versions, nonce, identity                  ->
+                                                        <-  HELLO  version, nonce, identity
+      PROOF  of the dialer, certificate that it sees    ->
+                                                        <-  PROOF  of the acceptor, certificate that it shows
+      READY  once more of the dialer                    ->
     at any point instead: REFUSE  code, text
 
-A proof is an HMAC-SHA256, with the secret as its key, over the role of its maker and both HELLO frames exactly as they were
-sent. So it is bound to both nonces, identities, versions and roles: it cannot be replayed (the verifier's nonce is
-fresh) nor reflected (the role differs). The dialer goes first, so that who merely connects learns nothing to test guesses
-of the secret on. The acceptor answers with the secret that the dialer has used, which is how secrets are rotated: let
-all nodes accept the new one, then use it first, then drop the old one.
+All proofs, and the keys of the frames that follow (`hubkit.net.seal`), are made of the secret and of both HELLO frames
+exactly as they were sent. So they are bound to both nonces, identities, roles and versions: they cannot be replayed (the
+verifier's nonce is fresh), reflected (each role has its own), or talked down to an older version. The dialer goes first,
+so that who merely connects learns nothing to test guesses of the secret on. The acceptor answers with the secret that the
+dialer has used, which is how secrets are rotated: let all nodes accept the new one, then use it first, then drop the old one.
 
-The link itself is not encrypted or authenticated frame by frame: that is TLS's work.
+Over TLS the proofs cover the server's certificate, too, as each side knows it. Where they differ, somebody in between has
+ended the TLS of the one and begun another; the handshake is refused. Where only one side has TLS (a proxy in front of a node
+does it), frames are sealed as without.
+
+In version 1 a PROOF and READY hold nothing of certificates, and frames are not sealed; see ``docs/protocol.md``. What a
+message has beyond its known items is of a later release, and ignored.
 """
 
 from __future__ import annotations
@@ -27,23 +32,25 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Literal
 
 from hubkit.errors import HandshakeRefused, LinkError, ProtocolViolation
 from hubkit.net import cbor
+from hubkit.net.seal import Keys, expand, extract
 from hubkit.net.transport import MAX_GREETING
 
 __all__ = ["NONCE", "VERSIONS", "Handshake", "Identity", "Refusal", "check_node", "is_node_id"]
 
 #: The protocol versions that this release speaks, best first.
-VERSIONS = (1,)
+VERSIONS = (2, 1)
 #: The size of a nonce, in bytes.
 NONCE = 32
 
 _HELLO, _PROOF, _READY, _REFUSE = 1, 2, 3, 4
 _LABELS = {True: b"hubkit link 1, dialer\0", False: b"hubkit link 1, acceptor\0"}
+_NO_CERTIFICATE = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +59,14 @@ class Identity:
 
     ``node``: its id, ``name#boot``. ``address``: the URL that others reach it at, if any. ``role``: ``"node"`` for a member,
     ``"operator"`` for a client that asks something and goes. ``capabilities``: words for what it can do beyond the version.
+    ``access``: what the secret that it has proved allows, ``"look"`` or everything; it is not told, but found out.
     """
 
     node: str
     address: str | None = None
     role: Literal["node", "operator"] = "node"
     capabilities: tuple[str, ...] = ()
+    access: Literal["full", "look"] = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,10 @@ def _admit_all(peer: Identity) -> Refusal | None:
     return None
 
 
+def _no_certificate() -> bytes | None:
+    return None
+
+
 @dataclass(slots=True, eq=False)
 class Handshake:
     """One side of one handshake.
@@ -82,22 +95,32 @@ class Handshake:
     them together with its last word.
 
     ``admit(peer)`` is asked once, when the peer has proved itself and before this side commits; it may return a `Refusal`.
+
+    ``secrets``: the first is used, all are accepted. ``operators``: further ones, with which a dialer may look, and no
+    more. ``certificate()``: the SHA-256 of the server's certificate as this side knows it, `None` without TLS; asked once, of
+    an acceptor after the dialer has proved itself. ``keys``: of the frames that follow; `None`: they are not sealed.
     """
 
     identity: Identity
     dialing: bool
     nonce: bytes = field(repr=False)
     secrets: Sequence[bytes] = field(default=(), repr=False)
+    operators: Sequence[bytes] = field(default=(), repr=False)
     admit: Callable[[Identity], Refusal | None] = _admit_all
+    certificate: Callable[[], bytes | None] = _no_certificate
     versions: tuple[int, ...] = VERSIONS
     version: int = field(default=0, init=False)
     proved: bool = field(default=False, init=False)
     peer: Identity | None = field(default=None, init=False)
+    keys: Keys | None = field(default=None, init=False, repr=False)
     failure: LinkError | None = field(default=None, init=False)
     _other: Identity | None = field(default=None, init=False, repr=False)
     _hello: bytes = field(default=b"", init=False, repr=False)
     _transcript: bytes = field(default=b"", init=False, repr=False)
     _key: bytes = field(default=b"", init=False, repr=False)
+    _seen: bytes | None = field(default=None, init=False, repr=False)  # the certificate that the dialer sees
+    _shown: bytes | None = field(default=None, init=False, repr=False)  # the one that the acceptor shows
+    _ready: bytes = field(default=b"", init=False, repr=False)  # what the dialer's last word must prove
     _expect: int = field(default=_HELLO, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -124,12 +147,10 @@ class Handshake:
                 return self._on_hello(frame, items)
             if kind == _PROOF:
                 return self._on_proof(items)
-            _shape(items, 0)
-            self.peer = self._other
+            return self._on_ready(items)
         except ProtocolViolation as error:
             self.failure = ProtocolViolation(f"in the handshake: {error}")
             return _refuse(Refusal("malformed", str(error)))
-        return None
 
     def cut(self, refusal: Refusal) -> bytes:
         """End the handshake from this side, for a reason of the caller's; returns the frame that says so."""
@@ -144,7 +165,9 @@ class Handshake:
         self._expect = _PROOF
         if self.dialing:
             self._transcript = self._hello + frame
-            return cbor.encode([_PROOF, self._proof(self._key, dialer=True)])
+            if self.version != 1:
+                self._seen = self.certificate()
+            return self._prove()
         self._hello = cbor.encode([_HELLO, self.version, self.nonce, _identity_to_wire(self.identity)])
         self._transcript = frame + self._hello
         return self._hello
@@ -157,9 +180,7 @@ class Handshake:
             raise ProtocolViolation(msg)
         common = [version for version in self.versions if version in theirs]
         if not common:
-            return Refusal(
-                "version", f"this node speaks protocol version {_list(self.versions)}, the peer {_list(theirs)}"
-            )
+            return self._no_version(f"the peer {_list(theirs)}")
         self.version = common[0]
         return self._meet(items)
 
@@ -169,15 +190,19 @@ class Handshake:
             msg = "the version is malformed"
             raise ProtocolViolation(msg)
         if version not in self.versions:
-            return Refusal(
-                "version", f"this node speaks protocol version {_list(self.versions)}, the peer chose {version}"
-            )
+            return self._no_version(f"the peer chose {version}")
         self.version = version
         return self._meet(items)
 
+    def _no_version(self, theirs: str) -> Refusal:
+        return Refusal(
+            "version",
+            f"this node speaks protocol version {_list(self.versions)}, {theirs}: upgrade the one that is behind",
+        )
+
     def _meet(self, items: list[Any]) -> Refusal | None:
         _shape(items, 3)
-        _, nonce, identity = items
+        _, nonce, identity, *_ = items
         if type(nonce) is not bytes or len(nonce) != NONCE:
             msg = "the nonce is malformed"
             raise ProtocolViolation(msg)
@@ -194,32 +219,98 @@ class Handshake:
         return None
 
     def _on_proof(self, items: list[Any]) -> bytes:
-        _shape(items, 1)
-        proof = items[0]
-        if type(proof) is not bytes or len(proof) != hashlib.sha256().digest_size:
+        _shape(items, 1 if self.version == 1 else 2)
+        proof, certificate = items[0], None if self.version == 1 else items[1]
+        if not _is_digest(proof) or not (certificate is None or _is_digest(certificate)):
             msg = "the proof is malformed"
             raise ProtocolViolation(msg)
-        found = False
-        for secret in (self._key,) if self.dialing else self.secrets:
-            # Every secret is tried, so that the time taken does not tell which one it was.
-            if hmac.compare_digest(proof, self._proof(secret, dialer=not self.dialing)) and not found:
-                self._key = secret
-                found = True
-        if not found:
-            return self._refuse(Refusal("secret", "the two nodes do not have the same secret"))
-        assert self._other is not None
-        refusal = self.admit(self._other)
-        if refusal is not None:
-            return self._refuse(refusal)
-        self.proved = True
         if self.dialing:
-            self.peer = self._other
-            return cbor.encode([_READY])
-        self._expect = _READY
-        return cbor.encode([_PROOF, self._proof(self._key, dialer=False)])
+            self._shown = certificate
+        else:
+            self._seen = certificate
+        found = None
+        candidates = (self._key,) if self.dialing else (*self.secrets, *self.operators)
+        for number, secret in enumerate(candidates):
+            # Every secret is tried, so that the time taken does not tell which one it was.
+            if hmac.compare_digest(proof, self._proof(secret, dialer=not self.dialing)) and found is None:
+                found = number
+        if found is None:
+            return self._refuse(Refusal("secret", "the two nodes do not have the same secret: give both the same"))
+        assert self._other is not None
+        self._key = candidates[found]
+        if not self.dialing and found >= len(self.secrets):
+            self._other = replace(self._other, access="look")
+        refusal = self._check_access() or self._check_certificates() or self.admit(self._other)
+        return self._commit() if refusal is None else self._refuse(refusal)
+
+    def _check_access(self) -> Refusal | None:
+        assert self._other is not None
+        if self._other.access == "look" and self._other.role != "operator":
+            return Refusal(
+                "access", "the secret is one for operators, who may look: a node needs the secret of the nodes"
+            )
+        return None
+
+    def _check_certificates(self) -> Refusal | None:
+        """Whether both sides mean the same TLS connection, as far as both have one."""
+        if not self.dialing and self.version != 1:
+            self._shown = self.certificate()
+        if self._seen is None or self._shown is None or hmac.compare_digest(self._seen, self._shown):
+            return None
+        text = (
+            "the dialer has been shown another certificate than the acceptor's: somebody in between ends the TLS, and begins "
+            "it again. A proxy must pass TLS through, or go on without it"
+        )
+        return Refusal("certificate", text)
+
+    def _commit(self) -> bytes:
+        """The peer has proved itself, and is admitted."""
+        self.proved = True
+        if self.version != 1:
+            self._derive()
+        if not self.dialing:
+            self._expect = _READY
+            return self._prove()
+        self.peer = self._other
+        return cbor.encode([_READY] if self.version == 1 else [_READY, self._ready])
+
+    def _on_ready(self, items: list[Any]) -> bytes | None:
+        if self.version != 1:
+            _shape(items, 1)
+            if not _is_digest(items[0]) or not hmac.compare_digest(items[0], self._ready):
+                return self._refuse(Refusal("secret", "the dialer's last word proves nothing: somebody has changed it"))
+        self.peer = self._other
+        return None
+
+    # -- what is made of the secret
+
+    def _prove(self) -> bytes:
+        """This side's PROOF."""
+        proof = self._proof(self._key, dialer=self.dialing)
+        certificate = self._seen if self.dialing else self._shown
+        return cbor.encode([_PROOF, proof] if self.version == 1 else [_PROOF, proof, certificate])
 
     def _proof(self, secret: bytes, *, dialer: bool) -> bytes:
-        return hmac.digest(secret, _LABELS[dialer] + self._transcript, "sha256")
+        if self.version == 1:
+            return hmac.digest(secret, _LABELS[dialer] + self._transcript, "sha256")
+        if dialer:
+            return self._make(secret, "the dialer proves", self._seen)
+        return self._make(secret, "the acceptor proves", self._seen, self._shown)
+
+    def _derive(self) -> None:
+        """What the dialer's last word proves, and the keys of the frames, if they are to be sealed."""
+        both = (self._seen, self._shown)
+        self._ready = self._make(self._key, "the dialer is ready", *both)
+        if None in both:
+            dialers = self._make(self._key, "frames of the dialer", *both)
+            acceptors = self._make(self._key, "frames of the acceptor", *both)
+            self.keys = Keys(dialers, acceptors) if self.dialing else Keys(acceptors, dialers)
+
+    def _make(self, secret: bytes, use: str, *certificates: bytes | None) -> bytes:
+        """32 bytes for one use, of the secret and of all that has been said."""
+        key = extract(hashlib.sha256(self._transcript).digest(), secret)
+        shown = b"".join(certificate or _NO_CERTIFICATE for certificate in certificates)
+        return expand(key, f"hubkit link {self.version}, {use}\0".encode() + shown)
 
     # -- refusals
 
@@ -230,7 +321,7 @@ class Handshake:
 
     def _refused(self, items: list[Any]) -> None:
         match items:
-            case [str(code), str(text)] if code.isidentifier() and len(code) <= 32:
+            case [str(code), str(text), *_] if code.isidentifier() and len(code) <= 32:
                 shown = "".join(c if c.isprintable() else "?" for c in text[:300])
                 self.failure = HandshakeRefused(f"refused by the peer: {shown} ({code})", code=code, by_peer=True)
             case _:
@@ -253,9 +344,13 @@ def _parse(frame: bytes) -> tuple[int, list[Any]]:
 
 
 def _shape(items: list[Any], count: int) -> None:
-    if len(items) != count:
+    if len(items) < count:
         msg = f"a message has {len(items)} items where {count} were expected"
         raise ProtocolViolation(msg)
+
+
+def _is_digest(value: object) -> bool:
+    return type(value) is bytes and len(value) == hashlib.sha256().digest_size
 
 
 def _list(versions: Sequence[int]) -> str:
@@ -285,7 +380,7 @@ def is_node_id(value: str | bytes) -> bool:
 
 def _identity_from_wire(value: object) -> Identity:
     match value:
-        case [node, (str() | None) as address, ("node" | "operator") as role, list(capabilities)]:
+        case [node, (str() | None) as address, ("node" | "operator") as role, list(capabilities), *_]:
             words = all(type(word) is str and len(word) <= 64 for word in capabilities) and len(capabilities) <= 32
             printable = address is None or (len(address) <= 500 and address.isprintable())
             if words and printable:

@@ -23,9 +23,10 @@ import trio
 
 from hubkit.environment import Environment
 from hubkit.errors import HandshakeRefused, LinkError, ProtocolViolation
+from hubkit.net.certificates import Secured, is_for, secured
 from hubkit.net.dialer import Dialer, Target
-from hubkit.net.greeting import Reception, greet
-from hubkit.net.handshake import NONCE, Handshake, Identity, Refusal, check_node, is_node_id
+from hubkit.net.greeting import Reception, greet, guarded
+from hubkit.net.handshake import NONCE, VERSIONS, Handshake, Identity, Refusal, check_node, is_node_id
 from hubkit.net.lines import one_line
 from hubkit.net.operator import answer
 from hubkit.net.owner import Liveness, MeshEvents
@@ -40,6 +41,7 @@ __all__ = ["LinkStatistics", "Liveness", "Mesh", "MeshEvents"]
 logger: logging.Logger = logging.getLogger("hubkit.net")
 
 _PEERS_MAX = 4096  # entries in a PEERS or BEAT message
+_KINDS = frozenset(Kind)
 _PARTING = 2.0  # seconds that a link may take to close, and some more
 
 
@@ -47,10 +49,11 @@ class Mesh:
     """The links of one node.
 
     ``identity``: who this node is; without an address, the transport's URL is filled in. ``secrets``: the first is used, all
-    are accepted. ``seeds``: addresses; `None`: they will be told, see `set_seeds`. ``beat``: seconds between heartbeats; a link
-    that is silent for ``down_after`` seconds is closed. ``max_outbox``: bytes that may wait for one peer before its link is
-    given up. ``greeting``: seconds for a handshake, of which at most ``max_greetings`` are under way with dialers at a time;
-    beyond, the one that has taken longest is refused.
+    are accepted; ``operators``: those with which operators may look. ``versions``: of the protocol, best first. ``seeds``:
+    addresses; `None`: they will be told, see `set_seeds`. ``beat``: seconds between heartbeats; a link that is silent for
+    ``down_after`` seconds is closed. ``max_outbox``: bytes that may wait for one peer before its link is given up.
+    ``greeting``: seconds for a handshake, of which at most ``max_greetings`` are under way with dialers at a time; beyond,
+    the one that has taken longest is refused.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class Mesh:
         transport: Transport,
         *,
         secrets: Sequence[bytes] = (),
+        operators: Sequence[bytes] = (),
+        versions: Sequence[int] = VERSIONS,
         seeds: Sequence[str] | None = (),
         events: MeshEvents,
         environment: Environment,
@@ -73,7 +78,8 @@ class Mesh:
         self.url: str | None = None
         self.leaving: bool = False
         self._transport = transport
-        self._secrets = tuple(secrets)
+        self._secrets, self._operators = tuple(secrets), tuple(operators)
+        self._versions = tuple(versions)
         self._events = events
         self._environment = environment
         self._liveness = liveness
@@ -178,7 +184,7 @@ class Mesh:
         link = await self._transport.dial(target.address)
         attempt = Attempt(dialing=True)
         try:
-            handshake = self._handshake(attempt)
+            handshake = self._handshake(attempt, link)
             try:
                 peer = await greet(link, handshake, within=self._greeting)
             except HandshakeRefused as error:
@@ -193,7 +199,7 @@ class Mesh:
                 self.refused(target.suspect)
                 target.suspect = None
             target.node = peer.node
-            await self._carry(link, peer, attempt)
+            await self._carry(link, peer, attempt, handshake)
         finally:
             self._pairs.ended(attempt)
             await link.aclose()
@@ -228,13 +234,13 @@ class Mesh:
     async def _accept(self, link: Link) -> None:
         """One connection from outside, to its end."""
         attempt = Attempt(dialing=False)
-        handshake = self._handshake(attempt)
+        handshake = self._handshake(attempt, link)
         try:
             peer = await self._reception.greet(link, handshake, greeted=lambda: self._pairs.greeted(attempt))
             if peer.role == "operator":
-                await answer(link, peer, self._events.request)
+                await answer(guarded(link, handshake), peer, self._events.request)
             else:
-                await self._carry(link, peer, attempt)
+                await self._carry(link, peer, attempt, handshake)
         except HandshakeRefused as error:
             level = logging.DEBUG if error.code == "duplicate" else logging.WARNING
             logger.log(level, "%s: no link: %s", link.remote, one_line(error))
@@ -246,21 +252,29 @@ class Mesh:
             self._pairs.ended(attempt)
             await link.aclose()
 
-    def _handshake(self, attempt: Attempt) -> Handshake:
+    def _handshake(self, attempt: Attempt, link: Link) -> Handshake:
+        tls = secured(link)
         return Handshake(
             self.identity,
             dialing=attempt.dialing,
             nonce=self._environment.token(NONCE),
             secrets=self._secrets,
-            admit=lambda peer: self._admit(attempt, peer),
+            operators=self._operators,
+            versions=self._versions,
+            admit=lambda peer: self._admit(attempt, peer, tls),
+            certificate=lambda: tls.certificate() if tls is not None else None,
         )
 
-    def _admit(self, attempt: Attempt, peer: Identity) -> Refusal | None:
+    def _admit(self, attempt: Attempt, peer: Identity, tls: Secured | None) -> Refusal | None:
         """Whether a peer that has proved the secret may be linked."""
         if peer.role == "operator":
             return None
         if self.leaving:
             return Refusal("busy", f"{self.identity.node} is leaving")
+        if tls is not None and tls.names is not None and not is_for(tls.names, name_of(peer.node)):
+            names = ", ".join(map(repr, tls.names[:4])) or "nobody"
+            text = f"the certificate of {peer.node} is for {names}: give the node such a name, or a certificate with its own"
+            return Refusal("certificate", text)
         refusal = self._admit_name(peer)
         if refusal is not None:
             return refusal
@@ -296,7 +310,7 @@ class Mesh:
 
     # -- carrying
 
-    async def _carry(self, link: Link, peer: Identity, attempt: Attempt) -> None:
+    async def _carry(self, link: Link, peer: Identity, attempt: Attempt, handshake: Handshake) -> None:
         """Make a greeted link the one of its pair, and carry it to its end; or close it, if another one is."""
         stays, old = self._pairs.establish(attempt)
         if not stays:
@@ -306,10 +320,13 @@ class Mesh:
             replaced.parted = True
             self._end(replaced, "a newer link took its place")
             replaced.abort("a newer link took its place")
+        if handshake.version == 1:
+            logger.info("link to %s: by protocol version 1, whose frames are not guarded: upgrade it", peer.node)
         session = Session(
-            link,
+            guarded(link, handshake),
             peer,
             dialed=attempt.dialing,
+            version=handshake.version,
             environment=self._environment,
             message=self._events.message,
             control=self._control,
@@ -366,27 +383,31 @@ class Mesh:
     def _control(self, session: Session, message: list[Any]) -> None:
         """A message of the mesh's own."""
         match message:
-            case [Kind.BEAT, dict(vector)] if len(vector) <= _PEERS_MAX:
+            case [Kind.BEAT, dict(vector), *_] if len(vector) <= _PEERS_MAX:
                 if not all(map(is_node_id, vector)) or not {int}.issuperset(map(type, vector.values())):
                     msg = "a heartbeat is malformed"
                     raise ProtocolViolation(msg)
                 self._liveness.heard(vector, self._environment.now())
-            case [Kind.PEERS, list(peers)] if len(peers) <= _PEERS_MAX:
+            case [Kind.PEERS, list(peers), *_] if len(peers) <= _PEERS_MAX:
                 for entry in peers:
                     self._recommended(entry)
-            case [Kind.GOODBYE]:
+            case [Kind.GOODBYE, *_]:
                 session.said_goodbye = True
                 session.abort("the peer said goodbye", hard=False)
-            case [Kind.CLOSE, str(reason)] if len(reason) <= 500:
+            case [Kind.CLOSE, str(reason), *_] if len(reason) <= 500:
                 session.parted = True
                 session.abort(f"closed by the peer: {reason!r}", hard=False)
+            case [Kind.UNKNOWN, int(kind), *_] if session.version > 1:
+                logger.debug("%s does not know messages of kind %d", session.peer.node, kind)
+            case [kind, *_] if session.version > 1 and kind not in _KINDS:
+                session.put(encode(Kind.UNKNOWN, kind))  # of a later release: the sender decides what that means
             case _:
                 msg = f"a message of kind {message[0]} is malformed or unknown"
                 raise ProtocolViolation(msg)
 
     def _recommended(self, entry: object) -> None:
         match entry:
-            case [node, str(address)] if len(address) <= 500 and address.isprintable():
+            case [node, str(address), *_] if len(address) <= 500 and address.isprintable():
                 self._dialer.know(check_node(node), address, courtesy=True)
             case _:
                 msg = "a list of peers is malformed"

@@ -1,7 +1,8 @@
 """A question to a node from outside the cluster: what the command line asks.
 
-Law of this room: an operator proves the same secret as a node, asks, and goes. It is no member: it has no place in the
-mesh, hears no heartbeats, and nothing of it is remembered.
+Law of this room: an operator proves the same secret as a node, or one that lets it look and no more; asks, and goes. It is
+no member: it has no place in the mesh, hears no heartbeats, and nothing of it is remembered. What a secret allows is the
+business of who answers.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import trio
 
 from hubkit.environment import Environment
 from hubkit.errors import LinkClosed, ProtocolViolation
-from hubkit.net.greeting import greet
+from hubkit.net.certificates import secured
+from hubkit.net.greeting import greet, guarded
 from hubkit.net.handshake import NONCE, Handshake, Identity
 from hubkit.net.outbox import Outbox
 from hubkit.net.transport import Link, Transport
@@ -45,10 +47,18 @@ async def ask(
     link = await transport.dial(address)
     try:
         me = Identity(node_id(f"operator-{environment.token(6).hex()}", environment.boot()), role="operator")
-        handshake = Handshake(me, dialing=True, nonce=environment.token(NONCE), secrets=tuple(secrets))
+        tls = secured(link)
+        handshake = Handshake(
+            me,
+            dialing=True,
+            nonce=environment.token(NONCE),
+            secrets=tuple(secrets),
+            certificate=lambda: tls.certificate() if tls is not None else None,
+        )
         await greet(link, handshake, within=within)
-        await _send(link, message)
-        reply = await _receive(link, Assembler())
+        safe = guarded(link, handshake)
+        await _send(safe, message)
+        reply = await _receive(safe, Assembler())
     finally:
         await link.aclose()
     return reply
@@ -85,7 +95,7 @@ async def _receive(link: Link, assembler: Assembler) -> list[Any]:
             whole = assembler.add(message) if message[0] == Kind.CHUNK else message
             if whole is None:
                 continue
-            if whole[0] != Kind.APP or len(whole) != 2 or type(whole[1]) is not list:
+            if whole[0] != Kind.APP or len(whole) < 2 or type(whole[1]) is not list:
                 msg = "a question or answer is malformed"
                 raise ProtocolViolation(msg)
             return whole[1]

@@ -53,6 +53,7 @@ class LinkStatistics:
     messages_out: int
     waiting: int  #: messages in the outbox
     waiting_bytes: int
+    protocol: int  #: the version that it speaks; the frames of version 1 are guarded by TLS or not at all
 
 
 class Session:
@@ -64,6 +65,7 @@ class Session:
         peer: Identity,
         *,
         dialed: bool,
+        version: int,
         environment: Environment,
         message: Callable[[NodeId, list[Any]], None],
         control: Callable[[Session, list[Any]], None],
@@ -71,6 +73,7 @@ class Session:
     ) -> None:
         self.peer = peer
         self.dialed = dialed
+        self.version = version
         self.ending: bool = False  # takes no more messages
         self.said_goodbye = False
         self.parted: bool = False  # one side closed it on purpose: its end is no sign of death
@@ -177,7 +180,7 @@ class Session:
                     self._control(self, message)
                     if self.said_goodbye or self.parted:
                         return
-                elif len(message) == 2 and type(message[1]) is list:
+                elif len(message) > 1 and type(message[1]) is list:
                     deliver(peer, message[1])
                 else:
                     msg = "a message of the floor above is malformed"
@@ -272,4 +275,5 @@ class Session:
             messages_out=self._messages_out,
             waiting=len(self._outbox),
             waiting_bytes=self._outbox.size,
+            protocol=self.version,
         )

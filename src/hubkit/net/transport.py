@@ -29,7 +29,10 @@ MAX_GREETING = 4096
 
 
 class Link(Protocol):
-    """One connection to one peer. At most one task sends and one receives at any time; ``aclose`` may come from a third."""
+    """One connection to one peer. At most one task sends and one receives at any time; ``aclose`` may come from a third.
+
+    One over TLS has an attribute ``tls``, a `hubkit.net.certificates.Secured`; of one that has none frames are sealed.
+    """
 
     #: Who is at the other end, for logs: an address, never parsed.
     remote: str

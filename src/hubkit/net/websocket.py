@@ -28,6 +28,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from hubkit.errors import ConfigurationError, DialFailed, DialRefused, LinkError, ProtocolViolation
 from hubkit.net.address import Address, parse
+from hubkit.net.certificates import Secured, names_in
 from hubkit.net.frames import RECEIVE_BUFFER, WebSocketLink
 from hubkit.net.lines import one_line
 from hubkit.net.transport import Link
@@ -47,11 +48,14 @@ class TLS:
     """The `ssl.SSLContext` for ``wss://``: ``server`` for the port that a node listens at, ``client`` for those it dials.
 
     Without ``client``, the system's certificate authorities are trusted. For mutual TLS, let ``server`` require
-    certificates (``verify_mode = ssl.CERT_REQUIRED``) and load one into ``client``.
+    certificates (``verify_mode = ssl.CERT_REQUIRED``) and load one into ``client``. Then a node's name must stand in its
+    certificate (as common name or alternative name; of a name like ``host:port`` the host is enough), unless
+    ``check_names=False``: for clusters whose nodes share one.
     """
 
     server: ssl.SSLContext | None = None
     client: ssl.SSLContext | None = None
+    check_names: bool = True
 
 
 class WebSocketTransport:
@@ -183,7 +187,15 @@ class WebSocketTransport:
         if SUBPROTOCOL not in request.subprotocols:
             await _reject(secured, engine, 400, f"the subprotocol {SUBPROTOCOL} is required")
         await secured.send_all(engine.send(AcceptConnection(subprotocol=SUBPROTOCOL)))
-        return WebSocketLink(secured, _established(engine), remote)
+        return WebSocketLink(secured, _established(engine), remote, self._said(secured))
+
+    def _said(self, stream: trio.abc.Stream) -> Secured | None:
+        """What TLS says of a connection."""
+        if not isinstance(stream, trio.SSLStream):
+            return None
+        server = self._tls.server
+        mutual = server is not None and server.verify_mode == ssl.CERT_REQUIRED
+        return Secured(stream, names_in(stream.getpeercert()) if mutual and self._tls.check_names else None)
 
     # -- dialling
 
@@ -198,7 +210,8 @@ class WebSocketTransport:
                 if target.secure:
                     context = self._tls.client or ssl.create_default_context()
                     stream = trio.SSLStream(stream, context, server_hostname=target.host)
-                link = await _open_client(stream, target)
+                engine = await _open_client(stream, target)
+                link = WebSocketLink(stream, engine, str(target), self._said(stream))
                 return link
         except (
             trio.BrokenResourceError,
@@ -259,7 +272,7 @@ async def _reject(stream: trio.abc.Stream, engine: WSConnection, status: int, re
     raise ProtocolViolation(reason)
 
 
-async def _open_client(stream: trio.abc.Stream, target: Address) -> WebSocketLink:
+async def _open_client(stream: trio.abc.Stream, target: Address) -> Connection:
     engine = WSConnection(ConnectionType.CLIENT)
     await stream.send_all(engine.send(Request(host=target.authority, target=target.path, subprotocols=[SUBPROTOCOL])))
     answer = await _receive_opening(stream, engine)
@@ -269,7 +282,7 @@ async def _open_client(stream: trio.abc.Stream, target: Address) -> WebSocketLin
     if not isinstance(answer, AcceptConnection) or answer.subprotocol != SUBPROTOCOL:
         msg = "it speaks WebSocket, but not hubkit"
         raise ProtocolViolation(msg)
-    return WebSocketLink(stream, _established(engine), str(target))
+    return _established(engine)
 
 
 def _established(engine: WSConnection) -> Connection:

@@ -13,8 +13,11 @@ PEERS    ``[2, [[node id, address], ...]]``      these are linked to me; keep li
 CHUNK    ``[3, lane, last, bytes]``              a piece of an encoded message
 GOODBYE  ``[4]``                                 my process leaves; do not take the link's end for a failure
 CLOSE    ``[5, reason]``                         this link ends, my process lives on
+UNKNOWN  ``[6, kind]``                           I do not know messages of this kind, and have done nothing (version 2)
 APP      ``[16, message]``                       for the floor above
 ======== ======================================= ==================================================================
+
+What a message has beyond these items is of a later release, and ignored; a kind that is not known is answered.
 """
 
 from __future__ import annotations
@@ -60,6 +63,7 @@ class Kind(IntEnum):
     CHUNK = 3
     GOODBYE = 4
     CLOSE = 5
+    UNKNOWN = 6
     APP = 16
 
 
@@ -121,7 +125,7 @@ class Assembler:
     def add(self, piece: list[Any]) -> list[Any] | None:
         """Take a CHUNK message; returns the whole message if this was its last piece. Raises `ProtocolViolation`."""
         match piece:
-            case [_, int(lane), bool(last), bytes(data)] if lane in (URGENT, BULK) and type(lane) is int and data:
+            case [_, int(lane), bool(last), bytes(data), *_] if lane in (URGENT, BULK) and type(lane) is int and data:
                 pass
             case _:
                 msg = "a piece of a message is malformed"

@@ -28,21 +28,17 @@ from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, HubkitError, NodeDown, NotSerializable, ProtocolViolation
 from hubkit.net.payload import Payloads
 from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause, encode_error
-from hubkit.node.bonds import SHAPES as BONDS
 from hubkit.node.bonds import Bonds
 from hubkit.node.packing import pack, pack_arguments, shown, unpack, unpack_arguments
 from hubkit.node.refs import NodeGone, read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
 from hubkit.node.seams import Attached
-from hubkit.node.tokens import SHAPES as TOKENS
+from hubkit.node.shapes import DEMONITOR, DOWN, MONITOR, REPLY, read_shape
 from hubkit.node.tokens import Tokens
 from hubkit.node.unheard import HEARD, Unheard
 from hubkit.pids import ChildKey, NodeId, Pid, node_id
 
 __all__ = ["CALL", "Exchange", "Wire"]
-
-# kinds of messages (0 is the node's own)
-REPLY, MONITOR, DEMONITOR, DOWN = 2, 5, 6, 7
 
 _OK = int(Code.OK)
 
@@ -310,12 +306,12 @@ class Exchange(Relays):
 
     def receive(self, peer: NodeId, message: list[Any]) -> None:
         """A message of another node's exchange. Raises `ProtocolViolation` when it makes no sense."""
-        kind = message[0] if message else None
-        length, typed = _SHAPES.get(kind, _NONE) if type(kind) is int else _NONE
-        if len(message) != length or tuple(map(type, message[: len(typed)])) != typed:
-            msg = f"a message of kind {kind!r:.40} that makes no sense"
-            raise ProtocolViolation(msg)
-        self._takers[message[0]](peer, *message[1:])
+        kind, items = read_shape(message)
+        self._takers[kind](peer, *items)
+
+    def knows(self, kind: object) -> bool:
+        """Whether messages of this kind are for the exchange."""
+        return type(kind) is int and kind in self._takers
 
     def _take_reply(self, peer: NodeId, number: int, code: int, payload: Any) -> None:
         if self._take_relayed(peer, number, payload, code):
@@ -439,19 +435,3 @@ class Exchange(Relays):
 
         self._watched[token] = serial
         self.system.add_remote_watch(serial, token, on_down)
-
-
-#: kind -> its length, and the types of its first items; the readers of the others check them
-_SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
-    CALL: (7, (int, int, int, str, list)),
-    REPLY: (4, (int, int, int)),
-    CAST: (6, (int, int, int, str, list)),
-    WITHDRAW: (2, (int, int)),
-    MONITOR: (3, (int, int, int)),
-    DEMONITOR: (2, (int, int)),
-    DOWN: (4, (int, int, str)),
-    HEARD: (2, (int, int)),
-    **BONDS,
-    **TOKENS,
-}
-_NONE: tuple[int, tuple[type, ...]] = (-1, ())

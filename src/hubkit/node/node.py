@@ -30,10 +30,20 @@ from hubkit.net.payload import Payloads
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS, WebSocketTransport
 from hubkit.node.blocks import Block, bare_nursery
-from hubkit.node.directory import Directory
+from hubkit.node.directory import ANSWERS, Directory
+from hubkit.node.ears import Ears
 from hubkit.node.exchange import Exchange
-from hubkit.node.operator import answer, tree
-from hubkit.node.options import check_endpoint, check_join, check_name, check_secret, check_tls, clocks_of
+from hubkit.node.operator import tree
+from hubkit.node.options import (
+    check_endpoint,
+    check_join,
+    check_name,
+    check_operators,
+    check_secret,
+    check_tls,
+    clocks_of,
+    versions_from,
+)
 from hubkit.node.refs import decode_ref, encode_ref
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, Pid, boot_of, name_of, node_id
@@ -44,12 +54,10 @@ __all__ = ["Node"]
 log: logging.Logger = logging.getLogger("hubkit.node")
 
 #: what a node says it can do; peers use only what both can
-CAPABILITIES = ("hub.1", "actors.1")
+CAPABILITIES = ("hub.1", "actors.1", ANSWERS)
 
 #: The kinds of a hub's own messages; see `hubkit.node.directory` and `hubkit.node.exchange` for the others.
 SYNC, STATE, GROUP = 0, -8, -9
-
-_FINAL = ("secret", "version", "name")
 
 
 class Node(Block):
@@ -62,6 +70,8 @@ class Node(Block):
     own URL among them does no harm.
     ``name``: the node's name, unique in the mesh and the same after a restart; by default the advertised ``host:port``.
     ``secret``: what all nodes of the mesh know: `str`, `bytes`, or several (the first is used, all are accepted).
+    ``operator_secret``: what lets an operator look (``hubkit status`` and its like), and no more; one or several, too.
+    ``min_protocol``: 2 refuses nodes of the release before, whose protocol, version 1, does not guard the frames of a link.
     ``tls``: see `TLS`. ``transport``: replaces the network, its clocks and ``listen``, for simulations.
     ``weight``: this node's share of the children of each hub, relative to the other nodes'. ``labels``: what it says about
     itself, like ``{"zone": "eu"}``, for children that ask for it (`hubkit.Placement`). Hubs may have their own.
@@ -79,6 +89,8 @@ class Node(Block):
         join: Iterable[str | Discovery] | Discovery = (),
         name: str | None = None,
         secret: str | bytes | Sequence[str | bytes] | None = None,
+        operator_secret: str | bytes | Sequence[str | bytes] | None = None,
+        min_protocol: int = 1,
         tls: TLS | None = None,
         transport: Transport | None = None,
         beat: float = 1.0,
@@ -88,6 +100,8 @@ class Node(Block):
         environment: Environment | None = None,
     ) -> None:
         self._secrets = check_secret(secret)
+        self._operators = check_operators(operator_secret, self._secrets)
+        self._versions = versions_from(min_protocol)
         self._tls = check_tls(tls)
         self._transport = transport
         self._endpoint = check_endpoint(listen, advertise, self._secrets, self._tls)
@@ -181,8 +195,10 @@ class Node(Block):
             identity,
             transport,
             secrets=self._secrets,
+            operators=self._operators,
+            versions=self._versions,
             seeds=None,
-            events=_Ears(self),
+            events=Ears(self),
             environment=self.environment,
             liveness=self.liveness,
             beat=self._beat,
@@ -368,91 +384,3 @@ class Node(Block):
     def _touch(self) -> None:
         for driver in list(self._drivers.values()):
             driver.touch()
-
-
-class _Ears:
-    """What the mesh tells a node."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    def link_up(self, peer: Identity) -> None:
-        """A link is ready."""
-        node = self._node
-        node._refusal = None
-        node._exchange.link_up(peer.node)
-        node._directory.greet(peer.node)
-
-    def link_down(self, peer: NodeId, said_goodbye: bool) -> None:
-        """A link is gone."""
-        node = self._node
-        if said_goodbye:
-            node.liveness.refuse(peer)
-        node._directory.lost(peer)
-        node._exchange.link_down(peer)
-        node._exchange.look()
-        if said_goodbye:
-            node._touch()
-
-    def refused(self, peer: NodeId) -> None:
-        """A process is proven dead."""
-        node = self._node
-        node.liveness.refuse(peer)
-        node._touch()
-        node._exchange.look()
-
-    def message(self, peer: NodeId, message: list[Any]) -> None:
-        """A message has arrived."""
-        node = self._node
-        match message:
-            case [0, str(hub_id), list(sync)]:
-                if hub_id in node._drivers:
-                    node._drivers[hub_id].receive(peer, sync)
-            case [-8, str(hub_id), list(about)]:
-                if hub_id in node._drivers:
-                    node._drivers[hub_id].take_state(peer, about)
-            case [-9, str(hub_id), list(about)]:
-                if hub_id in node._drivers:
-                    node._drivers[hub_id].take_group(peer, about)
-            case _ if node._directory.receive(peer, message):
-                pass
-            case _:
-                node._exchange.receive(peer, message)
-
-    def admit(self, peer: Identity) -> str | None:
-        """Whether a node that has proved that it knows the secret may be linked: `None`, or why not.
-
-        The mesh has refused other boots of this node's name, and of the names it is linked to; here it is about a name
-        that lives behind others.
-        """
-        node, name = self._node, name_of(peer.node)
-        for other in node._members():
-            if other == peer.node or name_of(other) != name or node.liveness.gone(other, node.now()):
-                continue
-            address = node._address_of(other)
-            if boot_of(peer.node) < boot_of(other):
-                return f"name: a newer node named {name!r} is alive"
-            if address is None or address != peer.address:
-                return f"name: another node named {name!r} is alive{f' at {address}' if address else ''}"
-        return None
-
-    def seed_failed(self, address: str, error: Exception) -> None:
-        """A node to join could not be joined, this time."""
-        node = self._node
-        if isinstance(error, HandshakeRefused) and error.code in _FINAL:
-            node._refusal = error
-            for driver in list(node._drivers.values()):
-                driver.notice()
-
-    def seeds_exhausted(self) -> None:
-        """All nodes to join were tried, and none is there."""
-        node = self._node
-        node._directory.exhausted = True
-        for driver in list(node._drivers.values()):
-            node._directory.look_for_company(driver)
-
-    def request(self, peer: Identity, message: list[Any]) -> list[Any]:
-        """An operator asks."""
-        node = self._node
-        about = {"node": node.name, "url": node.url, "links": [name_of(peer) for peer in node.linked()]}
-        return answer(about, node._drivers, message)

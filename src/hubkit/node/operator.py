@@ -1,4 +1,8 @@
-"""What an operator may ask of a node over the wire: questions with plain answers, none of which changes anything."""
+"""What an operator may ask of a node over the wire: questions with plain answers.
+
+Law of this room: what an operator's secret allows is a list of what may be asked with it (`LOOKING`), not of what may not:
+a question that is added changes something, until it is said that it does not.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,19 @@ from hubkit.actors.inspection import ActorInfo
 from hubkit.errors import ConfigurationError
 from hubkit.node.seams import Attached
 
-__all__ = ["answer", "tree"]
+__all__ = ["LOOKING", "answer", "objection", "tree"]
+
+#: The questions that change nothing: all that a secret for operators is good for.
+LOOKING = ("children", "explain", "links", "plan", "status", "top", "tree")
+
+
+def objection(access: str, message: list[Any]) -> str | None:
+    """Why this question is not answered to who has proved a secret with that access (see `hubkit.net.handshake.Identity`)."""
+    asked = message[0] if message else None
+    if access == "full" or asked in LOOKING:
+        return None
+    what = asked if isinstance(asked, str) and asked.isidentifier() and len(asked) <= 32 else "do anything else"
+    return f"this secret is one for operators, who may look ({', '.join(LOOKING)}) but not {what}: use the nodes' own secret"
 
 
 def answer(node: Mapping[str, Any], hubs: Mapping[str, Attached], message: list[Any]) -> list[Any]:

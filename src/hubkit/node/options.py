@@ -6,6 +6,7 @@ not dial, a port open to the world without a secret.
 
 from __future__ import annotations
 
+import hmac
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,21 @@ from hubkit.discovery.spelling import spelt
 from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError
 from hubkit.net.address import parse
+from hubkit.net.handshake import VERSIONS
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS
 
-__all__ = ["Endpoint", "check_endpoint", "check_join", "check_name", "check_secret", "clocks_of"]
+__all__ = [
+    "Endpoint",
+    "check_endpoint",
+    "check_join",
+    "check_name",
+    "check_operators",
+    "check_secret",
+    "check_tls",
+    "clocks_of",
+    "versions_from",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,7 @@ def check_endpoint(listen: object, advertise: object, secrets: Sequence[bytes], 
     return Endpoint(str(here), str(there))
 
 
-def check_secret(secret: object) -> tuple[bytes, ...]:
+def check_secret(secret: object, what: str = "secret") -> tuple[bytes, ...]:
     """Return the secrets as bytes; the first is used, all are accepted."""
     if secret is None:
         return ()
@@ -87,9 +99,29 @@ def check_secret(secret: object) -> tuple[bytes, ...]:
     found = [item.encode() if isinstance(item, str) else item for item in items if isinstance(item, str | bytes)]
     if not found or len(found) != len(items) or not all(found):
         # the value itself is not shown: it is, or is nearly, a secret
-        msg = f"secret must be a non-empty str or bytes, or a sequence of them; got {type(secret).__name__}"
+        msg = f"{what} must be a non-empty str or bytes, or a sequence of them; got {type(secret).__name__}"
         raise ConfigurationError(msg)
     return tuple(found)
+
+
+def check_operators(secret: object, secrets: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return the secrets that let operators look, as bytes. They are nothing without secrets of the nodes, and others."""
+    found = check_secret(secret, "operator_secret")
+    if found and not secrets:
+        msg = "operator_secret needs secret: without one, whoever can dial this node may do everything"
+        raise ConfigurationError(msg)
+    if any(hmac.compare_digest(one, other) for one in found for other in secrets):
+        msg = "operator_secret must be another one than secret: who has that may do everything"
+        raise ConfigurationError(msg)
+    return found
+
+
+def versions_from(oldest: object) -> tuple[int, ...]:
+    """The versions of the protocol that a node speaks, best first."""
+    if type(oldest) is not int or oldest not in VERSIONS:
+        msg = f"min_protocol must be one of {', '.join(map(str, sorted(VERSIONS)))}, not {oldest!r:.80}"
+        raise ConfigurationError(msg)
+    return tuple(version for version in VERSIONS if version >= oldest)
 
 
 def check_join(join: object) -> Joined:

@@ -54,6 +54,23 @@ class Attached(Protocol):
         """Whether it acts: it has joined, or found that there is nobody to join."""
         ...
 
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What the node says about itself in this hub."""
+        ...
+
+    @property
+    def guarded(self) -> bool:
+        """Whether it admits only some nodes."""
+        ...
+
+    def admits(self, peer: NodeId, labels: Mapping[str, str]) -> bool:
+        """Whether the hub of this id on a linked node, which says these labels of itself, may take part in this one."""
+        ...
+
+    def denied(self, peer: NodeId) -> None:
+        """The hub of this id on a linked node does not admit this node."""
+
     def differ(self, peer: NodeId, agreement: tuple[str, ...], *, refused: bool) -> None:
         """The hub of this id on a linked node has other strategies; ``refused``: so this one cannot join."""
 

@@ -1,0 +1,73 @@
+"""What `hubkit.actors.system.System` asks of others: who knows where children run, what reaches other nodes, and who watches.
+
+Law of this room: questions only; the floors above answer them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from hubkit.actors.late import LateElsewhere
+from hubkit.actors.links import LinksElsewhere
+from hubkit.actors.messages import Monitor, Request
+from hubkit.pids import ChildKey, Pid
+
+__all__ = ["Locator", "MonitorWitness", "Remote"]
+
+
+class Locator(Protocol):
+    """Who knows where children run."""
+
+    def resolve(self, key: ChildKey) -> Pid | None:
+        """Where the child runs now; `None`: nowhere. A local read."""
+        ...
+
+    async def locate(self, key: ChildKey, after: Pid | None) -> Pid:
+        """Where the child runs; waits while it is wanted but runs nowhere, or only at ``after``, which has ended.
+
+        Raises `NoSuchActor` for a child that is not wanted; `HubClosed`, `NodeDown`, `NoQuorum`.
+        """
+        ...
+
+
+class Remote(Locator, Protocol):
+    """What a node's shell does for refs whose actor is elsewhere."""
+
+    links: LinksElsewhere
+    late: LateElsewhere
+
+    async def call(self, pid: Pid, request: Request) -> Any:
+        """Send a call and wait for its result. Raises `NotBegun` when it certainly did not begin and the actor has ended."""
+        ...
+
+    async def cast(self, pid: Pid, request: Request) -> None:
+        """Send a cast or plain message; returns when it is in the mailbox there. Raises as `call`."""
+        ...
+
+    def cast_nowait(self, pid: Pid, request: Request) -> None:
+        """Send it without waiting. What is lost later becomes a `DeadLetter` on either node."""
+        ...
+
+    def monitor(self, number: int, pid: Pid) -> None:
+        """See to it that `System.down` is called with this number when that incarnation, or its node, is gone."""
+        ...
+
+    def demonitor(self, number: int, pid: Pid) -> None:
+        """Nobody waits for that any more."""
+        ...
+
+
+class MonitorWitness(Protocol):
+    """Who is told, in the very moment, what becomes of monitors and of those they watch: for simulations."""
+
+    def monitored(self, watcher: Pid, monitor: Monitor) -> None:
+        """``watcher`` watches ``monitor.pid`` from now on."""
+
+    def demonitored(self, watcher: Pid, monitor: Monitor) -> None:
+        """It does so no more, by its own wish or because it ends."""
+
+    def down(self, watcher: Pid, monitor: Monitor, reason: str) -> None:
+        """A `Down` is put into its mailbox."""
+
+    def ended(self, pid: Pid) -> None:
+        """This actor is gone; its watchers have not been told yet."""
