@@ -12,6 +12,7 @@ import trio
 from tests.actors.kit import Counter
 from tests.supervision.kit import Clock, Worker, World, crash, quiet, states, worker
 
+import hubkit
 from hubkit.actors import Actor, Context, actor, current_system
 from hubkit.errors import (
     ActorCrashed,
@@ -703,3 +704,37 @@ async def test_a_child_cannot_make_its_supervisor_wait_for_itself(when: str) -> 
         await supervisor.terminate_child("m")
         assert list(states(supervisor)) == ["m", "fine"]
     assert errors == [Deadlock]
+
+
+class Eager(hubkit.Actor):
+    """Has something to do as soon as it has started."""
+
+    def __init__(self, how: str) -> None:
+        self.how, self.got = how, [""]
+
+    async def on_start(self) -> None:
+        if self.how == "send_nowait":
+            self.context.ref.send_nowait("first")
+        elif self.how == "send":
+            await self.context.ref.send("first")
+        else:
+            self.context.ref.cast_nowait(Eager.note, "first")
+        self.got.append("started")
+
+    async def note(self, message: str) -> None:
+        self.got.append(message)
+
+    async def on_info(self, message: Any) -> None:
+        self.got.append(message)
+
+    async def read(self) -> list[str]:
+        return self.got
+
+
+@pytest.mark.parametrize("how", ["send_nowait", "send", "cast_nowait"])
+async def test_an_actor_may_send_to_itself_while_it_starts(how: str) -> None:
+    async with hubkit.Supervisor(children=[hubkit.child("eager", Eager, how)]) as supervisor:
+        assert await supervisor.ref("eager").call(Eager.read) == ["", "started", "first"]
+    async with hubkit.Hub("shop") as hub:
+        ref = await hub.start_child(hubkit.child("eager", Eager, how))
+        assert await ref.call(Eager.read) == ["", "started", "first"]

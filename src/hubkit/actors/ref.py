@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 import trio
 
 from hubkit.actors.actor import method_name
-from hubkit.actors.cell import Cell, current_chain
+from hubkit.actors.cell import Cell, current_cell, current_chain
 from hubkit.actors.mailbox import Call, Letter
 from hubkit.actors.messages import Kind, NotBegun, NowhereNow, Request
 from hubkit.errors import Deadlock, HubkitError, NodeDown, NoSuchActor
@@ -294,7 +294,9 @@ class Ref(Generic[A_co]):
         address = self.address
         system = self._system
         pid = address if isinstance(address, Pid) else system.locator(address).resolve(address)
-        cell = None if pid is None else system.find(pid)
+        cell = current_cell() if pid is None else system.find(pid)
+        if pid is None and cell is not None and cell.key != address:
+            cell = None  # only an actor that is about to start can be sent to already, and by itself
         return None if cell is None or cell.closed else cell
 
     async def _locate(self, after: Pid | None) -> Pid:

@@ -71,6 +71,18 @@ def _repr(value: object, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+class _State:
+    """What an actor holds, put into words when somebody writes the record; the traceback refers to it all the same."""
+
+    __slots__ = ("_instance",)
+
+    def __init__(self, instance: object) -> None:
+        self._instance = instance
+
+    def __str__(self) -> str:
+        return state_text(self._instance)
+
+
 def report_crash(
     actor: str, doing: str, error: BaseException, restarts: int, *, instance: object = None, waiting: int | None = None
 ) -> None:
@@ -86,7 +98,7 @@ def report_crash(
         type(error).__name__,
         error_text(error),
         times,
-        "an actor function" if instance is None else state_text(instance),
+        "an actor function" if instance is None else _State(instance),
         "" if waiting is None else f"\n  waiting: {waiting} message{'' if waiting == 1 else 's'}",
         exc_info=error,
     )
