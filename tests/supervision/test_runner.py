@@ -111,6 +111,6 @@ async def test_many_are_stopped_in_reverse_within_a_common_limit(autojump_clock:
             await stop_all(runnings, "shutdown: late", grace=2.0)
             assert trio.current_time() - began == pytest.approx(4.0)
         assert log == ["d shutdown: late", "c shutdown: late"]
-        assert [running.spec.id for running, _ in ends] == ["d", "c", "b", "a"]
+        assert [running.cell.child_id for running, _ in ends] == ["d", "c", "b", "a"]
         with pytest.raises(ConfigurationError):
             await stop_all(runnings, grace="soon")  # type: ignore[arg-type]  # wrong on purpose

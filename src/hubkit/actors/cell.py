@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from hubkit.actors import reports
-from hubkit.actors.actor import Actor, Handler, Methods, methods_of
+from hubkit.actors.actor import Actor, Handler, methods_of
 from hubkit.actors.background import Background
 from hubkit.actors.context import Context
 from hubkit.actors.current import current, current_cell, current_chain
@@ -52,7 +52,7 @@ class Cell(Standing):
 
     __slots__ = (
         "args", "background", "cause", "chain", "child_id", "context", "function_scope", "gate", "hub", "hub_name",
-        "instance", "killed", "kwargs", "metadata", "methods", "monitors", "pid", "reads_mailbox", "restarts",
+        "instance", "killed", "kwargs", "metadata", "monitors", "pid", "reads_mailbox", "restarts",
         "restore", "role", "scope", "shutdown", "start", "start_reason", "started", "stop_reason", "system", "table", "task",
         "term", "timers", "watchers",
     )  # fmt: skip
@@ -103,7 +103,6 @@ class Cell(Standing):
         self.chain: tuple[Pid, ...] = ()
         self.context: Context = Context(self)
         self.instance: Actor | None = None
-        self.methods: Methods | None = None
         #: What can be called, while messages are taken; empty before and after, and for functions.
         self.table: dict[object, tuple[str, Handler]] = _NO_METHODS
         self.task: trio.lowlevel.Task | None = None
@@ -160,11 +159,11 @@ class Cell(Standing):
 
     def find_method(self, method: object) -> tuple[str, Handler]:
         """A method that the table does not show at once. Raises `NoSuchMethod`."""
-        methods = self.methods
-        if methods is None:
+        instance = self.instance
+        if instance is None:
             msg = f"{self.describe()} is an actor function: it has no method {method!r:.80}, it reads what you send"
             raise NoSuchMethod(msg)
-        return methods.find(method)
+        return methods_of(type(instance)).find(method)
 
     def message(self, message: Any) -> Letter:
         """A plain message."""
@@ -263,9 +262,8 @@ class Cell(Standing):
         if isinstance(start, type) and issubclass(start, Actor):
             instance: Actor = start.__new__(start, *self.args, **self.kwargs)
             object.__setattr__(instance, "context", self.context)
-            self.methods = methods_of(start)
             self.instance = instance
-            self.table = self.methods.by_key
+            self.table = methods_of(start).by_key
             instance.__init__(*self.args, **self.kwargs)  # type: ignore[misc]  # as type.__call__ does, with a context
             self.closed = False
             await instance.on_start()

@@ -266,7 +266,7 @@ class Manager:
     async def _handle(self, event: _Event) -> None:
         if event[0] == "ended":
             _, running, end = event
-            child = self.children.get(running.spec.id)
+            child = self.children.get(running.cell.child_id or "")
             # What was stopped or replaced meanwhile is no news.
             if child is not None and child.running is running:
                 await self._ended(child, end.is_normal, end.error or running.cell.cause)

@@ -28,10 +28,9 @@ __all__ = ["Running", "start_instance", "stop_all"]
 class Running:
     """A started instance of a child. ``exit`` is how it ended, once ``ended`` is set."""
 
-    __slots__ = ("_ended", "_give_up", "_on_exit", "_starter", "cell", "exit", "spec")
+    __slots__ = ("_ended", "_give_up", "_on_exit", "_starter", "cell", "exit")
 
-    def __init__(self, spec: ChildSpec, cell: Cell, on_exit: Callable[[Running, Exit], None]) -> None:
-        self.spec: ChildSpec = spec
+    def __init__(self, cell: Cell, on_exit: Callable[[Running, Exit], None]) -> None:
         self.cell: Cell = cell
         self.exit: Exit | None = None
         self._on_exit = on_exit
@@ -66,7 +65,7 @@ class Running:
         # Its starter alone may give it up, and waits until it is gone.
         self.cell.scope.shield = True
         self._starter = trio.lowlevel.current_task()
-        nursery.start_soon(partial(self.cell.run, keeper=self), name=self.spec.id)
+        nursery.start_soon(partial(self.cell.run, keeper=self), name=self.cell.child_id)
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def _abort(self, give_up: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
@@ -108,7 +107,7 @@ class Running:
 
         Waits until it has ended. Cancelled, it forces and waits no longer than the child needs to notice.
         """
-        seconds = self.spec.shutdown if within is None else check_seconds(within, "within", infinite=True)
+        seconds = self.cell.shutdown if within is None else check_seconds(within, "within", infinite=True)
         try:
             if seconds > 0:
                 self.cell.request_stop(reason)
@@ -161,7 +160,7 @@ async def start_instance(
         start_reason=start_reason,
         restarts=restarts,
     )
-    running = Running(spec, cell, on_exit)
+    running = Running(cell, on_exit)
     if starting is not None:
         starting.add(running)
     try:
@@ -192,4 +191,4 @@ async def stop_all(runnings: Sequence[Running], reason: str = "shutdown", *, gra
     with trio.CancelScope(shield=True):
         for running in reversed(runnings):
             left = max(0.0, last - trio.current_time())
-            await running.stop(reason, min(running.spec.shutdown, grace, left if left < math.inf else grace))
+            await running.stop(reason, min(running.cell.shutdown, grace, left if left < math.inf else grace))
