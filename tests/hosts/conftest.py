@@ -22,6 +22,9 @@ __all__ = ["VAULT", "HostCluster", "pytest_runtest_makereport"]
 VAULT = "vault"
 QUORUM = {"partition_tolerance": ["StaticQuorum", {"size": 3, "stop": 1.0}]}
 
+#: Quicker than by default, so that the tests are.
+PACE = {"beat": 0.5, "down_after": 3.0}
+
 NAMES = ("a", "b", "c", "d", "e")
 
 
@@ -44,7 +47,7 @@ class HostCluster(Cluster):
 
     async def begin(self) -> None:
         """Start a member on every host."""
-        await self.start(*NAMES, hubs=[HUB, VAULT], each={VAULT: QUORUM})
+        await self.start(*NAMES, node=PACE, hubs=[HUB, VAULT], each={VAULT: QUORUM})
 
 
 @pytest.fixture(scope="session")

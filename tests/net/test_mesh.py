@@ -120,6 +120,14 @@ async def test_seeds_that_are_told_later_come_and_go() -> None:
         assert b.linked_to(a)  # a member by now
 
 
+async def test_seeds_that_are_told_after_the_end_are_told_in_vain() -> None:
+    a = Peer("a", seeds=None)
+    async with running(a) as nursery:
+        nursery.cancel_scope.cancel()
+    a.mesh.set_seeds({"ws://127.0.0.1:1": False}, True)
+    assert not a.said("exhausted")
+
+
 @pytest.mark.parametrize("written", [True, False])
 async def test_a_node_that_said_goodbye_is_dialled_again_if_its_address_is_written_down(written: bool) -> None:
     a = Peer("a", seeds=None, beat=0.05)

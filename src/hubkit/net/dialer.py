@@ -100,10 +100,13 @@ class Dialer:
         """Pursue all targets until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            for target in list(self._targets.values()):
-                nursery.start_soon(self._pursue, target)
-            self._look_for_exhaustion()
-            await trio.sleep_forever()
+            try:
+                for target in list(self._targets.values()):
+                    nursery.start_soon(self._pursue, target)
+                self._look_for_exhaustion()
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None  # who tells of addresses now tells in vain
 
     # -- what is known
 
