@@ -163,12 +163,12 @@ class _Ear:
             if announced and trio.current_time() >= due:
                 await line.sendto(announced, self._group)
                 due = trio.current_time() + self.settings.every * (1.0 - 0.2 * self.here.environment.random.random())
-            with trio.move_on_at(due) if announced else trio.CancelScope():
+            with trio.move_on_at(due) if announced else trio.CancelScope() as waiting:
                 data, (sender, _) = await line.recvfrom(LONGEST + 1)
                 self._take(data, sender)
                 taken += 1
-                if taken % BURST == 0:
-                    await trio.sleep(PAUSE)
+            if not waiting.cancelled_caught and taken % BURST == 0:
+                await trio.sleep(PAUSE)  # whatever is due meanwhile
 
     def _datagram(self, *, leaving: bool) -> bytes:
         """What this node announces; nothing if it cannot be dialled."""
