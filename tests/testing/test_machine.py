@@ -301,6 +301,36 @@ def test_every_disaster_is_tried_and_undone() -> None:
     assert set(Disasters.done) == calls, Disasters.done
 
 
+def test_a_node_that_is_killed_as_it_begins_to_leave_is_down() -> None:
+    state = Disasters()
+    state.begin(seed=0)
+    state.partition(data=("a",))
+    state.heal()
+    state.hold(pair=("a", "b"))
+    state.leave(node="b")
+    state.crash(node="b")
+    state.teardown()  # it settles
+    assert_all_closed()
+
+
+def test_a_node_that_is_killed_as_it_starts_is_down() -> None:
+    state = Disasters()
+    state.begin(seed=1)
+    state.partition(data=("a",))
+    state.restart(node="c")
+    state.heal()
+    state.crash(node="b")
+    state.hold(pair=("a", "b"))
+    state.break_links(half_open=False, pair=("a", "b"))
+    state.break_links(half_open=False, pair=("a", "b"))
+    state.release()
+    state.pause(node="a")
+    state.crash(node="c")
+    state.come_back(node="b")
+    state.teardown()  # it settles
+    assert_all_closed()
+
+
 class Restless(FaultRules):
     """It fails if two of its nodes are ever down."""
 

@@ -243,7 +243,8 @@ class Life:
             self.left.set()
 
     async def _serve(self, nursery: trio.Nursery) -> None:
-        self.state = "open"
+        if not self.dead:
+            self.state = "open"
         while not self._leave:
             while self._waiting:
                 nursery.start_soon(self._be_hub, self._waiting.pop(0))
@@ -315,6 +316,8 @@ class Life:
         self._wake.set()
 
     def _set(self, state: str) -> None:
+        if self.dead:  # killed at the moment at which it takes this step
+            return
         self.state = state
         self.stage.record("node", self.host.name, "", state)
         self.stage.changed()
