@@ -16,7 +16,7 @@ APP := $(VENV)/app$(here)
 DEV := $(VENV)/dev$(here)
 
 # Tests that only compute.
-SIMULATED := tests/property tests/sim
+SIMULATED := tests/property tests/sim tests/testing
 
 # Rooms of floors 0 and 1: no branch of theirs goes untested.
 PURE := src/hubkit/errors.py,src/hubkit/events.py,src/hubkit/messages.py,src/hubkit/names.py,src/hubkit/pids.py,src/hubkit/specs.py,src/hubkit/cluster/*,src/hubkit/strategies/*,src/hubkit/supervision/restarts.py
