@@ -85,6 +85,12 @@ def _children(options: argparse.Namespace) -> int:
     return children(options.url, hub=options.hub, as_json=options.json, secrets=read_secrets(options.secret_file))
 
 
+def _links(options: argparse.Namespace) -> int:
+    from hubkit.cli.ask import links
+
+    return links(options.url, as_json=options.json, secrets=read_secrets(options.secret_file))
+
+
 def _sim(options: argparse.Namespace) -> int:
     from hubkit.cli.sim import SimOptions, sim
 
@@ -147,6 +153,16 @@ Ask a running node which children there are, and where they run.
 
 example:
   hubkit children ws://127.0.0.1:4040 --hub shop
+"""
+
+LINKS = """\
+Ask a running node how its links to other nodes are: for how long they are up, how long the way there and back takes
+(measured every four beats), what has gone each way, how many messages share a frame, how much waits to be sent, how many
+requests are held back because a mailbox there is full, and how often the link came up again. Below: why the last link to a
+node ended, and why there is none to those that are dialled in vain.
+
+example:
+  hubkit links ws://127.0.0.1:4040
 """
 
 SIM = """\
@@ -212,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
     asked = add("children", "what runs where", CHILDREN, _children)
     _add_question(asked)
     asked.add_argument("--hub", metavar="ID", help="only the children of this hub (default: of all hubs on the node)")
+    _add_question(add("links", "how a running node's links are", LINKS, _links))
     return parser
 
 

@@ -13,6 +13,8 @@ PEERS    ``[2, [[node id, address], ...]]``      these are linked to me; keep li
 CHUNK    ``[3, lane, last, bytes]``              a piece of an encoded message
 GOODBYE  ``[4]``                                 my process leaves; do not take the link's end for a failure
 CLOSE    ``[5, reason]``                         this link ends, my process lives on
+PING     ``[7, number]``                         answer this at once (sent to who says that it does: ``ping.1``)
+PONG     ``[8, number]``                         the answer
 APP      ``[16, message]``                       for the floor above
 ======== ======================================= ==================================================================
 """
@@ -60,6 +62,8 @@ class Kind(IntEnum):
     CHUNK = 3
     GOODBYE = 4
     CLOSE = 5
+    PING = 7
+    PONG = 8
     APP = 16
 
 

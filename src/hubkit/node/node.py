@@ -29,11 +29,13 @@ from hubkit.net.payload import Payloads
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS, WebSocketTransport
 from hubkit.node.blocks import Block, bare_nursery
+from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.directory import Directory
 from hubkit.node.exchange import Exchange
 from hubkit.node.operator import answer
 from hubkit.node.options import check_endpoint, check_join, check_name, check_secret, check_tls, clocks_of
 from hubkit.node.refs import decode_ref, encode_ref
+from hubkit.node.roads import Roads, listing
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, Pid, boot_of, name_of, node_id
 from hubkit.specs import check_seconds
@@ -43,7 +45,7 @@ __all__ = ["Node"]
 log: logging.Logger = logging.getLogger("hubkit.node")
 
 #: what a node says it can do; peers use only what both can
-CAPABILITIES = ("hub.1", "actors.1")
+CAPABILITIES = ("hub.1", "actors.1", FLOW)
 
 #: The kinds of a hub's own messages; see `hubkit.node.directory` and `hubkit.node.exchange` for the others.
 SYNC, STATE = 0, -8
@@ -51,7 +53,7 @@ SYNC, STATE = 0, -8
 _FINAL = ("secret", "version", "name")
 
 
-class Node(Block):
+class Node(Roads, Block):
     """One process in the mesh, on which several hubs can be opened. Use it as an async context manager.
 
     ``listen``: the URL to listen at, ``ws://host:port`` or ``wss://host:port``; port 0 picks a free one (`url` says
@@ -111,7 +113,6 @@ class Node(Block):
         self.liveness: Liveness
         self._system: System
         self._exchange: Exchange
-        self._mesh: Mesh | None = None
         self._finding = trio.CancelScope()
         self._drivers: dict[str, Attached] = {}
         self._directory = Directory(lambda: self._id, self._drivers, self.linked, self.send)
@@ -133,13 +134,13 @@ class Node(Block):
         self._id = node_id(self._given_name or self._default_name(), boot)
         self.liveness = Liveness(self._id, self.environment.now(), beat=self._beat, down_after=self._down_after)
         self._exchange = Exchange(self, self._payloads, self.liveness)
-        self._exchange.system = self._system = System(
+        self._exchange.credits.system = self._exchange.system = self._system = System(
             self.name, boot, remote=self._exchange, publish=self._publish, environment=self.environment
         )
         self._system.owed.patience += 2 * self._down_after
         token = system_var.set(self._system)
         async with bare_nursery() as nursery:
-            self._nursery = self._exchange.nursery = nursery
+            self._nursery = nursery
             try:
                 nursery.start_soon(self._keep_time)
                 if transport is not None:
@@ -314,9 +315,6 @@ class Node(Block):
         for driver in list(self._drivers.values()):
             driver.notice()
 
-    def _links(self) -> Mapping[NodeId, Any]:
-        return {} if self._mesh is None else self._mesh.links
-
     def _members(self) -> list[NodeId]:
         return sorted({member for driver in self._drivers.values() for member in driver.members()})
 
@@ -372,7 +370,7 @@ class _Ears:
         """A link is ready."""
         node = self._node
         node._refusal = None
-        node._exchange.link_up(peer.node)
+        node._exchange.link_up(peer.node, peer.capabilities)
         node._directory.greet(peer.node)
 
     def link_down(self, peer: NodeId, said_goodbye: bool) -> None:
@@ -444,4 +442,4 @@ class _Ears:
         """An operator asks."""
         node = self._node
         about = {"node": node.name, "url": node.url, "links": [name_of(peer) for peer in node.linked()]}
-        return answer(about, node._drivers, message)
+        return answer(about, node._drivers, message, links=lambda: listing(node._links(), node._mesh))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hubkit.errors import ConfigurationError
@@ -11,19 +11,31 @@ from hubkit.node.seams import Attached
 __all__ = ["answer"]
 
 
-def answer(node: Mapping[str, Any], hubs: Mapping[str, Attached], message: list[Any]) -> list[Any]:
+def _no_links() -> list[dict[str, Any]]:
+    return []
+
+
+def answer(
+    node: Mapping[str, Any],
+    hubs: Mapping[str, Attached],
+    message: list[Any],
+    *,
+    links: Callable[[], list[dict[str, Any]]] = _no_links,
+) -> list[Any]:
     """Answer a question: ``["ok", value]`` or ``["error", text]``. ``node``: what the node says of itself."""
     try:
         match message:
             case ["status"]:
                 return ["ok", {**node, "hubs": [dict(hubs[name].status()) for name in sorted(hubs)]}]
+            case ["links"]:
+                return ["ok", links()]
             case ["children", str(name)]:
                 return ["ok", [dict(row) for row in _hub(hubs, name).listing()]]
             case ["children", None]:
                 rows = [{"hub": name, **row} for name in sorted(hubs) for row in hubs[name].listing()]
                 return ["ok", rows]
             case _:
-                return ["error", "this node knows the questions status and children"]
+                return ["error", "this node knows the questions status, children and links"]
     except ConfigurationError as error:
         return ["error", str(error)]
 

@@ -1,0 +1,91 @@
+"""The links of a node, as it uses them and as an operator sees them, in plain values.
+
+Law of this room: it asks the mesh, and knows nothing itself. For operators keys are only ever
+added, and what is not known is `None`. A peer without a link has a row, too, as long as this node dials it: with why there is
+none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import trio
+
+from hubkit.net.mesh import Mesh
+from hubkit.net.session import LinkStatistics
+from hubkit.node.exchange import Exchange
+from hubkit.pids import NodeId, name_of
+
+__all__ = ["Roads", "listing"]
+
+
+class Roads:
+    """The part of `hubkit.node.node.Node` that looks at links."""
+
+    _mesh: Mesh | None = None
+    _exchange: Exchange
+
+    def _links(self) -> Mapping[NodeId, LinkStatistics]:
+        held = self._exchange.credits.held
+        links = {} if self._mesh is None else self._mesh.links
+        return {peer: replace(link, held=held(peer)) for peer, link in links.items()}
+
+    def backlog(self, peer: NodeId) -> int:
+        """How many bytes wait to be sent to a linked node."""
+        return 0 if self._mesh is None else self._mesh.backlog(peer)
+
+    async def wait_room(self, peer: NodeId) -> None:
+        """Return once few do, or there is no link."""
+        if self._mesh is None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._mesh.wait_room(peer)
+
+
+class Dialing(Protocol):
+    """Who dials."""
+
+    @property
+    def missing(self) -> Sequence[tuple[NodeId | None, str, str]]:
+        """Who is dialled in vain so far, at which address, and the last error."""
+        ...
+
+
+def listing(links: Mapping[NodeId, LinkStatistics], dialing: Dialing | None) -> list[dict[str, Any]]:
+    """A row for each link, then one for each address that is dialled in vain. Times in seconds, sizes in bytes."""
+    return [*(_up(link) for link in links.values()), *(_down(*entry) for entry in (dialing.missing if dialing else ()))]
+
+
+def _up(link: LinkStatistics) -> dict[str, Any]:
+    trip = link.round_trip
+    return {
+        "peer": name_of(link.peer),
+        "state": link.state,
+        "remote": link.remote,
+        "dialed": link.dialed,
+        "age": link.age,
+        "silent": link.silent,
+        "rtt_min": None if trip is None else trip.least,
+        "rtt_median": None if trip is None else trip.median,
+        "rtt_p99": None if trip is None else trip.p99,
+        "rtt_count": 0 if trip is None else trip.count,
+        "bytes_in": link.bytes_in,
+        "bytes_out": link.bytes_out,
+        "frames_in": link.frames_in,
+        "frames_out": link.frames_out,
+        "messages_in": link.messages_in,
+        "messages_out": link.messages_out,
+        "messages_per_frame": link.messages_per_frame,
+        "outbox": link.waiting,
+        "outbox_bytes": link.waiting_bytes,
+        "held": link.held,
+        "reconnects": link.reconnects,
+        "last_error": link.last_error,
+    }
+
+
+def _down(node: NodeId | None, address: str, error: str) -> dict[str, Any]:
+    peer = None if node is None else name_of(node)
+    return {"peer": peer, "state": "down", "remote": address, "last_error": error or None}
