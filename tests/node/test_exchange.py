@@ -209,7 +209,7 @@ async def test_what_waits_for_a_node_holds_its_senders_back(autojump_clock: trio
                 await send("add", 1)
             assert scope.cancelled_caught
             ref.cast_nowait("add", 10)  # it has said that it does not wait
-            a.crowd = 17 << 20
+            a.crowd = 9 << 20
             with pytest.raises(errors.MailboxFull) as refused:
                 ref.cast_nowait("add", 100)
             assert isinstance(refused.value, trio.WouldBlock)

@@ -23,7 +23,7 @@ __all__ = ["HINTS", "MOST_NOWAIT", "Passage", "Wire"]
 
 HINTS = 10_000
 #: Bytes that wait for one node, beyond which a sender that does not wait is refused.
-MOST_NOWAIT = 16 << 20
+MOST_NOWAIT = 8 << 20
 
 
 class Wire(Protocol):
