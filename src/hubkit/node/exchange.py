@@ -25,6 +25,7 @@ from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, HubkitError, NodeDown, NotSerializable, ProtocolViolation
 from hubkit.net.payload import Payloads
+from hubkit.net.wire import CHUNK
 from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause, encode_error
 from hubkit.node.bonds import SHAPES as BONDS
 from hubkit.node.bonds import Bonds
@@ -124,6 +125,8 @@ class Exchange(Relays, Passage):
     async def call(self, pid: Pid, request: Request) -> Any:
         """Send a call and wait for its result."""
         arguments = pack_arguments(request.args, request.kwargs, self._payloads)
+        if type(arguments) is bytes and len(arguments) > CHUNK:
+            await trio.lowlevel.checkpoint()  # that took long, and to put it into a message will
         peer = node_id(pid.node, pid.incarnation)
         if not self._may_send(pid, peer):
             await self._wait_to_send(pid, peer)
@@ -137,6 +140,8 @@ class Exchange(Relays, Passage):
     async def cast(self, pid: Pid, request: Request) -> None:
         """Send a cast or plain message; returns when it is in the mailbox there."""
         arguments = pack_arguments(request.args, request.kwargs, self._payloads)
+        if type(arguments) is bytes and len(arguments) > CHUNK:
+            await trio.lowlevel.checkpoint()  # that took long, and to put it into a message will
         peer = node_id(pid.node, pid.incarnation)
         if pid in request.chain:  # its actor waits for us: it must not wait here, where nobody sees that
             if peer not in self.linked:

@@ -30,6 +30,8 @@ from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS, WebSocketTransport
 from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.credits import CAPABILITY as FLOW
+from hubkit.node.detours import CAPABILITY as DETOUR
+from hubkit.node.detours import Detours
 from hubkit.node.directory import Directory
 from hubkit.node.exchange import Exchange
 from hubkit.node.operator import answer
@@ -45,7 +47,7 @@ __all__ = ["Node"]
 log: logging.Logger = logging.getLogger("hubkit.node")
 
 #: what a node says it can do; peers use only what both can
-CAPABILITIES = ("hub.1", "actors.1", FLOW)
+CAPABILITIES = ("hub.1", "actors.1", FLOW, DETOUR)
 
 #: The kinds of a hub's own messages; see `hubkit.node.directory` and `hubkit.node.exchange` for the others.
 SYNC, STATE = 0, -8
@@ -151,7 +153,8 @@ class Node(Roads, Block):
                 self._state = "closed"
                 self._finding.cancel()
                 with trio.CancelScope(shield=True):
-                    if self._mesh is not None:
+                    if self._mesh is not None and self._detours is not None:
+                        self._detours.goodbye()
                         await self._mesh.goodbye(within=1.0)
                 self._exchange.close()
                 with suppress(ValueError):  # left in another context than it was entered in
@@ -176,17 +179,19 @@ class Node(Roads, Block):
     async def _start_mesh(self, transport: Transport) -> None:
         assert self._nursery is not None
         identity = Identity(self._id, self._url, "node", CAPABILITIES)
+        self._detours = Detours(_Ears(self))
         self._mesh = Mesh(
             identity,
             transport,
             secrets=self._secrets,
             seeds=None,
-            events=_Ears(self),
+            events=self._detours,
             environment=self.environment,
             liveness=self.liveness,
             beat=self._beat,
             down_after=self._down_after,
         )
+        self._detours.attach(self._mesh)
         await self._nursery.start(self._mesh.run)
         self._nursery.start_soon(self._find, self._mesh)
 
@@ -273,10 +278,6 @@ class Node(Roads, Block):
         """The ids of the nodes that a link exists to, sorted."""
         return tuple(sorted(self._exchange.linked))
 
-    def send(self, peer: NodeId, message: list[Any]) -> bool:
-        """Send to a linked node, soon; `False`: there is no link."""
-        return self._mesh is not None and self._mesh.send(peer, message)
-
     def hub(self, hub_id: str) -> Attached | None:
         """The hub of this id on this node."""
         return self._drivers.get(hub_id)
@@ -307,7 +308,8 @@ class Node(Roads, Block):
         if peer not in self._distrusted:  # the link will come back, and be refused again: it is said once
             self._distrusted.add(peer)
             log.warning("node %s: nothing is taken from %s: %s", self.name, peer, reason)
-        if self._mesh is not None:
+        if self._mesh is not None and self._detours is not None:
+            self._detours.close(peer)
             self._mesh.close_link(peer, reason)
 
     def notice(self) -> None:
@@ -343,6 +345,7 @@ class Node(Roads, Block):
                 for driver in list(self._drivers.values()):
                     driver.beat()
                 self._exchange.look()
+                self._look_for_detours(now)
                 continue
             for driver in list(self._drivers.values()):
                 deadline = driver.deadline

@@ -13,8 +13,10 @@ from typing import Any, Protocol
 
 import trio
 
+from hubkit.cluster.liveness import Liveness
 from hubkit.net.mesh import Mesh
 from hubkit.net.session import LinkStatistics
+from hubkit.node.detours import Detours
 from hubkit.node.exchange import Exchange
 from hubkit.pids import NodeId, name_of
 
@@ -25,7 +27,22 @@ class Roads:
     """The part of `hubkit.node.node.Node` that looks at links."""
 
     _mesh: Mesh | None = None
+    _detours: Detours | None = None
+    _distrusted: set[NodeId]
     _exchange: Exchange
+    liveness: Liveness
+
+    def send(self, peer: NodeId, message: list[Any]) -> bool:
+        """Send to a linked node, soon; `False`: there is no link."""
+        return self._detours is not None and self._detours.send(peer, message)
+
+    def _look_for_detours(self, now: float) -> None:
+        if self._detours is not None:
+            alive = self.liveness.alive
+            self._detours.look([m for m in self._members() if alive(m, now) and m not in self._distrusted])
+
+    def _members(self) -> list[NodeId]:
+        raise NotImplementedError
 
     def _links(self) -> Mapping[NodeId, LinkStatistics]:
         held = self._exchange.credits.held
@@ -34,14 +51,14 @@ class Roads:
 
     def backlog(self, peer: NodeId) -> int:
         """How many bytes wait to be sent to a linked node."""
-        return 0 if self._mesh is None else self._mesh.backlog(peer)
+        return 0 if self._mesh is None or self._detours is None else self._mesh.backlog(self._detours.way(peer))
 
     async def wait_room(self, peer: NodeId) -> None:
         """Return once few do, or there is no link."""
-        if self._mesh is None:
+        if self._mesh is None or self._detours is None:
             await trio.lowlevel.checkpoint()
         else:
-            await self._mesh.wait_room(peer)
+            await self._mesh.wait_room(self._detours.way(peer))
 
 
 class Dialing(Protocol):
