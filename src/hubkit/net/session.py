@@ -213,6 +213,7 @@ class Session:
                     if whole is None:
                         continue
                     message = whole
+                    await trio.lowlevel.checkpoint()  # to take it apart took long, and to look into it will
                 self._messages_in += 1
                 if not self.up:
                     return

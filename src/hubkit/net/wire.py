@@ -22,6 +22,7 @@ APP      ``[16, message]``                       for the floor above
 from __future__ import annotations
 
 from enum import IntEnum
+from io import BytesIO
 from typing import Any, cast
 
 import cbor2
@@ -51,8 +52,6 @@ MAX_MESSAGE = 64 * 1024 * 1024
 URGENT = 0
 BULK = 1
 
-_APP_HEAD = bytes((0x82, 0x10))  # an array of two, the first of which is Kind.APP
-
 
 class Kind(IntEnum):
     """The first item of every message."""
@@ -67,6 +66,9 @@ class Kind(IntEnum):
     APP = 16
 
 
+_APP = int(Kind.APP)
+
+
 def encode(kind: Kind, *items: object) -> bytes:
     """One message of the mesh's own."""
     return cbor.encode([int(kind), *items])
@@ -75,7 +77,7 @@ def encode(kind: Kind, *items: object) -> bytes:
 def encode_app(message: list[Any]) -> bytes:
     """A message of the floor above, which is nested at most 60 deep. Raises `NotSerializable` if it can never travel."""
     try:
-        data = _APP_HEAD + cbor.encode(message)
+        data = cbor.encode([_APP, message])
     except (cbor2.CBORError, ValueError, TypeError, OverflowError) as error:
         msg = f"a message between nodes holds a value that cannot travel: {error}"
         raise NotSerializable(msg) from error
@@ -119,7 +121,7 @@ class Assembler:
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._limit = limit
-        self._parts: tuple[list[bytes], list[bytes]] = ([], [])
+        self._parts = [BytesIO(), BytesIO()]
         self._sizes = [0, 0]
 
     def add(self, piece: list[Any]) -> list[Any] | None:
@@ -130,17 +132,16 @@ class Assembler:
             case _:
                 msg = "a piece of a message is malformed"
                 raise ProtocolViolation(msg)
-        parts = self._parts[lane]
         self._sizes[lane] += len(data)
         if self._sizes[lane] > self._limit:
             msg = f"a message exceeds {self._limit:,} bytes"
             raise ProtocolViolation(msg)
-        parts.append(data)
+        self._parts[lane].write(data)  # each piece when it comes: to join them in the end would hold up everybody
         if not last:
             return None
-        whole = b"".join(parts)
-        parts.clear()
+        whole, self._parts[lane] = self._parts[lane], BytesIO()
         self._sizes[lane] = 0
+        whole.seek(0)
         message = cbor.decode(whole)
         _check(message)
         if message[0] == Kind.CHUNK:
