@@ -243,3 +243,10 @@ async def test_links_are_a_table_for_people_and_json_for_programs() -> None:
 def test_sizes_are_shown_in_units_that_fit() -> None:
     shown = [room._bytes(n) for n in (0, 1023, 1024, 5 << 20, 3 << 40)]
     assert shown == ["0 B", "1023 B", "1.0 KiB", "5.0 MiB", "3072.0 GiB"]
+
+
+def test_a_detour_says_over_whom() -> None:
+    row = {"peer": "b", "state": "detour", "over": "c", "remote": "ws://b:1", "last_error": "no answer"}
+    lines = room._links_lines([row])
+    assert lines[1].split()[:3] == ["b", "over", "c"]
+    assert lines[-1] == "b: no answer"

@@ -39,6 +39,8 @@ async def test_calls_casts_and_starts_cross_where_there_is_no_link(sim: Simulati
     sim.partition({"a"}, {"b"})
     await sim.sleep(12)
     assert "b" not in hubs["a"].statistics().links
+    rows = {row["peer"]: row for row in hubs["a"].node._roads()}
+    assert (rows["b"]["state"], rows["b"]["over"], rows["c"]["state"]) == ("detour", "c", "up")
     assert pids(hubs["a"]) == pids(hubs["b"]) == pids(hubs["c"]) == before  # who lives is not taken for dead
     with trio.fail_after(1):
         assert await hubs["a"].ref(there, Counter).call(Counter.add) == 1

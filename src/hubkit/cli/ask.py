@@ -127,7 +127,8 @@ def _links_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     header = ("peer", "state", "age", "rtt min", "median", "99 %", "in", "out", "msgs/frame", "outbox", "held", "again")
     keys = ("peer", "state", "age", "rtt_min", "rtt_median", "rtt_p99", "bytes_in", "bytes_out", "messages_per_frame",
             "outbox_bytes", "held", "reconnects")  # fmt: skip
-    lines = table(header, [[_shown(key, row.get(key)) for key in keys] for row in rows])
+    shown = [{**row, "state": f"over {row['over']}"} if row.get("over") else row for row in rows]
+    lines = table(header, [[_shown(key, row.get(key)) for key in keys] for row in shown])
     told = [row for row in rows if row.get("last_error")]
     why = [f"{printable(row.get('peer') or row.get('remote'))}: {printable(row['last_error'])}" for row in told]
     return [*lines, "", *why] if why else lines

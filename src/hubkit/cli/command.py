@@ -158,8 +158,8 @@ example:
 LINKS = """\
 Ask a running node how its links to other nodes are: for how long they are up, how long the way there and back takes
 (measured every four beats), what has gone each way, how many messages share a frame, how much waits to be sent, how many
-requests are held back because a mailbox there is full, and how often the link came up again. Below: why the last link to a
-node ended, and why there is none to those that are dialled in vain.
+requests are held back because a mailbox there is full, and how often the link came up again. "over c": there is no link, but
+a detour over that node. Below: why the last link to a node ended, and why there is none to those that are dialled in vain.
 
 example:
   hubkit links ws://127.0.0.1:4040

@@ -21,7 +21,7 @@ way; an item is ``[0, number, address, capabilities]`` (open), ``[1, ...]`` (it 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -109,6 +109,11 @@ class Detours:
         """Whose link carries what is sent to this node."""
         detour = self._detours.get(peer)
         return peer if detour is None or not detour.is_up else detour.between
+
+    @property
+    def open(self) -> Mapping[NodeId, NodeId]:
+        """The nodes that are joined by a detour, and over which other."""
+        return {peer: detour.between for peer, detour in sorted(self._detours.items()) if detour.is_up}
 
     def send(self, peer: NodeId, message: list[Any]) -> bool:
         """Send to a linked node, or on a detour; `False`: there is neither."""

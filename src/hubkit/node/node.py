@@ -37,7 +37,7 @@ from hubkit.node.exchange import Exchange
 from hubkit.node.operator import answer
 from hubkit.node.options import check_endpoint, check_join, check_name, check_secret, check_tls, clocks_of
 from hubkit.node.refs import decode_ref, encode_ref
-from hubkit.node.roads import Roads, listing
+from hubkit.node.roads import Roads
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, Pid, boot_of, name_of, node_id
 from hubkit.specs import check_seconds
@@ -445,4 +445,4 @@ class _Ears:
         """An operator asks."""
         node = self._node
         about = {"node": node.name, "url": node.url, "links": [name_of(peer) for peer in node.linked()]}
-        return answer(about, node._drivers, message, links=lambda: listing(node._links(), node._mesh))
+        return answer(about, node._drivers, message, links=node._roads)

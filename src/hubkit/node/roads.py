@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 
@@ -49,6 +49,11 @@ class Roads:
         links = {} if self._mesh is None else self._mesh.links
         return {peer: replace(link, held=held(peer)) for peer, link in links.items()}
 
+    def _roads(self) -> list[dict[str, Any]]:
+        if self._mesh is None or self._detours is None:
+            return []
+        return listing(self._links(), self._mesh.missing, self._detours.open)
+
     def backlog(self, peer: NodeId) -> int:
         """How many bytes wait to be sent to a linked node."""
         return 0 if self._mesh is None or self._detours is None else self._mesh.backlog(self._detours.way(peer))
@@ -61,18 +66,14 @@ class Roads:
             await self._mesh.wait_room(self._detours.way(peer))
 
 
-class Dialing(Protocol):
-    """Who dials."""
-
-    @property
-    def missing(self) -> Sequence[tuple[NodeId | None, str, str]]:
-        """Who is dialled in vain so far, at which address, and the last error."""
-        ...
+Missing = Sequence[tuple[NodeId | None, str, str]]
 
 
-def listing(links: Mapping[NodeId, LinkStatistics], dialing: Dialing | None) -> list[dict[str, Any]]:
+def listing(
+    links: Mapping[NodeId, LinkStatistics], missing: Missing, detours: Mapping[NodeId, NodeId]
+) -> list[dict[str, Any]]:
     """A row for each link, then one for each address that is dialled in vain. Times in seconds, sizes in bytes."""
-    return [*(_up(link) for link in links.values()), *(_down(*entry) for entry in (dialing.missing if dialing else ()))]
+    return [*(_up(link) for link in links.values()), *(_down(*entry, detours) for entry in missing)]
 
 
 def _up(link: LinkStatistics) -> dict[str, Any]:
@@ -103,6 +104,12 @@ def _up(link: LinkStatistics) -> dict[str, Any]:
     }
 
 
-def _down(node: NodeId | None, address: str, error: str) -> dict[str, Any]:
-    peer = None if node is None else name_of(node)
-    return {"peer": peer, "state": "down", "remote": address, "last_error": error or None}
+def _down(node: NodeId | None, address: str, error: str, detours: Mapping[NodeId, NodeId]) -> dict[str, Any]:
+    row = {
+        "peer": None if node is None else name_of(node),
+        "state": "down",
+        "remote": address,
+        "last_error": error or None,
+    }
+    over = None if node is None else detours.get(node)
+    return row if over is None else {**row, "state": "detour", "over": name_of(over)}
