@@ -73,6 +73,21 @@ async def test_a_call_that_waits_for_the_way_is_carried_by_the_detour(sim: Simul
     await sim.settled(within=30)
 
 
+@simulated(seeds=3)
+async def test_a_detour_opens_over_slow_links(sim: Simulation) -> None:
+    """There and back over the third takes three beats."""
+    hubs = await boot(sim)
+    there = one_on(hubs["a"], "b")
+    for name in "ab":
+        sim.link(name, "c", latency=0.75)
+    sim.partition({"a"}, {"b"})
+    await sim.sleep(20)
+    with trio.fail_after(4):
+        assert await hubs["a"].ref(there, Counter).call(Counter.add) == 1
+    sim.heal()
+    await sim.settled(within=60)
+
+
 @simulated(seeds=5)
 async def test_a_way_in_one_direction_is_enough(sim: Simulation) -> None:
     hubs = await boot(sim)

@@ -5,10 +5,10 @@ in order and once, or not at all, and what was asked on it when it ended may hav
 two: who stands between passes on only to whom it has a link itself, and only what comes from the one who sends. So nothing
 goes round in circles. As soon as there is a link, it takes the detour's place.
 
-The lesser of the two ids asks, one after the other of its links, a beat each, when the other member has been in sight but
-without a link for `PATIENCE` beats. Each detour has a number of its asker's; what bears another is of one that has ended. The
-node between remembers nothing but whom to tell when one of its links ends; and it gives up on whoever does not read, before
-its own outbox is full of what is not its own.
+The lesser of the two ids asks one of its links, when the other member has been in sight but without a link for `PATIENCE`
+beats; and the next, when there is no way over that one, or no answer for some beats. Each detour has a number of its asker's;
+what bears another is of one that has ended. The node between remembers nothing but whom to tell when one of its links ends;
+and it gives up on whoever does not read, before its own outbox is full of what is not its own.
 
 What a detour proves about who speaks is the word of the node between, which has proved the secret. Refused: to take its
 word that somebody has died; who leaves says so itself, on the detour.
@@ -41,6 +41,8 @@ CAPABILITY = "detour.1"
 VIA, FROM, LOST = -20, -21, -22
 #: Beats without a link after which a detour is looked for.
 PATIENCE = 2
+#: Beats that an answer may take before the next is asked: on slow ways two rounds must fit.
+_ANSWER = 4
 _OPEN, _OPENED, _OVER, _MESSAGE = range(4)
 _PAIRS = 10_000  # of nodes for which one passes on
 
@@ -68,11 +70,12 @@ class Links(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Detour:
-    """One way to a node: over which other, by which number, and whether it is open."""
+    """One way to a node: over which other, by which number, and whether it is open yet."""
 
     between: NodeId
     number: int
     is_up: bool = False
+    beats: int = 1  # that have passed without an answer
 
 
 class Detours:
@@ -136,8 +139,10 @@ class Detours:
             if peer == me or linked(peer) or (detour is not None and detour.is_up):
                 continue
             beats = missing[peer] = self._missing.get(peer, 0) + 1
-            if beats > PATIENCE and me < peer and self._able:
-                between = sorted(self._able)[(beats - PATIENCE - 1) % len(self._able)]
+            if detour is not None and detour.beats < _ANSWER:
+                detour.beats += 1
+            elif beats > PATIENCE and me < peer and self._able:
+                between = sorted(self._able)[self._number % len(self._able)]
                 self._number += 1
                 detour = self._detours[peer] = _Detour(between, self._number)
                 self._send(peer, detour, [_OPEN, self._number, *self._about_me()])
