@@ -75,7 +75,7 @@ class Exchange(Relays, Passage):
         self._gone: dict[Pid, None] = {}  # what could not be asked because its node was out of sight
         self._changed = trio.Event()
         self._closed: bool = False
-        self.credits = Credits(wire.send)
+        self.credits: Credits = Credits(wire.send)
         self._bonds = Bonds(self, wire.send, payloads, liveness, wire.now)
         self._tokens = Tokens(self, wire.send, payloads)
         self.links: LinksElsewhere = self._bonds
