@@ -7,6 +7,7 @@ with requests that come from elsewhere.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -197,19 +198,32 @@ async def test_a_cast_from_elsewhere_that_may_not_wait(wire: Wire) -> None:
     b = wire.system("b")
     async with running(Gate, system=b, mailbox=1) as there:
         serial = there.pid.serial  # type: ignore[union-attr]  # bound to a pid
-        assert b.deliver_cast_here(serial, Request("cast", "wait"))
+        told: list[tuple[str, Exception | None]] = []
+
+        def deliver(request: Request, name: str = "") -> Callable[[], object] | None:
+            return b.deliver_cast_soon(serial, request, lambda error: told.append((name, error)))
+
+        assert deliver(Request("cast", "wait")) is None
         await trio.testing.wait_all_tasks_blocked()
-        assert b.deliver_cast_here(serial, Request("info", "", ("kept",)))
-        assert not b.deliver_cast_here(serial, Request("cast", "note", ("no room",)))
+        assert deliver(Request("info", "", ("kept",))) is None
+        assert deliver(Request("info", "", ("waits",)), "waits") is not None
+        withdraw = deliver(Request("info", "", ("withdrawn",)), "withdrawn")
+        assert withdraw is not None
+        withdraw()
+        cell_of(there).queue_up(None, lambda error: told.append(("all before", error)))
+        withdraw()
+        with pytest.raises(Deadlock):
+            deliver(Request("cast", "note", ("circle",), chain=(there.pid,)))  # type: ignore[arg-type]  # bound to a pid
         with pytest.raises(NoSuchMethod):
-            cell_of(there).capacity = 10
-            b.deliver_cast_here(serial, Request("cast", "missing"))
+            deliver(Request("cast", "missing"))
+        assert told == []
         gate = cell_of(there).instance
         assert isinstance(gate, Gate)
         gate.gate.set()
-        assert await there.call(Gate.read) == ["waited", "kept"]
+        assert await there.call(Gate.read) == ["waited", "kept", "waits"]
+        assert told == [("waits", None), ("all before", None)]
     with pytest.raises(NotBegun):
-        b.deliver_cast_here(serial, Request("cast", "note", ("gone",)))
+        deliver(Request("cast", "note", ("gone",)))
 
 
 async def test_a_circle_over_nodes_is_a_deadlock(wire: Wire) -> None:

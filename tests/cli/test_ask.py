@@ -238,3 +238,41 @@ async def test_two_nodes_show_one_picture(tmp_path: Path) -> None:
             status = await question(first, ["status"])
             assert status["links"] == ["two"]
             assert [row["node"] for row in status["hubs"][0]["nodes"]] == ["one", "two"]
+
+
+async def test_links_are_a_table_for_people_and_json_for_programs() -> None:
+    async with node() as hub:
+        url, nobody = url_of(hub), "ws://127.0.0.1:9"
+        result = await cli("links", url)
+        assert (result.returncode, result.stdout) == (0, "no links\n"), result.stderr
+        async with library.Hub("shop", listen="ws://127.0.0.1:0", name="second", join=[url, nobody]) as other:
+            await other.settled()
+            with trio.fail_after(10):
+                while not (figures := other.statistics().links["first"]).round_trip:
+                    await trio.sleep(0.01)
+            assert figures.state == "up"
+            assert figures.messages_per_frame > 0
+            up, down = json.loads((await cli("links", url_of(other), "--json")).stdout)
+            assert (up["peer"], up["state"], up["reconnects"], up["last_error"]) == ("first", "up", 0, None)
+            assert 0 < up["rtt_min"] <= up["rtt_median"] <= up["rtt_p99"] < 5
+            assert up["bytes_out"] > 0
+            assert (down["peer"], down["state"], down["remote"]) == (None, "down", nobody)
+            result = await cli("links", url_of(other))
+            assert result.returncode == 0, result.stderr
+            header, first, second, empty, why = result.stdout.splitlines()
+            assert header.split()[:3] == ["peer", "state", "age"]
+            assert re.match(r"first +up +\d+ s +\d+\.\d\d ms +\d+\.\d\d ms ", first)
+            assert second.split()[:2] == ["-", "down"]
+            assert (empty, why.split(": ")[0]) == ("", nobody)
+
+
+def test_sizes_are_shown_in_units_that_fit() -> None:
+    shown = [room._bytes(n) for n in (0, 1023, 1024, 5 << 20, 3 << 40)]
+    assert shown == ["0 B", "1023 B", "1.0 KiB", "5.0 MiB", "3072.0 GiB"]
+
+
+def test_a_detour_says_over_whom() -> None:
+    row = {"peer": "b", "state": "detour", "over": "c", "remote": "ws://b:1", "last_error": "no answer"}
+    lines = room._links_lines([row])
+    assert lines[1].split()[:3] == ["b", "over", "c"]
+    assert lines[-1] == "b: no answer"

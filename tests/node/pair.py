@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from typing import Any
 
 import trio
@@ -11,6 +12,8 @@ from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.events import Event
 from hubkit.net.payload import Payloads
+from hubkit.net.session import ROOM
+from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.exchange import Exchange
 from hubkit.node.refs import decode_ref, encode_ref
 from hubkit.node.seams import Attached
@@ -27,11 +30,12 @@ class Side:
         self.events: list[Event] = []
         self.sent: deque[list[Any]] = deque()
         self.wake = trio.Event()
+        self.crowd = 0  # bytes that wait to be sent, as it says
         self.liveness = Liveness(node, trio.current_time())
         payloads = Payloads(encode_ref=encode_ref, decode_ref=lambda value: decode_ref(self.exchange, value))
         self.exchange = Exchange(self, payloads, self.liveness)
         self.system = System(name_of(node), boot_of(node), remote=self.exchange, publish=self.events.append)
-        self.exchange.system, self.exchange.nursery = self.system, nursery
+        self.exchange.system = self.exchange.credits.system = self.system
 
     def send(self, peer: NodeId, message: list[Any]) -> bool:
         if peer not in self.exchange.linked:
@@ -46,6 +50,13 @@ class Side:
             self.wake = trio.Event()
             while self.sent:
                 self.other.exchange.receive(self.id, self.sent.popleft())
+
+    def backlog(self, peer: NodeId) -> int:
+        return self.crowd
+
+    async def wait_room(self, peer: NodeId) -> None:
+        while self.crowd > ROOM:
+            await trio.sleep(0.01)
 
     def hub(self, hub_id: str) -> Attached | None:
         return self.hubs.get(hub_id)
@@ -67,12 +78,12 @@ def pair(nursery: trio.Nursery) -> tuple[Side, Side]:
     return a, b
 
 
-def link(a: Side, b: Side) -> None:
+def link(a: Side, b: Side, capabilities: Collection[str] = (FLOW,)) -> None:
     for one, two in ((a, b), (b, a)):
         one.liveness.linked(two.id, trio.current_time())
         one.exchange.linked.add(two.id)
     for one, two in ((a, b), (b, a)):
-        one.exchange.link_up(two.id)
+        one.exchange.link_up(two.id, capabilities)
 
 
 def cut(a: Side, b: Side) -> None:

@@ -199,6 +199,26 @@ async def test_a_cast_waits_for_room_there(autojump_clock: trio.testing.MockCloc
         stop(cell)
 
 
+async def test_what_waits_for_a_node_holds_its_senders_back(autojump_clock: trio.testing.MockClock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        ref = a.system.ref(cell.pid)
+        for send in (ref.call, ref.cast):
+            a.crowd = 2 << 20
+            with trio.move_on_after(1) as scope:
+                await send("add", 1)
+            assert scope.cancelled_caught
+            ref.cast_nowait("add", 10)  # it has said that it does not wait
+            a.crowd = 9 << 20
+            with pytest.raises(errors.MailboxFull) as refused:
+                ref.cast_nowait("add", 100)
+            assert isinstance(refused.value, trio.WouldBlock)
+            a.crowd = 0
+            await send("add", 1)
+        assert await ref.call("add", 0) == 22
+        stop(cell)
+
+
 async def test_a_cast_that_waits_ends_with_its_actor(autojump_clock: trio.testing.MockClock) -> None:
     async with wired() as (nursery, a, b):
         cell = await spawn(b, nursery, mailbox=1)

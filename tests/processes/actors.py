@@ -113,6 +113,9 @@ class Child(hubkit.Actor):
     async def echo(self, value: Any) -> Any:
         return value
 
+    async def size(self, data: bytes) -> int:
+        return len(data)
+
     async def me(self) -> hubkit.Ref[Any]:
         return self.context.ref
 

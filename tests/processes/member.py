@@ -221,6 +221,25 @@ class Member:
         with trio.fail_after(float("inf") if patience is None else patience):
             return await ref.call(method, *args)
 
+    async def transfer(self, id: str, size: int, times: int, give_up: float | None = None) -> dict[str, Any]:
+        """Send so many bytes to a child some times; the link's figures afterwards. ``give_up``: cancel it after so long."""
+        data = os.urandom(size)
+        came, began = [], clock()
+        for _ in range(times):
+            with trio.move_on_after(float("inf") if give_up is None else give_up):
+                came.append(await self.hub().ref(id).call("size", data))
+        took = clock() - began
+        (pid,) = self.hub().pids(id)
+        link = self.hub().statistics().links[pid.node]
+        return {
+            "came": came,
+            "took": took,
+            "worst": None if link.round_trip is None else link.round_trip.p99,
+            "measured": 0 if link.round_trip is None else link.round_trip.count,
+            "silent": link.silent,
+            "reconnects": link.reconnects,
+        }
+
     async def cast(self, ids: list[str], method: str, args: Iterable[Any] = ()) -> float:
         """Cast to many children, as fast as it goes; when that was done."""
         for id in ids:

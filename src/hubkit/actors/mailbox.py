@@ -129,20 +129,24 @@ class RemoteCall(Call):
 
 
 class _Waiter:
-    """A cast whose sender waits for room."""
+    """A cast that waits for room; or (with no letter) who wants to know that all before it have got room.
 
-    __slots__ = ("letter", "mailbox", "task")
+    ``done`` is called once, with `None` when it has its room, or with why it will get none.
+    """
 
-    def __init__(self, letter: Letter, mailbox: Mailbox, task: trio.lowlevel.Task) -> None:
+    __slots__ = ("done", "letter", "mailbox")
+
+    def __init__(self, letter: Letter | None, mailbox: Mailbox, done: Callable[[Exception | None], None]) -> None:
         self.letter = letter
         self.mailbox = mailbox
-        self.task = task
+        self.done = done
 
-    def abort(self, _: Any = None) -> trio.lowlevel.Abort:
+    def abort(self, _: Any = None, *, expired: bool = False) -> trio.lowlevel.Abort:
         waiting = self.mailbox.waiting
-        assert waiting is not None
-        waiting.remove(self)
-        close_letter(self.letter)
+        if waiting is not None and self in waiting:
+            waiting.remove(self)
+            if self.letter is not None:
+                close_letter(self.letter)
         return _SUCCEEDED
 
 
@@ -274,11 +278,26 @@ class Mailbox:
         if not self.full:
             self.push(letter)
             return
+        task = trio.lowlevel.current_task()
+
+        def done(error: Exception | None) -> None:
+            _reschedule(task, Value(None) if error is None else Error(error))
+
+        await trio.lowlevel.wait_task_rescheduled(self.queue_up(letter, done))
+
+    def queue_up(
+        self, letter: Letter | None, done: Callable[[Exception | None], None]
+    ) -> Callable[..., trio.lowlevel.Abort]:
+        """Take a message, once there is room, after all who wait already, and call ``done(None)`` then.
+
+        ``done(error)``: the actor has ended first. No letter: only tell when all who wait already have got room. Returns what
+        takes it back. For a mailbox that is full.
+        """
         if self.waiting is None:
             self.waiting = deque()
-        waiter = _Waiter(letter, self, trio.lowlevel.current_task())
+        waiter = _Waiter(letter, self, done)
         self.waiting.append(waiter)
-        await trio.lowlevel.wait_task_rescheduled(waiter.abort)
+        return waiter.abort
 
     def admit(self) -> None:
         """There is room: let in those who have waited longest."""
@@ -287,9 +306,10 @@ class Mailbox:
             first = waiting.popleft()
             if isinstance(first, Call):
                 queue.append(first)
-            else:
+                continue
+            if first.letter is not None:
                 queue.append(first.letter)
-                _reschedule(first.task)
+            first.done(None)
 
     def withdraw(self, call: Call, *, expired: bool = False) -> None:
         """Take a call out again, if it has not begun. ``expired``: its time is over, which is told."""
@@ -356,5 +376,6 @@ class Mailbox:
                 late.fail(NotBegun(why))
             else:
                 # Its sender learns it: no dead letter.
-                close_letter(late.letter)
-                _reschedule(late.task, Error(NotBegun(why)))
+                if late.letter is not None:
+                    close_letter(late.letter)
+                late.done(NotBegun(why))

@@ -249,13 +249,17 @@ class System:
             raise deadlock(cell.pid, request.chain)
         await cell.push_when_room(self._letter(cell, request))
 
-    def deliver_cast_here(self, serial: int, request: Request) -> bool:
-        """The same without waiting: `False` when there is no room, and nothing was done. Raises as `deliver_call`."""
+    def deliver_cast_soon(
+        self, serial: int, request: Request, done: Callable[[Exception | None], None]
+    ) -> Callable[[], object] | None:
+        """The same without a task: `None` if it is in the mailbox, else what takes it back. See `Mailbox.queue_up`."""
         cell = self.open_cell(self._own(serial))
-        if cell.full:
-            return False
-        cell.push(self._letter(cell, request))
-        return True
+        if not cell.full:
+            cell.push(self._letter(cell, request))
+            return None
+        if cell.pid in request.chain:
+            raise deadlock(cell.pid, request.chain)
+        return cell.queue_up(self._letter(cell, request), done)
 
     def deliver_cast_nowait(self, serial: int, request: Request, *, always: bool = False) -> None:
         """The same for a sender that did not wait. Never raises: what cannot be delivered becomes a `DeadLetter`.

@@ -1,4 +1,4 @@
-"""``hubkit status``, ``hubkit children`` and ``hubkit tree``: questions to a running node, answered in a table or in JSON.
+"""``hubkit status``, ``children``, ``tree`` and ``links``: questions to a running node, answered in a table or in JSON.
 
 Law of this room: asking changes nothing. The asker proves that it knows the secret, is no member of any hub, asks one
 question and goes. What it prints as JSON is for programs: keys are only ever added.
@@ -20,7 +20,7 @@ from hubkit.errors import ConfigurationError, DialRefused, HandshakeRefused, Hub
 from hubkit.net.operator import ask
 from hubkit.net.websocket import TLS, WebSocketTransport
 
-__all__ = ["children", "question", "status", "tree"]
+__all__ = ["children", "links", "question", "status", "tree"]
 
 #: Seconds that a question may take, from the first packet to the last.
 PATIENCE = 10.0
@@ -47,6 +47,13 @@ def tree(url: str, *, hub: str | None, as_json: bool, secrets: Secrets, tls: TLS
     """Print what runs on the node at ``url``, and beneath what. Raises `Failure`."""
     trees = trio.run(_question, url, ["tree", hub], secrets, tls)
     print(json.dumps(trees, indent=2) if as_json else "\n".join(_tree_lines(trees)))
+    return 0
+
+
+def links(url: str, *, as_json: bool, secrets: Secrets, tls: TLS | None = None) -> int:
+    """Print how the links of the node at ``url`` are. Raises `Failure`."""
+    rows = trio.run(_question, url, ["links"], secrets, tls)
+    print(json.dumps(rows, indent=2) if as_json else "\n".join(_links_lines(rows)))
     return 0
 
 
@@ -135,3 +142,35 @@ def _cell(row: Mapping[str, Any], column: str) -> Any:
     if column == "node":
         return ", ".join(row.get("nodes", ())) or None
     return row.get(column)
+
+
+def _links_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
+        return ["no links"]
+    header = ("peer", "state", "age", "rtt min", "median", "99 %", "in", "out", "msgs/frame", "outbox", "held", "again")
+    keys = ("peer", "state", "age", "rtt_min", "rtt_median", "rtt_p99", "bytes_in", "bytes_out", "messages_per_frame",
+            "outbox_bytes", "held", "reconnects")  # fmt: skip
+    shown = [{**row, "state": f"over {row['over']}"} if row.get("over") else row for row in rows]
+    lines = table(header, [[_shown(key, row.get(key)) for key in keys] for row in shown])
+    told = [row for row in rows if row.get("last_error")]
+    why = [f"{printable(row.get('peer') or row.get('remote'))}: {printable(row['last_error'])}" for row in told]
+    return [*lines, "", *why] if why else lines
+
+
+def _shown(key: str, value: Any) -> Any:
+    """Times of a link in units that a person reads: its age in whole seconds, its round trips in milliseconds."""
+    if not isinstance(value, int | float):
+        return value
+    if key.startswith("rtt"):
+        return f"{1000 * value:.2f} ms"
+    if key in ("bytes_in", "bytes_out", "outbox_bytes"):
+        return _bytes(value)
+    return f"{value:.0f} s" if key == "age" else f"{value:.1f}" if isinstance(value, float) else value
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from hubkit._version import __version__
 from hubkit.cli.failure import Failure
 from hubkit.cli.secrets import OPERATOR_VARIABLE, VARIABLE, read_secrets
-from hubkit.cli.texts import CHILDREN, DEMO, DRAIN, EXPLAIN, MAIN, PLAN, RUN, SIM, STATUS, TOP, TREE
+from hubkit.cli.texts import CHILDREN, DEMO, DRAIN, EXPLAIN, LINKS, MAIN, PLAN, RUN, SIM, STATUS, TOP, TREE
 
 __all__ = ["main"]
 
@@ -128,6 +128,12 @@ def _top(options: argparse.Namespace) -> int:
     return top(options.url, **shown, as_json=options.json, **_credentials(options))
 
 
+def _links(options: argparse.Namespace) -> int:
+    from hubkit.cli.ask import links
+
+    return links(options.url, as_json=options.json, **_credentials(options))
+
+
 def _sim(options: argparse.Namespace) -> int:
     from hubkit.cli.sim import SimOptions, sim
 
@@ -209,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
         "--interval", metavar="S", type=_seconds, default=1.0, help="seconds between two looks (default: 1)"
     )
     asked.add_argument("--count", metavar="N", type=_count, help="how many looks (default: until Ctrl-C)")
+    _add_question(add("links", "how a running node's links are", LINKS, _links))
     return parser
 
 

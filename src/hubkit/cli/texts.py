@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CHILDREN", "DEMO", "DRAIN", "EXPLAIN", "MAIN", "PLAN", "RUN", "SIM", "STATUS", "TOP", "TREE"]
+__all__ = ["CHILDREN", "DEMO", "DRAIN", "EXPLAIN", "LINKS", "MAIN", "PLAN", "RUN", "SIM", "STATUS", "TOP", "TREE"]
 
 MAIN = """\
 Actors, supervisors, and a hub that keeps named children alive over many processes.
@@ -81,6 +81,16 @@ Ctrl-C ends it.
 example:
   hubkit top ws://127.0.0.1:4040
   hubkit top ws://127.0.0.1:4040 --count 1 --json
+"""
+
+LINKS = """\
+Ask a running node how its links to other nodes are: for how long they are up, how long the way there and back takes
+(measured every four beats), what has gone each way, how many messages share a frame, how much waits to be sent, how many
+requests are held back because a mailbox there is full, and how often the link came up again. "over c": there is no link, but
+a detour over that node. Below: why the last link to a node ended, and why there is none to those that are dialled in vain.
+
+example:
+  hubkit links ws://127.0.0.1:4040
 """
 
 SIM = """\

@@ -115,7 +115,10 @@ class HubStatistics:
 
     ``messages``: handled by the children here. ``longest_pause``: the longest time, in seconds, for which a child that was
     to move from here handled nothing: from when it was frozen until it was let go on, here or elsewhere. ``links``: per
-    peer, see `LinkStatistics`.
+    peer that is linked: ``state`` (``"up"``, ``"closing"``), ``age`` and ``silent`` in seconds, ``round_trip`` (``least``,
+    ``median``, ``p99`` in seconds, of the latest ``count`` measurements; `None` before the first), ``bytes_in``, ``bytes_out``,
+    ``frames_in``, ``frames_out``, ``messages_in``, ``messages_out``, ``messages_per_frame``, ``waiting`` and ``waiting_bytes``
+    in the outbox, ``held`` (requests that wait here for a full mailbox there), ``reconnects``, ``last_error``.
     """
 
     hub: str

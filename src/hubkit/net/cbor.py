@@ -45,9 +45,9 @@ _OPTIONS: dict[str, Any] = {
 encode: Callable[[object], bytes] = cbor2.dumps
 
 
-def decode(data: bytes) -> Any:
+def decode(data: bytes | BytesIO) -> Any:
     """The one value in ``data``. Raises `ProtocolViolation` if it is not exactly one plain value."""
-    decoder = cbor2.CBORDecoder(BytesIO(data), **_OPTIONS)
+    decoder = cbor2.CBORDecoder(BytesIO(data) if isinstance(data, bytes) else data, **_OPTIONS)
     try:
         value = decoder.decode()
     except Exception as error:

@@ -110,6 +110,17 @@ class Dialer:
 
     # -- what is known
 
+    @property
+    def missing(self) -> list[tuple[NodeId | None, str, str]]:
+        """The targets that are pursued, and whose node is not linked: who should live there, the address, the last error."""
+        found = sorted(self._targets.items())
+        linked = self._events.is_linked
+        return [
+            (target.node, address, target.failed)
+            for address, target in found
+            if not target.left and (target.failed if target.node is None else not linked(target.node))
+        ]
+
     def set_seeds(self, seeds: Mapping[str, bool], complete: bool) -> None:
         """These are the seeds now; `True`: it was written down. ``complete``: nothing is known to be missing from them."""
         for address, written in seeds.items():

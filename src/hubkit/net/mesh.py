@@ -31,6 +31,7 @@ from hubkit.net.lines import one_line
 from hubkit.net.operator import answer
 from hubkit.net.owner import Liveness, MeshEvents
 from hubkit.net.pairs import Attempt, Pairs
+from hubkit.net.pulse import CAPABILITY, Pasts
 from hubkit.net.session import LinkStatistics, Session
 from hubkit.net.transport import Link, Transport
 from hubkit.net.wire import Kind, encode, encode_app
@@ -74,7 +75,7 @@ class Mesh:
         greeting: float = 5.0,
         max_greetings: int = 64,
     ) -> None:
-        self.identity: Identity = identity
+        self.identity: Identity = replace(identity, capabilities=(*identity.capabilities, CAPABILITY))
         self.url: str | None = None
         self.leaving: bool = False
         self._transport = transport
@@ -90,6 +91,7 @@ class Mesh:
         self._reception = Reception(max_greetings, within=greeting)
         self._sessions: dict[NodeId, Session] = {}
         self._attempts: dict[Attempt, Session] = {}
+        self._pasts = Pasts()
         self._pairs = Pairs(identity.node)
         self._dialer = Dialer(identity.node, self, environment)
         if seeds is not None:
@@ -124,12 +126,15 @@ class Mesh:
         session = self._sessions.get(peer)
         return session is not None and session.put(encode_app(message), urgent=urgent)
 
+    def backlog(self, peer: NodeId) -> int:
+        """How many bytes wait to be sent to ``peer``: beyond `ROOM`, whoever can should `wait_room`."""
+        session = self._sessions.get(peer)
+        return 0 if session is None else session.backlog
+
     async def wait_room(self, peer: NodeId) -> None:
         """Return once little waits to be sent to ``peer``, or there is no link to it."""
-        session = self._sessions.get(peer)
-        if session is None:
-            await trio.lowlevel.checkpoint()
-        else:
+        await trio.lowlevel.checkpoint()
+        if (session := self._sessions.get(peer)) is not None:
             await session.wait_room()
 
     def know(self, node: NodeId, address: str) -> None:
@@ -158,7 +163,12 @@ class Mesh:
     @property
     def links(self) -> Mapping[NodeId, LinkStatistics]:
         """A snapshot of every link."""
-        return {node: self._sessions[node].statistics() for node in sorted(self._sessions)}
+        return {node: self._sessions[node].statistics(self._pasts.of(node)) for node in sorted(self._sessions)}
+
+    @property
+    def missing(self) -> Sequence[tuple[NodeId | None, str, str]]:
+        """Whom this node dials, or is about to, without success so far: who it should be, the address, and the last error."""
+        return self._dialer.missing
 
     async def goodbye(self, *, within: float) -> None:
         """Leave: say so to all peers after what waits for them, and wait until they have hung up, at most ``within`` s.
@@ -352,6 +362,8 @@ class Mesh:
         if peer.address is not None:
             self._dialer.know(peer.node, peer.address)
         self._dialer.link_up(peer.node)
+        self._pasts.of(peer.node).ups += 1
+        session.ping()
         others = [s for node, s in sorted(self._sessions.items()) if node != peer.node]
         known = [[s.peer.node, s.peer.address] for s in others if s.peer.address is not None]
         if known:
@@ -371,6 +383,7 @@ class Mesh:
         peer = session.peer.node
         if self._sessions.get(peer) is session:
             del self._sessions[peer]
+        self._pasts.of(peer).last_error = one_line(why)
         logger.info("link to %s: down: %s", peer, one_line(why))
         if session.said_goodbye:
             self._dialer.goodbye(peer)
@@ -433,3 +446,4 @@ class Mesh:
                     session.abort(f"silent for {now - session.heard:.1f} s")
                 else:
                     session.put(message, urgent=True)
+                    session.ping()

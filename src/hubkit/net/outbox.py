@@ -1,6 +1,7 @@
 """What waits to be sent on one link.
 
-Law of this room: urgent messages before bulk; within each of the two, first in, first out; and no more than the limit.
+Law of this room: urgent messages before bulk; within each of the two, first in, first out; and no more than the limit, and
+the one message that reached it.
 `take` joins as many as fit into one frame, which is what makes small messages cheap. Nothing here waits: the link's
 writer does.
 """
@@ -31,11 +32,10 @@ class Outbox:
         return len(self._lanes[URGENT]) + len(self._lanes[BULK])
 
     def put(self, message: bytes, *, urgent: bool = False) -> bool:
-        """Add a message, unless it would exceed the limit. An empty outbox takes any message."""
-        size = self.size + len(message)
-        if size > self._limit and self.size:
+        """Add a message, unless the limit is reached: a large message is no reason to refuse it behind a small one."""
+        if self.size >= self._limit:
             return False
-        self.size = size
+        self.size += len(message)
         self._lanes[URGENT if urgent else BULK].append(message)
         return True
 

@@ -22,29 +22,42 @@ from hubkit.errors import LinkError, ProtocolViolation
 from hubkit.net.handshake import Identity
 from hubkit.net.lines import one_line
 from hubkit.net.outbox import Outbox
+from hubkit.net.pulse import CAPABILITY, Past, Pulse, RoundTrip
 from hubkit.net.transport import Link
 from hubkit.net.wire import Assembler, Kind, decode_frame, encode, encode_frame
 from hubkit.pids import NodeId
 
-__all__ = ["LinkStatistics", "Session"]
+__all__ = ["ROOM", "LinkStatistics", "Session"]
 
 logger: logging.Logger = logging.getLogger("hubkit.net")
 
-_APP = int(Kind.APP)
+_APP, _PING, _PONG = int(Kind.APP), int(Kind.PING), int(Kind.PONG)
 _SLICE = 0.00025  # seconds for which the messages of one frame may keep everybody else from running
-_ROOM = 1 << 20  # bytes waiting below which senders of bulk go on
+#: Bytes that wait to be sent, below which senders of bulk go on.
+ROOM = 1 << 20
+_AT_ONCE = 256  # of them go on after a frame; the others when they have sent theirs
+_PING_EVERY = 4  # beats
 _CLOSE_WITHIN = 1.0  # seconds for a close with a reason
 
 
 @dataclass(frozen=True, slots=True)
 class LinkStatistics:
-    """A snapshot of one link. Sizes in bytes, times in seconds; counted since the link came up."""
+    """A snapshot of one link. Sizes in bytes, times in seconds; counted since the link came up.
+
+    ``state``: ``"up"``, or ``"closing"``. ``reconnects``: how often a link to this peer (or to an earlier boot of it) has come
+    up again; ``last_error``: why the one before ended. ``held``: requests that wait here for a full mailbox there.
+    """
 
     peer: NodeId
     remote: str
     dialed: bool
     since: float  #: `Environment.now` when it came up
     silent: float  #: how long nothing has come from the peer
+    state: str
+    age: float
+    round_trip: RoundTrip | None  #: `None`: nothing measured yet, or the peer is of a release that does not answer
+    reconnects: int
+    last_error: str | None
     frames_in: int
     frames_out: int
     bytes_in: int
@@ -54,6 +67,12 @@ class LinkStatistics:
     waiting: int  #: messages in the outbox
     waiting_bytes: int
     protocol: int  #: the version that it speaks; the frames of version 1 are guarded by TLS or not at all
+    held: int = 0
+
+    @property
+    def messages_per_frame(self) -> float:
+        """How many messages went out in one frame, on average: many of them is what makes small messages cheap."""
+        return self.messages_out / self.frames_out if self.frames_out else 0.0
 
 
 class Session:
@@ -85,6 +104,7 @@ class Session:
         self._now = environment.now
         self._message = message
         self._control = control
+        self._pulse, self._pings = Pulse(), 0
         self._outbox = Outbox(max_outbox)
         self._assembler = Assembler()
         self._writer: trio.lowlevel.Task | None = None  # when it sleeps
@@ -114,6 +134,30 @@ class Session:
         self._wake()
         return True
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be sent."""
+        return 0 if self.ending else self._outbox.size
+
+    def ping(self) -> None:
+        """Measure the way there and back, if the peer answers to that: at the first of these calls, and every fourth."""
+        self._pings += 1
+        if self._pings % _PING_EVERY != 1 or CAPABILITY not in self.peer.capabilities:
+            return
+        number = self._pulse.ask(self._now())
+        if number is not None:
+            self.put(encode(Kind.PING, number), urgent=True)
+
+    def _measure(self, message: list[Any]) -> None:
+        match message:
+            case [Kind.PING, int(number), *_]:
+                self.put(encode(Kind.PONG, number), urgent=True)
+            case [Kind.PONG, int(number), *_]:
+                self._pulse.answered(number, self._now())
+            case _:
+                msg = "a message that measures the round trip is malformed"
+                raise ProtocolViolation(msg)
+
     def _wake(self) -> None:
         writer = self._writer
         if writer is not None:
@@ -122,10 +166,8 @@ class Session:
 
     async def wait_room(self) -> None:
         """Return once little waits to be sent, or the link ends."""
-        if self._outbox.size > _ROOM and not self.ending:
+        while self._outbox.size > ROOM and not self.ending:
             await self._room.park()
-        else:
-            await trio.lowlevel.checkpoint()
 
     async def _write(self) -> None:
         outbox, link = self._outbox, self._link
@@ -142,6 +184,7 @@ class Session:
             if taken is None:
                 if self._draining:
                     return
+                self._room.unpark_all()
                 self._writer = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(abort)
                 continue
@@ -150,8 +193,8 @@ class Session:
             self._frames_out += 1
             self._bytes_out += len(frame)
             self._messages_out += messages
-            if self._room and outbox.size <= _ROOM:
-                self._room.unpark_all()
+            if self._room and outbox.size <= ROOM:
+                self._room.unpark(count=_AT_ONCE)
 
     # -- receiving
 
@@ -173,10 +216,13 @@ class Session:
                     if whole is None:
                         continue
                     message = whole
+                    await trio.lowlevel.checkpoint()  # to take it apart took long, and to look into it will
                 self._messages_in += 1
                 if not self.up:
                     return
-                if message[0] != _APP:
+                if message[0] in (_PING, _PONG):
+                    self._measure(message)
+                elif message[0] != _APP:
                     self._control(self, message)
                     if self.said_goodbye or self.parted:
                         return
@@ -259,14 +305,19 @@ class Session:
 
     # -- figures
 
-    def statistics(self) -> LinkStatistics:
-        """A snapshot."""
+    def statistics(self, past: Past) -> LinkStatistics:
+        """A snapshot. ``past``: that of the links to this peer."""
         return LinkStatistics(
             peer=self.peer.node,
             remote=self._link.remote,
             dialed=self.dialed,
             since=self._since,
             silent=max(0.0, self._now() - self.heard),
+            state="closing" if self.ending else "up",
+            age=max(0.0, self.age),
+            round_trip=self._pulse.figures(),
+            reconnects=max(0, past.ups - 1),
+            last_error=past.last_error,
             frames_in=self._frames_in,
             frames_out=self._frames_out,
             bytes_in=self._bytes_in,

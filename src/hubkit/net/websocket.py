@@ -40,6 +40,9 @@ SUBPROTOCOL = "hubkit.v1"
 
 logger: logging.Logger = logging.getLogger("hubkit.net")
 
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})  # what accept lacks for a while
+_SHORT_PAUSE = 0.1  # seconds
+
 _MAX_OPENING = 16 * 1024  # bytes of an opening handshake, either way
 
 
@@ -122,8 +125,7 @@ class WebSocketTransport:
         listeners = self._listeners
         try:
             async with trio.open_nursery() as nursery:
-                # Running out of file descriptors makes trio's accept loop pause and go on.
-                await nursery.start(trio.serve_listeners, handle, listeners)
+                await nursery.start(trio.serve_listeners, handle, [_Patient(listener) for listener in listeners])
                 task_status.started(url)
         finally:
             self._listeners = None
@@ -291,6 +293,34 @@ def _established(engine: WSConnection) -> Connection:
 
 
 # -- sockets
+
+
+class _Patient(trio.abc.Listener[trio.SocketStream]):
+    """A listener that waits when file descriptors have run out, until there are some again; and says so, once each time."""
+
+    def __init__(self, listener: trio.SocketListener) -> None:
+        self._listener = listener
+
+    async def accept(self) -> trio.SocketStream:
+        short = False
+        while True:
+            try:
+                stream = await self._listener.accept()
+            except OSError as error:
+                if error.errno not in _SHORT:
+                    raise
+                if not short:
+                    text = "nobody can connect until there is room again; see ulimit -n"
+                    logger.warning("accepting connections: %s: %s", _reason(error), text)
+                short = True
+                await trio.sleep(_SHORT_PAUSE)
+            else:
+                if short:
+                    logger.info("accepting connections again")
+                return stream
+
+    async def aclose(self) -> None:
+        await self._listener.aclose()
 
 
 async def _connect(target: Address) -> trio.SocketStream:

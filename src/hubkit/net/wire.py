@@ -14,6 +14,8 @@ CHUNK    ``[3, lane, last, bytes]``              a piece of an encoded message
 GOODBYE  ``[4]``                                 my process leaves; do not take the link's end for a failure
 CLOSE    ``[5, reason]``                         this link ends, my process lives on
 UNKNOWN  ``[6, kind]``                           I do not know messages of this kind, and have done nothing (version 2)
+PING     ``[7, number]``                         answer this at once (sent to who says that it does: ``ping.1``)
+PONG     ``[8, number]``                         the answer
 APP      ``[16, message]``                       for the floor above
 ======== ======================================= ==================================================================
 
@@ -23,6 +25,7 @@ What a message has beyond these items is of a later release, and ignored; a kind
 from __future__ import annotations
 
 from enum import IntEnum
+from io import BytesIO
 from typing import Any, cast
 
 import cbor2
@@ -52,8 +55,6 @@ MAX_MESSAGE = 64 * 1024 * 1024
 URGENT = 0
 BULK = 1
 
-_APP_HEAD = bytes((0x82, 0x10))  # an array of two, the first of which is Kind.APP
-
 
 class Kind(IntEnum):
     """The first item of every message."""
@@ -64,7 +65,12 @@ class Kind(IntEnum):
     GOODBYE = 4
     CLOSE = 5
     UNKNOWN = 6
+    PING = 7
+    PONG = 8
     APP = 16
+
+
+_APP = int(Kind.APP)
 
 
 def encode(kind: Kind, *items: object) -> bytes:
@@ -75,7 +81,7 @@ def encode(kind: Kind, *items: object) -> bytes:
 def encode_app(message: list[Any]) -> bytes:
     """A message of the floor above, which is nested at most 60 deep. Raises `NotSerializable` if it can never travel."""
     try:
-        data = _APP_HEAD + cbor.encode(message)
+        data = cbor.encode([_APP, message])
     except (cbor2.CBORError, ValueError, TypeError, OverflowError) as error:
         msg = f"a message between nodes holds a value that cannot travel: {error}"
         raise NotSerializable(msg) from error
@@ -119,7 +125,7 @@ class Assembler:
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._limit = limit
-        self._parts: tuple[list[bytes], list[bytes]] = ([], [])
+        self._parts = [BytesIO(), BytesIO()]
         self._sizes = [0, 0]
 
     def add(self, piece: list[Any]) -> list[Any] | None:
@@ -130,17 +136,16 @@ class Assembler:
             case _:
                 msg = "a piece of a message is malformed"
                 raise ProtocolViolation(msg)
-        parts = self._parts[lane]
         self._sizes[lane] += len(data)
         if self._sizes[lane] > self._limit:
             msg = f"a message exceeds {self._limit:,} bytes"
             raise ProtocolViolation(msg)
-        parts.append(data)
+        self._parts[lane].write(data)  # each piece when it comes: to join them in the end would hold up everybody
         if not last:
             return None
-        whole = b"".join(parts)
-        parts.clear()
+        whole, self._parts[lane] = self._parts[lane], BytesIO()
         self._sizes[lane] = 0
+        whole.seek(0)
         message = cbor.decode(whole)
         _check(message)
         if message[0] == Kind.CHUNK:

@@ -37,7 +37,7 @@ class Ears:
         """A link is ready."""
         node = self._node
         node._refusal = None
-        node._exchange.link_up(peer.node)
+        node._exchange.link_up(peer.node, peer.capabilities)
         node._directory.greet(peer.node, peer.capabilities)
 
     def link_down(self, peer: NodeId, said_goodbye: bool) -> None:
@@ -123,4 +123,4 @@ class Ears:
         if denied is not None:
             return ["error", denied]
         about = {"node": node.name, "url": node.url, "links": [name_of(peer) for peer in node.linked()]}
-        return answer(about, node._drivers, message)
+        return answer(about, node._drivers, message, links=node._roads)

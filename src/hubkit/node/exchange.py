@@ -11,9 +11,9 @@ Watches are level-triggered: whoever watches says so again on every new link, an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import trio
 from outcome import Error, Value
@@ -22,17 +22,19 @@ from hubkit.actors.inspection import STATE
 from hubkit.actors.late import LateElsewhere
 from hubkit.actors.links import LinksElsewhere
 from hubkit.actors.mailbox import has_expired
-from hubkit.actors.messages import Kind, Request, message_of
+from hubkit.actors.messages import Kind, MailboxFullNow, Request, message_of
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, HubkitError, NodeDown, NotSerializable, ProtocolViolation
 from hubkit.net.payload import Payloads
+from hubkit.net.wire import CHUNK
 from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause, encode_error
 from hubkit.node.bonds import Bonds
+from hubkit.node.credits import Credits
 from hubkit.node.packing import pack, pack_arguments, shown, unpack, unpack_arguments
-from hubkit.node.refs import NodeGone, read_pid
+from hubkit.node.passage import HINTS, MOST_NOWAIT, Passage, Wire
+from hubkit.node.refs import read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
-from hubkit.node.seams import Attached
 from hubkit.node.shapes import DEMONITOR, DOWN, MONITOR, REPLY, read_shape
 from hubkit.node.tokens import Tokens
 from hubkit.node.unheard import HEARD, Unheard
@@ -41,37 +43,6 @@ from hubkit.pids import ChildKey, NodeId, Pid, node_id
 __all__ = ["CALL", "Exchange", "Wire"]
 
 _OK = int(Code.OK)
-
-HINTS = 10_000
-
-
-class Wire(Protocol):
-    """What the exchange needs of its node."""
-
-    def send(self, peer: NodeId, message: list[Any]) -> bool:
-        """Send to a linked node; `False`: there is no link."""
-        ...
-
-    def hub(self, hub_id: str) -> Attached | None:
-        """The hub of this id on this node."""
-        ...
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-        ...
-
-    def notice(self) -> None:
-        """Let those who wait for children look again."""
-
-
-@dataclass(slots=True, eq=False)
-class _Cancel:
-    """Ends the wait of a cast for room, whose sender knows why."""
-
-    scope: trio.CancelScope
-
-    def __call__(self, *, expired: bool = False) -> None:
-        self.scope.cancel()
 
 
 @dataclass(slots=True, eq=False)
@@ -83,7 +54,7 @@ class _Waiting:
     pid: Pid
 
 
-class Exchange(Relays):
+class Exchange(Relays, Passage):
     """All requests of one node to and from others."""
 
     _wire: Wire
@@ -91,7 +62,6 @@ class Exchange(Relays):
     def __init__(self, wire: Wire, payloads: Payloads, liveness: Liveness) -> None:
         self._wire, self._payloads, self._liveness = wire, payloads, liveness
         self.system: System
-        self.nursery: trio.Nursery
         self.linked: set[NodeId] = set()
         self._number = 0
         self._waiting: dict[int, _Waiting] = {}
@@ -104,6 +74,7 @@ class Exchange(Relays):
         self._gone: dict[Pid, None] = {}  # what could not be asked because its node was out of sight
         self._changed = trio.Event()
         self._closed: bool = False
+        self.credits: Credits = Credits(wire.send)
         self._bonds = Bonds(self, wire.send, payloads, liveness, wire.now)
         self._tokens = Tokens(self, wire.send, payloads)
         self.links: LinksElsewhere = self._bonds
@@ -116,6 +87,7 @@ class Exchange(Relays):
             MONITOR: self._serve_monitor,
             DEMONITOR: self._take_demonitor,
             DOWN: self._take_down,
+            **self.credits.takers,
             **self._bonds.takers,
             **self._tokens.takers,
             HEARD: self._unheard.heard,
@@ -153,9 +125,11 @@ class Exchange(Relays):
     async def call(self, pid: Pid, request: Request) -> Any:
         """Send a call and wait for its result."""
         arguments = pack_arguments(request.args, request.kwargs, self._payloads)
+        if type(arguments) is bytes and len(arguments) > CHUNK:
+            await trio.lowlevel.checkpoint()  # that took long, and to put it into a message will
         peer = node_id(pid.node, pid.incarnation)
-        if peer not in self.linked:
-            await self._link(pid, peer)
+        if not self._may_send(pid, peer):
+            await self._wait_to_send(pid, peer)
         self._number = number = self._number + 1
         deadline = request.deadline
         remaining = None if deadline == math.inf else deadline - trio.current_time()
@@ -166,17 +140,25 @@ class Exchange(Relays):
     async def cast(self, pid: Pid, request: Request) -> None:
         """Send a cast or plain message; returns when it is in the mailbox there."""
         arguments = pack_arguments(request.args, request.kwargs, self._payloads)
+        if type(arguments) is bytes and len(arguments) > CHUNK:
+            await trio.lowlevel.checkpoint()  # that took long, and to put it into a message will
         peer = node_id(pid.node, pid.incarnation)
-        if peer not in self.linked:
-            await self._link(pid, peer)
+        if pid in request.chain:  # its actor waits for us: it must not wait here, where nobody sees that
+            if peer not in self.linked:
+                await self._link(pid, peer)
+        elif not self._may_send(pid, peer):
+            await self._wait_to_send(pid, peer)
         self._number = number = self._number + 1
         chain = [[p.node, p.incarnation, p.serial] for p in request.chain]
         await self._ask(number, peer, pid, [CAST, number, pid.serial, request.method, chain, arguments])
 
     def cast_nowait(self, pid: Pid, request: Request) -> None:
-        """Send a cast or plain message without waiting for anything."""
+        """Send a cast or plain message without waiting for anything. Raises `MailboxFull` if far too much waits already."""
         arguments = pack_arguments(request.args, request.kwargs, self._payloads)
         peer = node_id(pid.node, pid.incarnation)
+        if (backlog := self._wire.backlog(peer)) > MOST_NOWAIT:
+            msg = f"{backlog:,} bytes wait to be sent to node {pid.node!r} already: it does not keep up"
+            raise MailboxFullNow(msg)
         message = message_of(request)
         if self._wire.send(peer, [CAST, 0, pid.serial, request.method, [], arguments]):
             self._unheard.sent(peer, pid, message)
@@ -196,26 +178,6 @@ class Exchange(Relays):
 
         return await trio.lowlevel.wait_task_rescheduled(abort)
 
-    async def _link(self, pid: Pid, peer: NodeId) -> None:
-        """Wait for a link to the node of a pid. A node that is gone cannot have begun anything."""
-        until = self._wire.now() + self._liveness.down_after
-        while peer not in self.linked:
-            now = self._wire.now()
-            if self._closed:
-                msg = "this node is closed"
-                raise HubClosed(msg)
-            if not self._liveness.alive(peer, now):
-                if len(self._gone) >= HINTS:
-                    self._gone.pop(next(iter(self._gone)))
-                self._gone[pid] = None
-                msg = f"node {pid.node!r} is down"
-                raise NodeGone(msg)
-            if now >= until:
-                msg = f"node {pid.node!r} lives, but cannot be reached from here"
-                raise NodeDown(msg, maybe_executed=False)
-            with trio.move_on_after(self._liveness.beat_interval / 4):
-                await self._changed.wait()
-
     # -- watches of ours --------------------------------------------------------------------------------------------------
 
     def monitor(self, number: int, pid: Pid) -> None:
@@ -234,9 +196,10 @@ class Exchange(Relays):
 
     # -- what the node tells ------------------------------------------------------------------------------------------------
 
-    def link_up(self, peer: NodeId) -> None:
-        """A link is ready."""
+    def link_up(self, peer: NodeId, capabilities: Collection[str] = ()) -> None:
+        """A link is ready, to a node that can do this."""
         self.linked.add(peer)
+        self.credits.link_up(peer, capabilities)
         for number, (pid, node) in self._watching.items():
             if node == peer:
                 self._wire.send(peer, [MONITOR, number, pid.serial])
@@ -248,6 +211,7 @@ class Exchange(Relays):
     def link_down(self, peer: NodeId) -> None:
         """A link is gone: what was asked on it may have been handled, what was asked of us is unheard."""
         self.linked.discard(peer)
+        self.credits.link_down(peer)
         for number, waiting in list(self._waiting.items()):
             if waiting.peer == peer:
                 msg = f"the link to node {waiting.pid.node!r} ended before the answer came: the request may have been handled"
@@ -286,6 +250,7 @@ class Exchange(Relays):
         """This node ends: so does everything that waits."""
         self._closed = self.system.closed = True
         self.linked.clear()
+        self.credits.close()
         for number in list(self._waiting):
             self._finish(number, HubClosed("this node was closed before the answer came"))
         self._end_relayed(None)
@@ -398,29 +363,20 @@ class Exchange(Relays):
         if number <= 0:
             self.system.deliver_cast_nowait(serial, request, always=number == PASSED_ON)
             return
-        try:  # in its order, and without a task, if there is room
-            taken = self.system.deliver_cast_here(serial, request)
+
+        def done(error: Exception | None) -> None:
+            self._serving.pop((peer, number), None)
+            self._reply(peer, number, None, error)
+
+        try:  # in its order, and without a task
+            withdraw = self.system.deliver_cast_soon(serial, request, done)
         except (HubkitError, TypeError) as error:
             self._reply(peer, number, None, error)
             return
-        if taken:
+        if withdraw is None:
             self._reply(peer, number, None, None)
-            return
-        scope = trio.CancelScope()
-        self._serving[peer, number] = _Cancel(scope)
-        self.nursery.start_soon(self._cast_when_room, peer, number, serial, request, scope)
-
-    async def _cast_when_room(
-        self, peer: NodeId, number: int, serial: int, request: Request, scope: trio.CancelScope
-    ) -> None:
-        with scope:
-            try:
-                await self.system.deliver_cast(serial, request)
-            except (HubkitError, TypeError) as error:
-                self._reply(peer, number, None, error)
-            else:
-                self._reply(peer, number, None, None)
-        self._serving.pop((peer, number), None)
+        else:
+            self._serving[peer, number] = withdraw
 
     def _serve_monitor(self, peer: NodeId, number: int, serial: int) -> None:
         token = (peer, number)

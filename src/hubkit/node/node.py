@@ -30,6 +30,9 @@ from hubkit.net.payload import Payloads
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS, WebSocketTransport
 from hubkit.node.blocks import Block, bare_nursery
+from hubkit.node.credits import CAPABILITY as FLOW
+from hubkit.node.detours import CAPABILITY as DETOUR
+from hubkit.node.detours import Detours
 from hubkit.node.directory import ANSWERS, Directory
 from hubkit.node.ears import Ears
 from hubkit.node.exchange import Exchange
@@ -45,6 +48,7 @@ from hubkit.node.options import (
     versions_from,
 )
 from hubkit.node.refs import decode_ref, encode_ref
+from hubkit.node.roads import Roads
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, Pid, boot_of, name_of, node_id
 from hubkit.specs import check_seconds
@@ -54,13 +58,13 @@ __all__ = ["Node"]
 log: logging.Logger = logging.getLogger("hubkit.node")
 
 #: what a node says it can do; peers use only what both can
-CAPABILITIES = ("hub.1", "actors.1", ANSWERS)
+CAPABILITIES = ("hub.1", "actors.1", ANSWERS, FLOW, DETOUR)
 
 #: The kinds of a hub's own messages; see `hubkit.node.directory` and `hubkit.node.exchange` for the others.
 SYNC, STATE, GROUP = 0, -8, -9
 
 
-class Node(Block):
+class Node(Roads, Block):
     """One process in the mesh, on which several hubs can be opened. Use it as an async context manager.
 
     ``listen``: the URL to listen at, ``ws://host:port`` or ``wss://host:port``; port 0 picks a free one (`url` says
@@ -126,7 +130,6 @@ class Node(Block):
         self.liveness: Liveness
         self._system: System
         self._exchange: Exchange
-        self._mesh: Mesh | None = None
         self._finding = trio.CancelScope()
         self._drivers: dict[str, Attached] = {}
         self._directory = Directory(lambda: self._id, self._drivers, self.linked, self.send)
@@ -148,14 +151,14 @@ class Node(Block):
         self._id = node_id(self._given_name or self._default_name(), boot)
         self.liveness = Liveness(self._id, self.environment.now(), beat=self._beat, down_after=self._down_after)
         self._exchange = Exchange(self, self._payloads, self.liveness)
-        self._exchange.system = self._system = System(
+        self._exchange.credits.system = self._exchange.system = self._system = System(
             self.name, boot, remote=self._exchange, publish=self._publish, environment=self.environment
         )
         self._system.owed.patience += 2 * self._down_after
         self._system.trees = partial(tree, self._drivers)
         token = system_var.set(self._system)
         async with bare_nursery() as nursery:
-            self._nursery = self._exchange.nursery = nursery
+            self._nursery = nursery
             try:
                 nursery.start_soon(self._keep_time)
                 if transport is not None:
@@ -166,7 +169,8 @@ class Node(Block):
                 self._state = "closed"
                 self._finding.cancel()
                 with trio.CancelScope(shield=True):
-                    if self._mesh is not None:
+                    if self._mesh is not None and self._detours is not None:
+                        self._detours.goodbye()
                         await self._mesh.goodbye(within=1.0)
                 self._exchange.close()
                 with suppress(ValueError):  # left in another context than it was entered in
@@ -191,6 +195,7 @@ class Node(Block):
     async def _start_mesh(self, transport: Transport) -> None:
         assert self._nursery is not None
         identity = Identity(self._id, self._url, "node", CAPABILITIES)
+        self._detours = Detours(Ears(self))
         self._mesh = Mesh(
             identity,
             transport,
@@ -198,12 +203,13 @@ class Node(Block):
             operators=self._operators,
             versions=self._versions,
             seeds=None,
-            events=Ears(self),
+            events=self._detours,
             environment=self.environment,
             liveness=self.liveness,
             beat=self._beat,
             down_after=self._down_after,
         )
+        self._detours.attach(self._mesh)
         await self._nursery.start(self._mesh.run)
         self._nursery.start_soon(self._find, self._mesh)
 
@@ -290,10 +296,6 @@ class Node(Block):
         """The ids of the nodes that a link exists to, sorted."""
         return tuple(sorted(self._exchange.linked))
 
-    def send(self, peer: NodeId, message: list[Any]) -> bool:
-        """Send to a linked node, soon; `False`: there is no link."""
-        return self._mesh is not None and self._mesh.send(peer, message)
-
     def hub(self, hub_id: str) -> Attached | None:
         """The hub of this id on this node."""
         return self._drivers.get(hub_id)
@@ -328,16 +330,14 @@ class Node(Block):
         if peer not in self._distrusted:  # the link will come back, and be refused again: it is said once
             self._distrusted.add(peer)
             log.warning("node %s: nothing is taken from %s: %s", self.name, peer, reason)
-        if self._mesh is not None:
+        if self._mesh is not None and self._detours is not None:
+            self._detours.close(peer)
             self._mesh.close_link(peer, reason)
 
     def notice(self) -> None:
         """Let those who wait for children look again."""
         for driver in list(self._drivers.values()):
             driver.notice()
-
-    def _links(self) -> Mapping[NodeId, Any]:
-        return {} if self._mesh is None else self._mesh.links
 
     def _members(self) -> list[NodeId]:
         return sorted({member for driver in self._drivers.values() for member in driver.members()})
@@ -369,6 +369,7 @@ class Node(Block):
                 for driver in list(self._drivers.values()):
                     driver.beat()
                 self._exchange.look()
+                self._look_for_detours(now)
                 continue
             for driver in list(self._drivers.values()):
                 deadline = driver.deadline

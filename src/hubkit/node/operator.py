@@ -6,7 +6,7 @@ a question that is added changes something, until it is said that it does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hubkit.actors.inspection import ActorInfo
@@ -28,12 +28,24 @@ def objection(access: str, message: list[Any]) -> str | None:
     return f"this secret is one for operators, who may look ({', '.join(LOOKING)}) but not {what}: use the nodes' own secret"
 
 
-def answer(node: Mapping[str, Any], hubs: Mapping[str, Attached], message: list[Any]) -> list[Any]:
+def _no_links() -> list[dict[str, Any]]:
+    return []
+
+
+def answer(
+    node: Mapping[str, Any],
+    hubs: Mapping[str, Attached],
+    message: list[Any],
+    *,
+    links: Callable[[], list[dict[str, Any]]] = _no_links,
+) -> list[Any]:
     """Answer a question: ``["ok", value]`` or ``["error", text]``. ``node``: what the node says of itself."""
     try:
         match message:
             case ["status"]:
                 return ["ok", {**node, "hubs": [dict(hubs[name].status()) for name in sorted(hubs)]}]
+            case ["links"]:
+                return ["ok", links()]
             case ["children", str(name)]:
                 return ["ok", [dict(row) for row in _hub(hubs, name).listing()]]
             case ["children", None]:
@@ -57,7 +69,7 @@ def answer(node: Mapping[str, Any], hubs: Mapping[str, Attached], message: list[
                     chosen[key].desk.drain()
                 return ["ok", sorted(chosen)]
             case _:
-                return ["error", "this node knows the questions status, children, tree, explain, plan and drain"]
+                return ["error", "this node knows the questions status, children, links, tree, explain, plan and drain"]
     except ConfigurationError as error:
         return ["error", str(error)]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from hubkit.errors import ProtocolViolation
 from hubkit.node.bonds import SHAPES as BONDS
+from hubkit.node.credits import SHAPES as CREDITS
 from hubkit.node.relays import CALL, CAST, WITHDRAW
 from hubkit.node.tokens import SHAPES as TOKENS
 from hubkit.node.unheard import HEARD
@@ -28,6 +29,7 @@ _SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     DEMONITOR: (2, (int, int)),
     DOWN: (4, (int, int, str)),
     HEARD: (2, (int, int)),
+    **CREDITS,
     **BONDS,
     **TOKENS,
 }
