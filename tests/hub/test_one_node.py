@@ -447,7 +447,7 @@ async def test_children_tell_their_story() -> None:
 
 
 async def test_explain_plan_and_statistics() -> None:
-    async with hubkit.Hub("shop") as hub:
+    async with hubkit.Hub("shop", name="first") as hub:  # (a name says where children belong)
         await hub.start_children([hubkit.child(f"c{i}", Counter) for i in range(20)])
         explanation = hub.explain("c3")
         assert explanation.child == "c3"
