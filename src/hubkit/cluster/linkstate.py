@@ -38,21 +38,21 @@ class LinkState:
     )  # fmt: skip
 
     def __init__(self, now: float) -> None:
-        self.hello = True  # I owe a hello
-        self.greeted = False  # I have had theirs
-        self.answer = False  # I owe an answer to it
-        self.whole = False  # I owe the whole map
-        self.news = False  # I owe an acknowledgement, or a digest
-        self.relay = False  # the peer lacks what others wrote a beat ago
+        self.hello: bool = True  # I owe a hello
+        self.greeted: bool = False  # I have had theirs
+        self.answer: bool = False  # I owe an answer to it
+        self.whole: bool = False  # I owe the whole map
+        self.news: bool = False  # I owe an acknowledgement, or a digest
+        self.relay: bool = False  # the peer lacks what others wrote a beat ago
         self.passing: set[NodeId] = set()  # ... or must not wait for a beat for what these wrote
         self.outdated: dict[Key, Row] = {}  # ... though something else stands by now
         self.caught_up: dict[NodeId, Moment] | None = None  # of these versions it lacks nothing
-        self.met = False  # I have had their answer
-        self.asked = False  # I have sent a second hello since the last beat
-        self.repaired = False  # ... or have given or got the whole map because of unequal digests
+        self.met: bool = False  # I have had their answer
+        self.asked: bool = False  # I have sent a second hello since the last beat
+        self.repaired: bool = False  # ... or have given or got the whole map because of unequal digests
         self.told: dict[NodeId, Moment] = {}  # what the peer has, once all that was sent has arrived
         self.have: dict[NodeId, Moment] = {}  # what the peer knows that I have
-        self.digest = -1  # the digest I last told
-        self.since = now  # when it was told
-        self.spoke = False  # it has said since the last beat what it has
+        self.digest: int = -1  # the digest I last told
+        self.since: float = now  # when it was told
+        self.spoke: bool = False  # it has said since the last beat what it has
         self.chunks: dict[Key, Row] = {}  # the beginning of a whole map
