@@ -230,3 +230,14 @@ async def test_an_actor_says_what_of_it_may_be_logged(caplog: pytest.LogCaptureF
     first, state = record.getMessage().splitlines()
     assert first.endswith("crashed in a background task while it handled fail_behind(): ValueError: 2")
     assert state == "  state: <Reticent,\\n nothing more>"
+
+
+async def test_the_state_of_a_state_machine_is_the_first_that_is_shown() -> None:
+    class Door(hubkit.StateMachine[str]):
+        initial = "shut"
+
+        def __init__(self) -> None:
+            self.opened = 0
+
+    async with hubkit.start(hubkit.child("door", Door)) as ref:
+        assert list((await hubkit.debug.state(ref)).items()) == [("state", "shut"), ("opened", 0)]

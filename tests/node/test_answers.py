@@ -11,6 +11,7 @@ from tests.hub.actors import Refused
 import hubkit
 from hubkit import errors
 from hubkit.actors.messages import NotBegun
+from hubkit.names import error_name, error_text
 from hubkit.net.payload import Payloads
 from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause, encode_error, rebuild
 from hubkit.node.operator import answer
@@ -61,6 +62,15 @@ def test_a_cause_that_cannot_be_rebuilt_is_told() -> None:
     assert "Odd" in back.__cause__.type_name
     assert there_and_back(errors.ActorCrashed("killed")).__cause__ is None
     assert isinstance(rebuild("UnicodeDecodeError", "x"), errors.RemoteFailure)
+    for error in (errors.NodeDown("gone"), errors.NoQuorum("few"), errors.StartFailed("no"), errors.HubClosed("shut")):
+        back = rebuild(error_name(error), error_text(error))
+        assert (type(back), str(back)) == (type(error), str(error))
+    missing = rebuild("FileNotFoundError", "[Errno 2] No such file or directory: 'x'")
+    assert (type(missing), getattr(missing, "errno", None)) == (FileNotFoundError, 2)
+    assert str(missing) == "[Errno 2] No such file or directory: 'x'"
+    assert rebuild("AssertionError", "").args == ()
+    assert isinstance(rebuild("hubkit.errors.RemoteFailure", "x"), errors.RemoteFailure)
+    assert isinstance(rebuild("hubkit.errors.os", "x"), errors.RemoteFailure)
     assert isinstance(rebuild("SystemExit", "x"), errors.RemoteFailure)
     assert isinstance(rebuild("__import__", "os"), errors.RemoteFailure)
     assert isinstance(rebuild("shop.Oops", "x"), errors.RemoteFailure)

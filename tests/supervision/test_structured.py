@@ -10,6 +10,7 @@ import trio
 from tests.actors.kit import Counter
 from tests.supervision.kit import Clock, Worker, World, crash, found, quiet, states, worker
 
+import hubkit
 from hubkit.actors import current_system
 from hubkit.errors import HubClosed, NoSuchActor, RestartIntensityExceeded, StartFailed
 from hubkit.specs import Backoff, ChildSpec
@@ -260,3 +261,41 @@ async def test_what_a_body_raises_beside_its_cancellation_is_its_own() -> None:
     assert isinstance(group, ExceptionGroup)
     assert [type(error) for error in group.exceptions] == [KeyError]
     assert isinstance(own, RestartIntensityExceeded)
+
+
+@pytest.mark.parametrize("error", [ValueError("late"), KeyboardInterrupt("late")])
+@pytest.mark.parametrize("scope", [trio.move_on_after, trio.fail_after])
+@pytest.mark.parametrize("block", ["supervisor", "start", "node", "hub"])
+async def test_what_a_body_raises_comes_out_of_a_cancelled_scope(
+    block: str, scope: Any, error: BaseException, autojump_clock: Clock
+) -> None:
+    blocks: dict[str, Any] = {
+        "supervisor": lambda: Supervisor(children=[child("a", Counter)]),
+        "start": lambda: start(child("a", Counter)),
+        "node": hubkit.Node,
+        "hub": lambda: hubkit.Hub("shop"),
+    }
+    with pytest.raises(BaseException) as caught, scope(1):  # noqa: PT011  # the very object counts
+        async with blocks[block]():
+            try:
+                await trio.sleep_forever()
+            finally:
+                raise error
+    assert caught.value is error
+
+
+async def test_nobody_starts_again_what_ctrl_c_has_struck(autojump_clock: Clock) -> None:
+    starts: list[str] = []
+
+    class Struck(hubkit.Actor):
+        async def on_start(self) -> None:
+            starts.append("started")
+
+        async def go(self) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        async with Supervisor(children=[child("other", Counter), child("struck", Struck)]) as supervisor:
+            supervisor.ref("struck").cast_nowait(Struck.go)
+            await trio.sleep(10)
+    assert starts == ["started"]

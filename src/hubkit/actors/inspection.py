@@ -106,8 +106,8 @@ def about(
 
 
 def attributes(instance: object) -> dict[str, Any]:
-    """The attributes of an actor's instance, by name, its ``context`` left out."""
-    found = {}
+    """The attributes of an actor's instance, by name, but its ``context``; of a state machine its ``state`` first."""
+    found: dict[str, Any] = {}
     for cls in type(instance).__mro__:
         slots = cls.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
@@ -116,7 +116,8 @@ def attributes(instance: object) -> dict[str, Any]:
     found |= getattr(instance, "__dict__", {})
     found.pop("context", None)
     found.pop("__weakref__", None)
-    return found
+    now = found.pop("__hubkit_now__", None)
+    return found if now is None else {"state": now.state, **found}
 
 
 def look(system: System, serial: int, what: str, args: tuple[Any, ...], answer: Answer) -> Callable[..., None]:

@@ -28,6 +28,13 @@ def _is_cancelled(error: BaseException) -> bool:
     return isinstance(error, trio.Cancelled)
 
 
+def _but_for_cancellations(error: BaseException) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):
+        rest = error.split(trio.Cancelled)[1]
+        return None if rest is None else collapse(rest)
+    return None if isinstance(error, trio.Cancelled) else error
+
+
 class StructuredNursery:
     """A nursery for objects that are used as ``async with``: enter it in ``__aenter__``, leave it in ``__aexit__``.
 
@@ -58,7 +65,11 @@ class StructuredNursery:
         except BaseException as left:
             swallowed = False
             left = collapse(left)
-            if passed is not None and not isinstance(left, BaseExceptionGroup) and isinstance(left, trio.Cancelled):
+            if error is not None and passed is None:
+                # The body's error comes out, also where a scope around the block is cancelled: that scope stays so.
+                failure = _but_for_cancellations(left)
+                failures += [] if failure is None else [failure]
+            elif passed is not None and not isinstance(left, BaseExceptionGroup) and isinstance(left, trio.Cancelled):
                 # Somebody outside cancelled: that goes on as it came, unless we have failed.
                 if not failures:
                     raise left from None

@@ -8,12 +8,14 @@ names its type and shows its traceback. Nothing is imported, and nothing but the
 from __future__ import annotations
 
 import builtins
+import re
 import traceback
 from enum import IntEnum
 from typing import Any
 
 import trio
 
+from hubkit import errors
 from hubkit.actors.messages import NotBegun
 from hubkit.errors import (
     ActorCrashed,
@@ -61,6 +63,10 @@ _TYPES: dict[Code, type[Exception]] = {
     Code.NO_ACTOR: NoSuchActor,
     Code.FULL: MailboxFull,
 }
+
+
+#: How an `OSError` says its number.
+_ERRNO = re.compile(r"\[Errno (\d{1,9})\] (.*)", re.DOTALL)
 
 
 def encode_error(error: BaseException, payloads: Payloads) -> tuple[Code, bytes]:
@@ -139,11 +145,16 @@ def _rejection(name: str, args: list[Any], text: str) -> Reject:
 
 
 def rebuild(name: str, text: str = "", details: str = "") -> Exception:
-    """An exception of another process: its own type if that is a built-in one, else a `RemoteFailure`."""
+    """An exception of another process: its own type if that is Python's or hubkit's, else a `RemoteFailure`."""
     cls = getattr(builtins, name, None) if name.isidentifier() else None
+    package, _, own = name.rpartition(".")
+    if package == errors.__name__ and own in errors.__all__:
+        cls = getattr(errors, own)
     if isinstance(cls, type) and issubclass(cls, Exception):
+        number = _ERRNO.match(text) if issubclass(cls, OSError) else None
+        args = (int(number[1]), number[2]) if number is not None else (text,) if text else ()
         try:
-            error = cls(text)
+            error = cls(*args)
         except TypeError:
             pass  # UnicodeError and its like take more than a text
         else:

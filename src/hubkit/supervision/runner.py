@@ -84,8 +84,15 @@ class Running:
 
     def failed(self, error: BaseException) -> bool:
         """What its start raised, its starter raises."""
-        starter = self._starter
-        self._has_ended(Exit("killed", None, self.pid), Error(error))
+        starter, end = self._starter, Exit("killed", None, self.pid)
+        if starter is None and self.cell.started:
+            self.exit = (
+                end  # by Ctrl-C, say: the program's end and no failure of this child, which nobody is to restart
+            )
+            if self._ended is not None:
+                self._ended.set()
+            return False
+        self._has_ended(end, Error(error))
         return starter is not None
 
     def over(self, end: Exit) -> None:
