@@ -292,10 +292,15 @@ async def test_nobody_starts_again_what_ctrl_c_has_struck(autojump_clock: Clock)
             starts.append("started")
 
         async def go(self) -> None:
+            await trio.sleep(0)
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        async with Supervisor(children=[child("other", Counter), child("struck", Struck)]) as supervisor:
-            supervisor.ref("struck").cast_nowait(Struck.go)
-            await trio.sleep(10)
-    assert starts == ["started"]
+        async def on_stop(self, reason: str) -> None:
+            await trio.sleep(0)
+
+    for _ in range(10):  # who comes first is trio's choice, each time anew
+        with pytest.raises(KeyboardInterrupt):
+            async with Supervisor(children=[child("other", Counter), child("struck", Struck)]) as supervisor:
+                supervisor.ref("struck").cast_nowait(Struck.go)
+                await trio.sleep(10)
+    assert starts == ["started"] * 10
