@@ -292,11 +292,11 @@ async def test_nobody_starts_again_what_ctrl_c_has_struck(autojump_clock: Clock)
             starts.append("started")
 
         async def go(self) -> None:
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
             raise KeyboardInterrupt
 
         async def on_stop(self, reason: str) -> None:
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
 
     for _ in range(10):  # who comes first is trio's choice, each time anew
         with pytest.raises(KeyboardInterrupt):
