@@ -272,5 +272,5 @@ async def test_a_mesh_that_does_not_listen() -> None:
         b = Peer("b", listen=None, seeds=[a.url])
         await nursery.start(b.run)
         assert b.mesh.url is None
-        await until(lambda: a.linked_to(b))
+        await until(lambda: a.linked_to(b) and b.linked_to(a))
         assert repr(b.mesh) == "<Mesh of b#1, 1 links>"
