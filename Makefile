@@ -18,6 +18,9 @@ DEV := $(VENV)/dev$(here)
 # Tests that only compute.
 SIMULATED := tests/property tests/sim tests/testing
 
+# As `python -m pytest`. A shell makes what it runs beside itself deaf to Ctrl-C, and that is tested there.
+PYTEST := import signal, sys, pytest; signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(pytest.main(sys.argv[1:]))
+
 # Rooms of floors 0 and 1: no branch of theirs goes untested.
 PURE := src/hubkit/errors.py,src/hubkit/events.py,src/hubkit/messages.py,src/hubkit/names.py,src/hubkit/pids.py,src/hubkit/specs.py,src/hubkit/cluster/*,src/hubkit/strategies/*,src/hubkit/supervision/restarts.py
 
@@ -34,7 +37,7 @@ demo: $(APP)  ## three processes, sixty children, one SIGKILL: see what happens
 # In two processes: what is simulated only computes, in its own time, and so disturbs none of those that wait for sockets.
 test: $(DEV)  ## every test there is
 	@mkdir -p .hubkit; echo "$(SIMULATED): beside the others, shown at the end"; \
-	$(RUN) -m pytest -q $(SIMULATED) > .hubkit/simulated.log 2>&1 & simulated=$$!; \
+	$(RUN) -c '$(PYTEST)' -q $(SIMULATED) > .hubkit/simulated.log 2>&1 & simulated=$$!; \
 	trap 'kill $$simulated; exit 130' INT TERM; \
 	code=0; $(RUN) -m pytest -q $(SIMULATED:%=--ignore=%) || code=$$?; \
 	wait $$simulated || code=$$?; echo "== $(SIMULATED)"; cat .hubkit/simulated.log; exit $$code

@@ -124,10 +124,11 @@ class Background:
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         self.failures.append(error)
-        self._cancel()
+        self.cancel()
         self._cell.scope.cancel()
 
-    def _cancel(self) -> None:
+    def cancel(self) -> None:
+        """End all of them by force, at their next checkpoints."""
         for scope in list(self._tasks):
             scope.cancel()
 
@@ -139,7 +140,7 @@ class Background:
     async def close(self) -> None:
         """End all of them, and wait for that. For the actor's own task alone."""
         self.closed = True
-        self._cancel()
+        self.cancel()
         with trio.CancelScope(shield=True):
             while self._tasks:
                 await self._cell.park()

@@ -378,6 +378,8 @@ class Life:
         if hasattr(self.node, "_system"):
             for cell in list(self.node._system.cells.values()):
                 cell.cancel()
+                if cell.background is not None:
+                    cell.background.cancel()
         self.scope.cancel()
         self.thaw()
 
