@@ -160,7 +160,7 @@ async def test_a_link_closed_on_purpose_says_why_and_comes_back(caplog: pytest.L
         a.mesh.close_link(b.id, "your clock is wrong")
         a.mesh.close_link(b.id, "again")
         a.mesh.close_link("nobody#1", "x")
-        await until(lambda: b.log.count(("up", a.id)) == 2)
+        await until(lambda: b.log.count(("up", a.id)) >= 2)
         assert any("your clock is wrong" in record.getMessage() for record in caplog.records)
         assert not b.said("refused", a.id)
 

@@ -106,11 +106,13 @@ async def test_a_link_that_came_again_says_so_and_why_the_last_one_ended() -> No
         before = a.mesh.links[b.id]
         assert (before.reconnects, before.last_error) == (0, None)
         a.mesh.close_link(b.id, "just so")
-        await until(lambda: a.log.count(("up", b.id)) == 2)
+        await until(lambda: a.log.count(("up", b.id)) >= 2 and b.id in a.mesh.links)
         after = a.mesh.links[b.id]
-        assert after.reconnects == 1
         assert after.last_error
-        assert "just so" in after.last_error
+        if after.reconnects > 1:  # both have dialled at once
+            assert "newer link" in after.last_error
+        else:
+            assert (after.reconnects, "just so" in after.last_error) == (1, True)
 
 
 async def test_who_is_dialled_in_vain_is_told_with_why() -> None:
