@@ -109,7 +109,7 @@ async def test_a_chain_of_calls_that_comes_back_is_a_deadlock() -> None:
 
 
 async def test_down_arrives_once_from_another_node() -> None:
-    async with cluster(2) as (a, b):
+    async with cluster(2) as (a, _):
         await a.start_children(specs(8))
         by_node = {info.pids[0].node: id for id, info in sorted(a.children().items())}
         watcher, watched = a.ref(by_node["a"], Counter), a.ref(by_node["b"], Counter)
