@@ -48,6 +48,10 @@ class Environment:
         """``size`` unpredictable bytes."""
         return os.urandom(size)
 
+    def jitter(self) -> float:
+        """Between a half and one: the part of a pause to make, so that not all come back at once."""
+        return 1.0 - 0.5 * self.random.random()
+
     def boot(self) -> int:
         """A number that grows with every start of a process on this machine: milliseconds since the epoch."""
         return time.time_ns() // 1_000_000

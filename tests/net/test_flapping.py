@@ -15,6 +15,14 @@ from hubkit.node.options import clocks_of
 SECONDS = 120
 
 
+def two_nodes() -> tuple[SimulatedNetwork, Peer, Peer]:
+    """On a network of their own; the second dials the first."""
+    network = SimulatedNetwork(seed=3)
+    ways = [network.transport(name) for name in "ab"]
+    a = Peer("a", transport=ways[0], environment=clocks_of(None, ways[0]))
+    return network, a, Peer("b", transport=ways[1], environment=clocks_of(None, ways[1]), seeds=[network.address("a")])
+
+
 @pytest.mark.parametrize(
     ("lasts", "most"), [(0.05, 2 * SECONDS), (0.5, 2 * SECONDS), (1.5, SECONDS / 1.5 + 2), (20.0, 8)]
 )
@@ -23,10 +31,7 @@ async def test_a_link_that_always_breaks_is_dialled_at_a_bounded_rate(
 ) -> None:
     """As behind a proxy that cuts every connection after so many seconds. Both dial, each no more than once a second."""
     caplog.set_level(logging.INFO, "hubkit.net")
-    network = SimulatedNetwork(seed=3)
-    ways = [network.transport(name) for name in "ab"]
-    a = Peer("a", transport=ways[0], environment=clocks_of(None, ways[0]))
-    b = Peer("b", transport=ways[1], environment=clocks_of(None, ways[1]), seeds=[network.address("a")])
+    network, a, b = two_nodes()
     async with trio.open_nursery() as nursery:
         for peer in (a, b):
             await nursery.start(peer.run)
@@ -55,10 +60,7 @@ async def test_a_connection_that_carries_nothing_any_more_is_given_up_and_replac
 ) -> None:
     """As behind a proxy that forgets a connection and tells nobody: both wait in vain, and say for how long they did."""
     caplog.set_level(logging.INFO, "hubkit.net")
-    network = SimulatedNetwork(seed=3)
-    ways = [network.transport(name) for name in "ab"]
-    a = Peer("a", transport=ways[0], environment=clocks_of(None, ways[0]))
-    b = Peer("b", transport=ways[1], environment=clocks_of(None, ways[1]), seeds=[network.address("a")])
+    network, a, b = two_nodes()
     async with trio.open_nursery() as nursery:
         for peer in (a, b):
             await nursery.start(peer.run)

@@ -120,7 +120,7 @@ class Finder:
                     asked.complaints.good()
             asked.answered = True
             self._say()
-            with trio.move_on_after(patience(asked.pace, asked.failures) * self._jitter()):
+            with trio.move_on_after(patience(asked.pace, asked.failures) * self._environment.jitter()):
                 await asked.again.wait()
 
     async def _reside(self, asked: _Asked, work: Residing) -> None:
@@ -135,7 +135,7 @@ class Finder:
             else:
                 failures = 0
             if failures:
-                await trio.sleep(patience(USUAL, failures) * self._jitter())
+                await trio.sleep(patience(USUAL, failures) * self._environment.jitter())
             else:
                 await trio.lowlevel.checkpoint()
 
@@ -150,6 +150,3 @@ class Finder:
         if said != self._said:
             self._said = said
             self._tell(*said)
-
-    def _jitter(self) -> float:
-        return 1.0 - 0.5 * self._environment.random.random()

@@ -272,18 +272,15 @@ class Dialer:
     def _patience(self, target: Target) -> float:
         """How long to wait after so many failures."""
         if target.left:
-            return LEFT * self._jitter()
+            return LEFT * self._environment.jitter()
         most: float = RETRY_FIRST * 2.0 ** min(max(target.failures - 1, 0), 16)
-        return min(RETRY_MAX, most) * self._jitter()
+        return min(RETRY_MAX, most) * self._environment.jitter()
 
     async def _rest(self, target: Target, seconds: float) -> None:
         """Wait, but no longer than until the end of a link to the target that had lasted."""
         target.hurry = trio.Event()
         with trio.move_on_after(seconds):
             await target.hurry.wait()
-
-    def _jitter(self) -> float:
-        return 1.0 - 0.5 * self._environment.random.random()
 
     def _look_for_exhaustion(self) -> None:
         if self._said_exhausted or not self._seeds_known or self._nursery is None:
