@@ -28,8 +28,9 @@ from hubkit.actors.ending import end_background, finish, interrupted
 from hubkit.actors.keeper import Keeper, OnDown
 from hubkit.actors.mailbox import Call, Item, Letter
 from hubkit.actors.messages import Exit
+from hubkit.actors.serving import serve
 from hubkit.actors.standing import ORDER, SYSTEM, Order, Standing
-from hubkit.errors import ActorCrashed, NoSuchMethod, Reject
+from hubkit.errors import ActorCrashed, NoSuchMethod
 from hubkit.names import error_text
 from hubkit.pids import ChildKey, Pid
 
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Keeper", "OnDown", "current_cell", "current_chain"]
 
-
-#: After so many messages in a row, or seconds, an actor whose mailbox never empties lets others run.
-_BURST = 128
-_TURN = 0.001
 
 _NO_METHODS: dict[object, tuple[str, Handler]] = {}
 
@@ -273,7 +270,7 @@ class Cell(Standing):
             # Not beyond this point if the starter has given up: the shield would keep it from ever noticing.
             await trio.lowlevel.checkpoint_if_cancelled()
             begun()
-            return self._serve
+            return lambda: serve(self)
         main = getattr(start, "__hubkit_main__", None)
         self.closed = False
         if main is not None:
@@ -306,76 +303,6 @@ class Cell(Standing):
                 if self.stop_reason is None:
                     raise
 
-    async def _serve(self) -> None:
-        """Handle one message after the other until asked to stop. Long, because a call of a helper costs as much."""
-        task = trio.lowlevel.current_task()
-        current_time, wait, unpark = trio.current_time, trio.lowlevel.wait_task_rescheduled, self.unpark
-        if self.stands_by:
-            await self.stand_by()
-        burst, gate = 0, self.gate
-        item: Item | None
-        resumed = current_time()
-        while self.stop_reason is None:
-            queue = self.queue
-            if gate is not None and queue and not gate():
-                self.current, self.parked = None, task
-                await wait(unpark)
-                continue
-            if not queue or burst >= _BURST:
-                self.handled += burst
-                burst = 0
-                self.current = item = None  # an idle actor keeps nothing of what it was sent
-                if queue:
-                    await trio.lowlevel.checkpoint()
-                    resumed = current_time()
-                else:
-                    self.parked = task
-                    await wait(unpark)
-                    resumed = self.marked_at = current_time()
-                continue
-            self.current = item = queue.popleft()
-            if type(item) is tuple:
-                burst += 1
-                if self.waiting:
-                    self.admit()
-                try:
-                    await item[0]  # type: ignore[misc]  # only a function's letters have no coroutine
-                except Reject as refusal:
-                    self._undelivered(item, f"rejected: {type(refusal).__name__}: {error_text(refusal)}")
-            elif item is self.marked:
-                self.unmark(item)
-            elif burst and current_time() - resumed > _TURN:
-                # Time has passed since trio last looked at deadlines: let it withdraw the calls that expired.
-                queue.appendleft(item)
-                self.handled -= _BURST - burst
-                burst = _BURST
-            else:
-                burst += 1
-                if self.waiting:
-                    self.admit()
-                await self._answer(item)  # type: ignore[arg-type]  # what is no tuple is a Call
-        self.current = None
-        self.handled += burst
-
-    async def _answer(self, call: Call) -> None:
-        """Handle a call and reply."""
-        if call.deadline <= trio.current_time():
-            call.coroutine.close()
-            self.has_expired(call)
-            call.fail(trio.TooSlowError("the caller's deadline passed before the call began"))
-            return
-        self.chain = (*call.chain, self.pid)
-        try:
-            value = await call.coroutine
-        except Reject as refusal:
-            call.fail(refusal)
-            if call.mailbox is not self:
-                call.mailbox.withdraw(call)
-        else:
-            if call.mailbox is self:  # else it is answered later
-                call.answer(value)
-        self.chain = ()
-
     # Its end.
 
     def crashed(self, error: BaseException, doing: str) -> None:
@@ -399,13 +326,14 @@ class Cell(Standing):
         if not self.closed and self.successor is not None:
             self.queue = deque(self.pass_on(self.successor))
         if not self.closed:
-            self.close(f"actor {self.describe()} has ended ({self.stop_reason or how})", self._undelivered)
+            self.close(f"actor {self.describe()} has ended ({self.stop_reason or how})", self.undelivered)
 
     def has_expired(self, call: Call) -> None:
         """The time of a call was over before it began."""
-        self._undelivered((None, call.method, call.args, call.kwargs), "the caller's deadline passed before it began")
+        self.undelivered((None, call.method, call.args, call.kwargs), "the caller's deadline passed before it began")
 
-    def _undelivered(self, letter: Letter, why: str) -> None:
+    def undelivered(self, letter: Letter, why: str) -> None:
+        """Nobody handles this message."""
         _, method, args, kwargs = letter
         if args is ORDER:
             return

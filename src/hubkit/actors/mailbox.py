@@ -16,14 +16,16 @@ a plain tuple, because making one costs a tenth of making an object.
 from __future__ import annotations
 
 import math
+import types
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeAlias
 
 import trio
 from outcome import Error, Value, capture
 
 from hubkit.actors.messages import MailboxFullNow, NotBegun
+from hubkit.actors.parking import ASLEEP, WOKEN, wake
 from hubkit.pids import Pid
 
 __all__ = ["Call", "Item", "Letter", "Mailbox", "RemoteCall", "close_letter", "has_expired"]
@@ -39,7 +41,7 @@ _reschedule = trio.lowlevel.reschedule
 class Call:
     """A request whose sender, a task of this process, waits for the reply."""
 
-    __slots__ = ("args", "chain", "coroutine", "kwargs", "mailbox", "method", "task")
+    __slots__ = ("args", "chain", "coroutine", "kwargs", "mailbox", "method", "task", "value")
 
     #: An expired call is not begun. trio itself withdraws those of this process, by cancelling their caller.
     deadline: float = math.inf
@@ -61,6 +63,8 @@ class Call:
         self.chain: tuple[Pid, ...] = chain
         self.mailbox: Mailbox = mailbox
         self.task = task
+        #: The reply, once the task is woken.
+        self.value: Any = None
 
     @property
     def is_abandoned(self) -> bool:
@@ -72,7 +76,8 @@ class Call:
         task = self.task
         if task is not None:
             self.task = None
-            _reschedule(task, Value(value))
+            self.value = value
+            _reschedule(task, WOKEN)
 
     def fail(self, error: BaseException) -> None:
         """Reply with an exception, unless nobody waits any more."""
@@ -185,6 +190,7 @@ class Mailbox:
         #: Made at the first message: an idle actor need not pay for it.
         self.queue: deque[Item] | None = None
         self.waiting: deque[Call | _Waiter] | None = None
+        #: The actor's task, if it sleeps, unless trio has woken it: see `hubkit.actors.parking`.
         self.parked: trio.lowlevel.Task | None = None
         #: What the actor is in the middle of.
         self.current: Item | None = None
@@ -213,7 +219,7 @@ class Mailbox:
         task = self.parked
         if task is not None:
             self.parked = None
-            _reschedule(task)
+            wake(task)
         elif self.current is not None and self.marked is None:
             self.mark(item)
 
@@ -338,25 +344,27 @@ class Mailbox:
                     self.marked = None
                 self.admit()
 
-    async def park(self) -> None:
+    @types.coroutine
+    def park(self) -> Generator[Any, Any, None]:
         """Sleep until a message or anything else wakes this task; there may be none then. For the actor's task alone."""
-        if self.parked is not None:
+        parked = self.parked
+        if parked is not None and parked.custom_sleep_data is ASLEEP:
             msg = "another task reads this mailbox already"
             raise trio.BusyResourceError(msg)
-        self.parked = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self.unpark)
-
-    def unpark(self, _: Any) -> trio.lowlevel.Abort:
-        """What trio calls when the parked task is cancelled."""
-        self.parked = None
-        return _SUCCEEDED
+        task = self.parked = trio.lowlevel.current_task()
+        task.custom_sleep_data = ASLEEP
+        outcome = yield ASLEEP
+        if self.parked is task:
+            self.parked = None
+        if outcome is not WOKEN:
+            outcome.unwrap()
 
     def wake(self) -> None:
         """Wake the actor's task, if it is parked, without a message."""
         task = self.parked
         if task is not None:
             self.parked = None
-            _reschedule(task)
+            wake(task)
 
     def close(self, why: str, lost: Callable[[Letter, str], None]) -> None:
         """Take nothing more. Calls that wait are answered with `NotBegun`; ``lost`` is told every other message."""

@@ -1,7 +1,8 @@
 """`Ref`: the handle that users keep.
 
 Law of this room: a ref is the same for an actor in this process, on another node, or moved since. It holds an address,
-not an actor: a `Pid` (one incarnation), or a `ChildKey` (a child, wherever it runs now), which is looked up at every use.
+not an actor: a `Pid` (one incarnation), or a `ChildKey` (a child, wherever it runs now), which is looked up at every use. Only
+of a supervisor's child, which runs nowhere else until it has ended, is the actor kept till then.
 
 At most once: only `NotBegun`, which says that a request certainly had no effect, lets a ref that follows a child look
 for the next incarnation and send again. Everything else is raised.
@@ -17,7 +18,7 @@ work done there: see ``benchmarks/actors.py``.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 import trio
 
@@ -25,6 +26,7 @@ from hubkit.actors.actor import method_name
 from hubkit.actors.cell import Cell, current_cell, current_chain
 from hubkit.actors.mailbox import Call, Letter
 from hubkit.actors.messages import Kind, NotBegun, NowhereNow, Request
+from hubkit.actors.parking import ASLEEP, WOKEN, sit
 from hubkit.errors import Deadlock, HubkitError, NodeDown, NoSuchActor
 from hubkit.pids import ChildKey, Pid
 
@@ -42,7 +44,22 @@ _CASTS_IN_A_ROW = 7
 
 _current_task = trio.lowlevel.current_task
 _reschedule = trio.lowlevel.reschedule
-_wait = trio.lowlevel.wait_task_rescheduled
+
+
+class _Nobody:
+    """What stands for the actor of a ref as long as none is known: it can do nothing, and takes nothing."""
+
+    closed = True
+
+    class table:  # noqa: N801  # as that of a cell
+        """Anything is looked up in vain, of whatever kind."""
+
+        @staticmethod
+        def get(method: object) -> None:
+            """Nothing."""
+
+
+_NOBODY = cast("Cell", _Nobody)
 
 
 class Ref(Generic[A_co]):
@@ -58,7 +75,7 @@ class Ref(Generic[A_co]):
         self._system = system
         #: What this ref is bound to: one incarnation, or a child.
         self.address: Pid | ChildKey = address
-        self._cell: Cell | None = system.find(address) if isinstance(address, Pid) else None
+        self._cell: Cell = (system.find(address) if isinstance(address, Pid) else None) or _NOBODY
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ref) and self.address == other.address
@@ -102,11 +119,12 @@ class Ref(Generic[A_co]):
                 total = await ref.call(Counter.add, 2)
         """
         cell = self._cell
-        if cell is None:
-            cell = self._find()
-        found = None if cell is None else cell.table.get(method)
-        if cell is None or found is None:
-            return await self._call_anywhere(method, args, kwargs, None)
+        found = cell.table.get(method)
+        if found is None:
+            cell = self._find() or _NOBODY
+            found = cell.table.get(method)
+            if found is None:
+                return await self._call_anywhere(method, args, kwargs, None)
         chain = current_chain()
         if chain and cell.pid in chain:
             raise deadlock(cell.pid, chain)
@@ -120,11 +138,12 @@ class Ref(Generic[A_co]):
             task = cell.parked
             if task is not None:
                 cell.parked = None
-                _reschedule(task)
+                if task.custom_sleep_data is ASLEEP:
+                    _reschedule(task, WOKEN)
             elif cell.current is not None and cell.marked is None:
                 cell.mark(call)
         try:
-            return await _wait(call.abort)
+            return await sit(call)
         except NotBegun as ended:
             if isinstance(self.address, Pid):
                 raise self._nobody(ended) from None
@@ -169,9 +188,7 @@ class Ref(Generic[A_co]):
         directly or through others, for the sender; `HubClosed`; and for another node what `call` raises.
         """
         await self._take_turn()
-        cell = self._cell
-        if cell is None or cell.closed:
-            cell = self._find()
+        cell = self._find()
         if cell is None or cell.full:
             await self._deliver("cast", method, args, kwargs)
         else:
@@ -191,10 +208,8 @@ class Ref(Generic[A_co]):
         another node it may be lost later: then there is a `DeadLetter` event.
         """
         cell = self._cell
-        if cell is None:
-            cell = self._find()
-        found = None if cell is None else cell.table.get(method)
-        if cell is None or found is None or cell.queue is None:
+        found = cell.table.get(method)
+        if found is None or cell.queue is None:
             self._cast_anywhere_nowait(method, args, kwargs)
             return
         queue = cell.queue
@@ -205,7 +220,8 @@ class Ref(Generic[A_co]):
         task = cell.parked
         if task is not None:
             cell.parked = None
-            _reschedule(task)
+            if task.custom_sleep_data is ASLEEP:
+                _reschedule(task, WOKEN)
         elif cell.current is not None and cell.marked is None:
             cell.mark(queue[-1])
 
@@ -291,13 +307,21 @@ class Ref(Generic[A_co]):
 
     def _find(self) -> Cell | None:
         """The actor, if it runs in this process and takes messages."""
+        cell: Cell | None = self._cell
+        if not self._cell.closed:
+            return cell
         address = self.address
         system = self._system
         pid = address if isinstance(address, Pid) else system.locator(address).resolve(address)
-        cell = current_cell() if pid is None else system.find(pid)
-        if pid is None and cell is not None and cell.key != address:
-            cell = None  # only an actor that is about to start can be sent to already, and by itself
-        return None if cell is None or cell.closed else cell
+        if pid is None:  # only an actor that is about to start can be sent to already, and by itself
+            cell = current_cell()
+            return None if cell is None or cell.closed or cell.key != address else cell
+        cell = system.find(pid)
+        if cell is not None and cell.closed:
+            cell = None
+        keep = cell is not None and (pid is address or cell.hub_name in system.directories)
+        self._cell = cell if cell is not None and keep else _NOBODY
+        return cell
 
     async def _locate(self, after: Pid | None) -> Pid:
         """The incarnation to send to; waits for one, if this ref follows a child that runs nowhere."""

@@ -120,6 +120,8 @@ class _Guarded:
         self.close()
         raise WrongState(self._text())
 
+    __iter__ = __await__  # for the actor's loop, which is a generator
+
     def close(self) -> None:
         self._coroutine.close()
 
@@ -139,7 +141,7 @@ class _Guarded:
         if isinstance(item, Call):
             item.fail(MailboxFull(why))
         else:
-            cell._undelivered(item, why)
+            cell.undelivered(item, why)
 
 
 class _StateTimeout(Timer):

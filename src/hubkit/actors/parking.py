@@ -1,0 +1,88 @@
+"""How a task sleeps until somebody wakes it: as trio has it, at half the cost.
+
+Law of this room: a task sleeps by yielding to trio what `trio.lowlevel.wait_task_rescheduled` yields, made by that very
+function; but it is made once and yielded again and again, and the value with which a sleeper is woken is one for all. A
+coroutine, a generator and three objects less for each sleep: a call within a process takes two thirds of the time, and
+an idle actor half a kilobyte less.
+
+Whoever waits for a mailbox leaves `ASLEEP` as its ``custom_sleep_data``, which trio takes away when it wakes the task for a
+reason of its own (it was cancelled): so a waker knows whether it still sleeps, and all sleepers share one abort
+function. Whoever waits for a reply must be told apart when it is cancelled, and takes a `Seat`.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Generator
+from typing import Any, Final, Protocol
+
+import trio
+from outcome import Outcome, Value
+
+__all__ = ["ASLEEP", "WOKEN", "Sitter", "sit", "wake"]
+
+_SUCCEEDED = trio.lowlevel.Abort.SUCCEEDED
+_reschedule = trio.lowlevel.reschedule
+
+
+def _sleep(abort: Callable[[Any], trio.lowlevel.Abort]) -> Any:
+    """What trio is told by a task that sleeps."""
+    coroutine = trio.lowlevel.wait_task_rescheduled(abort)  # noqa: ASYNC105  # driven by hand
+    told = coroutine.send(None)
+    coroutine.close()
+    return told
+
+
+#: What a task yields to sleep until `wake`, after it has made this its ``custom_sleep_data``.
+ASLEEP: Final = _sleep(lambda _: _SUCCEEDED)
+#: What it is sent then; anything else must be unwrapped.
+WOKEN: Final[Outcome[None]] = Value(None)
+
+
+def wake(task: trio.lowlevel.Task) -> None:
+    """Wake a task that sleeps; nothing is done if trio has done so already."""
+    if task.custom_sleep_data is ASLEEP:
+        _reschedule(task, WOKEN)
+
+
+class Sitter(Protocol):
+    """What a task waits for that is woken once, with a ``value``, or by trio."""
+
+    value: Any
+
+    def abort(self, raise_cancel: Any = None) -> trio.lowlevel.Abort:
+        """The task is cancelled."""
+        ...
+
+
+class _Seat:
+    """A place to wait in, used again and again."""
+
+    __slots__ = ("sitter", "told")
+
+    def __init__(self) -> None:
+        self.sitter: Sitter | None = None
+        self.told: Any = _sleep(self._abort)
+
+    def _abort(self, raise_cancel: Any) -> trio.lowlevel.Abort:
+        return _SUCCEEDED if self.sitter is None else self.sitter.abort(raise_cancel)
+
+
+#: Free places, and how many are kept.
+_seats: list[_Seat] = []
+_SPARE = 256
+
+
+@types.coroutine
+def sit(sitter: Sitter) -> Generator[Any, Any, Any]:
+    """Wait until the task is woken with `WOKEN`; returns ``sitter.value`` then. Raises what it is woken with else."""
+    try:
+        seat = _seats.pop()
+    except IndexError:
+        seat = _Seat()
+    seat.sitter = sitter
+    outcome = yield seat.told
+    seat.sitter = None
+    if len(_seats) < _SPARE:
+        _seats.append(seat)
+    return sitter.value if outcome is WOKEN else outcome.unwrap()

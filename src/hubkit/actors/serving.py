@@ -1,0 +1,112 @@
+"""How an actor handles its messages, one after the other.
+
+Law of this room: an actor whose mailbox never empties lets others run after so many messages, and before a call that
+might have expired meanwhile; one that is idle keeps nothing of what it was sent. Between two messages it looks
+whether it is to stop, and whether it may begin the next.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from hubkit.actors.mailbox import Call
+from hubkit.actors.parking import ASLEEP, WOKEN
+from hubkit.errors import Reject
+from hubkit.names import error_text
+
+if TYPE_CHECKING:
+    from hubkit.actors.cell import Cell
+
+__all__ = ["serve"]
+
+#: After so many messages in a row, or seconds, an actor whose mailbox never empties lets others run.
+_BURST = 128
+_TURN = 0.001
+
+_NEVER = math.inf
+
+
+@types.coroutine
+def serve(cell: Cell) -> Generator[Any, Any, None]:
+    """Handle messages until the actor is asked to stop. Long, because a call of a helper costs as much.
+
+    A generator, so that an idle actor sleeps in this very frame: a coroutine less for each of a hundred thousand.
+    """
+    task, current_time = trio.lowlevel.current_task(), cell.system.clock()
+    if cell.stands_by:
+        yield from cell.stand_by()
+    burst, gate = 0, cell.gate
+    resumed = current_time()
+    while cell.stop_reason is None:
+        queue = cell.queue
+        shut = gate is not None and queue and not gate()
+        if not queue or burst >= _BURST or shut:
+            cell.handled += burst
+            burst = 0
+            cell.current = item = None
+            if queue and not shut:
+                yield from trio.lowlevel.checkpoint()  # noqa: ASYNC105  # this is a generator
+                resumed = current_time()
+                continue
+            cell.parked, task.custom_sleep_data = task, ASLEEP
+            outcome = yield ASLEEP
+            if outcome is not WOKEN:
+                cell.parked = None
+                outcome.unwrap()
+            if not shut:
+                resumed = cell.marked_at = current_time()
+            continue
+        cell.current = item = queue.popleft()
+        if type(item) is tuple:
+            burst += 1
+            if cell.waiting:
+                cell.admit()
+            try:
+                yield from item[0]  # type: ignore[misc]  # only a function's letters have no coroutine
+            except Reject as refusal:
+                cell.undelivered(item, f"rejected: {type(refusal).__name__}: {error_text(refusal)}")
+        elif item is cell.marked:
+            cell.unmark(item)
+        elif burst and current_time() - resumed > _TURN:
+            # Time has passed since trio last looked at deadlines: let it withdraw the calls that expired.
+            queue.appendleft(item)
+            cell.handled -= _BURST - burst
+            burst = _BURST
+        else:
+            burst += 1
+            if cell.waiting:
+                cell.admit()
+            call: Call = item  # type: ignore[assignment]  # what is no tuple is a Call
+            if call.deadline < _NEVER and _is_late(cell, call):
+                continue
+            if call.chain:  # else it is the actor alone, which goes without saying
+                cell.chain = (*call.chain, cell.pid)
+            try:
+                value = yield from call.coroutine
+            except Reject as refusal:
+                call.fail(refusal)
+                if call.mailbox is not cell:
+                    call.mailbox.withdraw(call)
+            else:
+                if call.mailbox is cell:  # else it is answered later
+                    call.answer(value)
+                value = None
+            cell.chain = ()
+            call = None  # type: ignore[assignment]  # see above
+    cell.current = None
+    cell.handled += burst
+
+
+def _is_late(cell: Cell, call: Call) -> bool:
+    """Whether the time of a call is over; it is answered then."""
+    if call.deadline > trio.current_time():
+        return False
+    call.coroutine.close()
+    cell.has_expired(call)
+    call.fail(trio.TooSlowError("the caller's deadline passed before the call began"))
+    return True
