@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -59,6 +60,39 @@ async def test_it_has_what_a_nursery_has() -> None:
             assert nursery.parent_task is trio.lowlevel.current_task()
             assert nursery.cancel_scope is cell.scope
             assert "1 tasks" in repr(nursery)
+
+        await ref.call(Host.do, look)
+
+
+async def test_it_knows_each_of_many_tasks_and_calls_them_as_a_nursery_does() -> None:
+    async def sleeper(event: trio.Event) -> None:
+        await event.wait()
+
+    async with running(Host) as ref:
+
+        async def look(nursery: trio.Nursery) -> None:
+            events = [trio.Event() for _ in range(4)]
+            async with trio.open_nursery() as bare:
+                for each in (nursery, bare):
+                    for event in events[:3]:
+                        each.start_soon(sleeper, event)
+                    each.start_soon(partial(sleeper, event=events[3]))
+                for index, left in ((1, 3), (0, 2)):
+                    events[index].set()
+                    await trio.testing.wait_all_tasks_blocked()
+                    assert len(nursery.child_tasks) == len(bare.child_tasks) == left
+                nursery.start_soon(sleeper, events[2])
+                bare.start_soon(sleeper, events[2])
+                await trio.testing.wait_all_tasks_blocked()
+                assert [sorted(task.name for task in each.child_tasks) for each in (nursery, bare)] == [
+                    [f"{__name__}.{sleeper.__qualname__}"] * 3
+                ] * 2
+                events[2].set()
+                await trio.testing.wait_all_tasks_blocked()
+                assert len(nursery.child_tasks) == 1
+                events[3].set()
+            await trio.testing.wait_all_tasks_blocked()
+            assert nursery.child_tasks == frozenset()
 
         await ref.call(Host.do, look)
 

@@ -4,12 +4,15 @@ Law of this room: they die with their actor, and the crash of one is the crash o
 actor itself runs in, each in a scope of its own, shielded: only the end of the actor ends them, wherever a block is left.
 
 A `trio.Nursery` for each actor was refused: it must be opened before anybody knows whether it will be used, and costs every
-actor a sixth of its memory and of its start. What users see has the same members as one, and their meaning.
+actor a sixth of its memory and of its start. What users see has the same members as one, and their meaning. Most actors have
+one such task, if any: it is kept without a table, and without the bound method that ``with`` keeps.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -23,6 +26,17 @@ __all__ = ["Background", "combined"]
 def combined(errors: list[Exception], actor: str) -> Exception:
     """One error as it is; several as a group."""
     return errors[0] if len(errors) == 1 else ExceptionGroup(f"several tasks of actor {actor} failed", errors)
+
+
+def _name(async_fn: object, name: object) -> object:
+    """What trio would call a task; one string for all that are called so."""
+    named = async_fn if name is None else name
+    if isinstance(named, partial):
+        named = named.func
+    try:
+        return sys.intern(f"{named.__module__}.{named.__qualname__}")  # type: ignore[attr-defined]  # else it has its own
+    except AttributeError:
+        return named
 
 
 class _Status:
@@ -45,18 +59,33 @@ class _Status:
 class Background:
     """What stands for a `trio.Nursery` whose parent is the actor, and whose block is the actor's life."""
 
-    __slots__ = ("_cell", "_host", "_tasks", "closed", "failures")
+    __slots__ = ("_cell", "_more", "_scope", "_task", "closed", "failures")
 
-    def __init__(self, cell: Cell, host: trio.Nursery) -> None:
+    def __init__(self, cell: Cell) -> None:
         self._cell = cell
-        self._host = host
-        self._tasks: dict[trio.CancelScope, trio.lowlevel.Task | None] = {}
+        #: One of its tasks, and the others; a task is `None` until it runs.
+        self._scope: trio.CancelScope | None = None
+        self._task: trio.lowlevel.Task | None = None
+        self._more: dict[trio.CancelScope, trio.lowlevel.Task | None] | None = None
         self.closed: bool = False
         #: What has crashed, and has not been looked at.
-        self.failures: list[Exception] = []
+        self.failures: tuple[Exception, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<nursery of actor {self._cell.describe()}, {len(self._tasks)} tasks>"
+        return f"<nursery of actor {self._cell.describe()}, {len(self._scopes())} tasks>"
+
+    def _scopes(self) -> list[trio.CancelScope]:
+        first = () if self._scope is None else (self._scope,)
+        return [*first, *(self._more or ())]
+
+    def _note(self, scope: trio.CancelScope, task: trio.lowlevel.Task | None) -> None:
+        """There is this task, of this scope."""
+        if self._scope is scope or (self._scope is None and not (self._more and scope in self._more)):
+            self._scope, self._task = scope, task
+        else:
+            if self._more is None:
+                self._more = {}
+            self._more[scope] = task
 
     @property
     def cancel_scope(self) -> trio.CancelScope:
@@ -73,43 +102,61 @@ class Background:
     @property
     def child_tasks(self) -> frozenset[trio.lowlevel.Task]:
         """Those that run."""
-        return frozenset(task for task in self._tasks.values() if task is not None)
+        return frozenset(task for task in (self._task, *(self._more or {}).values()) if task is not None)
 
     def start_soon(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: object = None) -> None:
         """As that of a nursery."""
-        self._check_open()
+        host = self._open_host()
         scope = trio.CancelScope(shield=True)
-        self._host.start_soon(self._run, scope, async_fn, args, name=async_fn if name is None else name)
-        self._tasks[scope] = None
+        host.start_soon(self._run, scope, async_fn, args, name=_name(async_fn, name))
+        self._note(scope, None)
 
     async def start(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: object = None) -> Any:
         """As that of a nursery: until it has started the task belongs to whoever waits for that."""
-        self._check_open()
-        return await self._host.start(self._run_started, async_fn, args, name=async_fn if name is None else name)
+        host = self._open_host()
+        return await host.start(self._run_started, async_fn, args, name=_name(async_fn, name))
 
-    def _check_open(self) -> None:
-        if self.closed:
+    def _open_host(self) -> trio.Nursery:
+        """The nursery that the actor runs in."""
+        host = self.parent_task.parent_nursery
+        if self.closed or host is None:
             msg = f"Nursery is closed to new arrivals: actor {self._cell.describe()} has ended"
             raise RuntimeError(msg)
+        return host
 
     async def _run(
         self, scope: trio.CancelScope, async_fn: Callable[..., Awaitable[object]], args: tuple[Any, ...]
     ) -> None:
-        self._tasks[scope] = trio.lowlevel.current_task()
+        self._note(scope, trio.lowlevel.current_task())
+        scope.__enter__()
         try:
-            with scope:
-                await async_fn(*args)
-        except Exception as error:
-            self._failed(error)
+            await async_fn(*args)
+        except BaseException as error:  # as ``with`` does, at the cost of less memory
+            if not self._left(scope, error):
+                raise
+        else:
+            self._left(scope, None)
+
+    def _left(self, scope: trio.CancelScope, error: BaseException | None) -> bool:
+        """A task has ended, perhaps by an error. Returns whether nothing is left to be raised."""
+        try:
+            if scope.__exit__(None if error is None else type(error), error, None):
+                return True
+        except Exception as rest:
+            error = rest
         finally:
             self._over(scope)
+        if isinstance(error, Exception):
+            self._failed(error)
+            return True
+        return error is None
 
     async def _run_started(
         self, async_fn: Callable[..., Any], args: tuple[Any, ...], *, task_status: trio.TaskStatus[Any]
     ) -> None:
         scope = trio.CancelScope()
         status = _Status(task_status, scope)
-        self._tasks[scope] = trio.lowlevel.current_task()
+        self._note(scope, trio.lowlevel.current_task())
         try:
             with scope:
                 await async_fn(*args, task_status=status)
@@ -123,18 +170,21 @@ class Background:
     def _failed(self, error: Exception) -> None:
         while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
-        self.failures.append(error)
+        self.failures = (*self.failures, error)
         self.cancel()
         self._cell.scope.cancel()
 
     def cancel(self) -> None:
         """End all of them by force, at their next checkpoints."""
-        for scope in list(self._tasks):
+        for scope in self._scopes():
             scope.cancel()
 
     def _over(self, scope: trio.CancelScope) -> None:
-        del self._tasks[scope]
-        if self.closed and not self._tasks:
+        if self._scope is scope:
+            self._scope = self._task = None
+        elif self._more is not None:
+            del self._more[scope]
+        if self.closed and self._scope is None and not self._more:
             self._cell.wake()
 
     async def close(self) -> None:
@@ -142,5 +192,5 @@ class Background:
         self.closed = True
         self.cancel()
         with trio.CancelScope(shield=True):
-            while self._tasks:
+            while self._scope is not None or self._more:
                 await self._cell.park()

@@ -209,9 +209,15 @@ class Cell(Standing):
         try:
             try:
                 try:
-                    with self.scope:
+                    self.scope.__enter__()  # not ``with``, which keeps a bound method for each actor
+                    try:
                         await (await self._begin(keeper or task_status))()
                         how = "normal"
+                    except BaseException as failure:
+                        if not self.scope.__exit__(type(failure), failure, failure.__traceback__):
+                            raise
+                    else:
+                        self.scope.__exit__(None, None, None)
                 except Exception as failure:
                     error, how = self._failed(failure), "crash"
                 except BaseException:

@@ -96,7 +96,7 @@ class Context:
             if host is None or cell.pid.serial not in cell.system.cells:
                 msg = "the actor does not run yet" if cell.task is None else "the actor has ended"
                 raise HubClosed(msg)
-            background = cell.background = Background(cell, host)
+            background = cell.background = Background(cell)
         return cast("trio.Nursery", background)
 
     def monitor(self, ref: Ref[Any]) -> Monitor:

@@ -56,7 +56,7 @@ async def interrupted(cell: Cell) -> None:
 async def end_background(cell: Cell, background: Background, error: Exception | None) -> Exception | None:
     """End the background tasks; returns the error that the actor ends by."""
     await background.close()
-    failures, background.failures = background.failures, []
+    failures, background.failures = list(background.failures), ()
     if not failures:
         return error
     cell.crashed(combined(failures, cell.describe()), "in a background task")

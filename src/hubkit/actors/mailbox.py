@@ -234,10 +234,11 @@ class Mailbox:
         self.since = self.marked_at
         self.marked, self.marked_at = item, trio.current_time()
 
-    def unmark(self, item: Item) -> None:
+    def unmark(self) -> None:
         """The marked message has been taken: put it back as what it was."""
+        item, self.marked = self.marked, None
         assert self.queue is not None
-        self.marked = None
+        assert item is not None
         self.queue.appendleft(tuple(item) if isinstance(item, tuple) else item)  # type: ignore[arg-type]  # of the same items
 
     def age(self, now: float) -> float | None:

@@ -37,11 +37,11 @@ def serve(cell: Cell) -> Generator[Any, Any, None]:
 
     A generator, so that an idle actor sleeps in this very frame: a coroutine less for each of a hundred thousand.
     """
-    task, current_time = trio.lowlevel.current_task(), cell.system.clock()
+    current_time = cell.system.clock()
     if cell.stands_by:
         yield from cell.stand_by()
-    burst, gate = 0, cell.gate
-    resumed = current_time()
+    item: Any  # an `Item`
+    burst, gate, resumed = 0, cell.gate, current_time()
     while cell.stop_reason is None:
         queue = cell.queue
         shut = gate is not None and queue and not gate()
@@ -53,11 +53,12 @@ def serve(cell: Cell) -> Generator[Any, Any, None]:
                 yield from trio.lowlevel.checkpoint()  # noqa: ASYNC105  # this is a generator
                 resumed = current_time()
                 continue
-            cell.parked, task.custom_sleep_data = task, ASLEEP
-            outcome = yield ASLEEP
-            if outcome is not WOKEN:
+            cell.parked = cell.task
+            cell.task.custom_sleep_data = ASLEEP  # type: ignore[union-attr]  # it is this one
+            value = yield ASLEEP
+            if value is not WOKEN:
                 cell.parked = None
-                outcome.unwrap()
+                value.unwrap()
             if not shut:
                 resumed = cell.marked_at = current_time()
             continue
@@ -67,11 +68,11 @@ def serve(cell: Cell) -> Generator[Any, Any, None]:
             if cell.waiting:
                 cell.admit()
             try:
-                yield from item[0]  # type: ignore[misc]  # only a function's letters have no coroutine
+                yield from item[0]
             except Reject as refusal:
                 cell.undelivered(item, f"rejected: {type(refusal).__name__}: {error_text(refusal)}")
         elif item is cell.marked:
-            cell.unmark(item)
+            cell.unmark()
         elif burst and current_time() - resumed > _TURN:
             # Time has passed since trio last looked at deadlines: let it withdraw the calls that expired.
             queue.appendleft(item)
@@ -81,23 +82,21 @@ def serve(cell: Cell) -> Generator[Any, Any, None]:
             burst += 1
             if cell.waiting:
                 cell.admit()
-            call: Call = item  # type: ignore[assignment]  # what is no tuple is a Call
-            if call.deadline < _NEVER and _is_late(cell, call):
+            if item.deadline < _NEVER and _is_late(cell, item):
                 continue
-            if call.chain:  # else it is the actor alone, which goes without saying
-                cell.chain = (*call.chain, cell.pid)
+            if item.chain:  # else it is the actor alone, which goes without saying
+                cell.chain = (*item.chain, cell.pid)
             try:
-                value = yield from call.coroutine
+                value = yield from item.coroutine
             except Reject as refusal:
-                call.fail(refusal)
-                if call.mailbox is not cell:
-                    call.mailbox.withdraw(call)
+                item.fail(refusal)
+                if item.mailbox is not cell:
+                    item.mailbox.withdraw(item)
             else:
-                if call.mailbox is cell:  # else it is answered later
-                    call.answer(value)
+                if item.mailbox is cell:  # else it is answered later
+                    item.answer(value)
                 value = None
             cell.chain = ()
-            call = None  # type: ignore[assignment]  # see above
     cell.current = None
     cell.handled += burst
 

@@ -86,11 +86,13 @@ class Supervisor:
             msg = f"children must be a list of ChildSpec, not {children!r:.80}"
             raise ConfigurationError(msg)
         self._initial = tuple(check_spec(spec) for spec in children)
-        for index, spec in enumerate(self._initial):
+        ids: set[str] = set()
+        for spec in self._initial:
             check_significant(spec, self._auto_shutdown)
-            if any(spec.id == other.id for other in self._initial[:index]):
+            if spec.id in ids:
                 msg = f"two children have the id {spec.id!r}"
                 raise ConfigurationError(msg)
+            ids.add(spec.id)
         if self._max_children is not None and len(self._initial) > self._max_children:
             msg = f"{len(self._initial)} children, but max_children is {self._max_children}"
             raise ConfigurationError(msg)
