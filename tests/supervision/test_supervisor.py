@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import math
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -738,3 +741,29 @@ async def test_an_actor_may_send_to_itself_while_it_starts(how: str) -> None:
     async with hubkit.Hub("shop") as hub:
         ref = await hub.start_child(hubkit.child("eager", Eager, how))
         assert await ref.call(Eager.read) == ["", "started", "first"]
+
+
+async def test_what_has_crashed_is_freed_at_once() -> None:
+    """Without the collector of cycles: a thousand crashes of a large program must not wait for it."""
+    gone: list[weakref.ref[Any]] = []
+
+    class Fragile(Actor):
+        async def on_start(self) -> None:
+            gone.append(weakref.ref(self))
+
+        async def on_info(self, message: object) -> None:
+            raise ValueError(message)
+
+    logging.disable()  # what is logged is kept by who tests
+    gc.collect()
+    gc.disable()
+    try:
+        async with Supervisor(children=[child("c", Fragile)]) as supervisor:
+            for times in range(1, 4):
+                supervisor.ref("c").send_nowait("crash")
+                await trio.testing.wait_all_tasks_blocked()
+                assert len(gone) == times + 1
+                assert [each() is None for each in gone] == [True] * times + [False]
+    finally:
+        gc.enable()
+        logging.disable(logging.NOTSET)

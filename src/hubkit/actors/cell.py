@@ -48,7 +48,7 @@ class Cell(Standing):
     """One incarnation: its mailbox, its task, its end. `System.spawn` makes it, `run` runs it."""
 
     __slots__ = (
-        "args", "background", "cause", "chain", "child_id", "context", "function_scope", "gate", "hub", "hub_name",
+        "args", "background", "cause", "chain", "child_id", "function_scope", "gate", "hub", "hub_name",
         "instance", "killed", "kwargs", "metadata", "monitors", "pid", "reads_mailbox", "restarts",
         "restore", "role", "scope", "shutdown", "start", "start_reason", "started", "stop_reason", "system", "table", "task",
         "term", "timers", "watchers",
@@ -98,7 +98,6 @@ class Cell(Standing):
         self.restarts: int = restarts
         #: Who waits for what it does, itself the last; empty when nobody does, so that an idle actor pays for none.
         self.chain: tuple[Pid, ...] = ()
-        self.context: Context = Context(self)
         self.instance: Actor | None = None
         #: What can be called, while messages are taken; empty before and after, and for functions.
         self.table: dict[object, tuple[str, Handler]] = _NO_METHODS
@@ -126,6 +125,11 @@ class Cell(Standing):
 
     def __repr__(self) -> str:
         return f"<Cell {self.describe()}>"
+
+    @property
+    def context(self) -> Context:
+        """What the actor sees of itself. (Not kept: each would keep the other until the collector comes.)"""
+        return Context(self)
 
     @property
     def key(self) -> ChildKey | None:
@@ -239,9 +243,13 @@ class Cell(Standing):
                 raise
             return Exit("killed", None, self.pid)
         end = Exit(reason, cause, self.pid)
-        if keeper is not None:
-            keeper.over(end)
-        return end
+        error = cause = None
+        try:
+            if keeper is not None:
+                keeper.over(end)
+            return end
+        finally:
+            del end, keeper  # a traceback keeps this frame: with them, nobody but the collector would ever free it
 
     def _failed(self, error: Exception) -> Exception:
         """Its own code has raised this: a crash, once it has started."""

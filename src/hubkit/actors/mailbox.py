@@ -16,16 +16,15 @@ a plain tuple, because making one costs a tenth of making an object.
 from __future__ import annotations
 
 import math
-import types
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 import trio
 from outcome import Error, Value, capture
 
 from hubkit.actors.messages import MailboxFullNow, NotBegun
-from hubkit.actors.parking import ASLEEP, WOKEN, wake
+from hubkit.actors.parking import WOKEN, Berth, wake
 from hubkit.pids import Pid
 
 __all__ = ["Call", "Item", "Letter", "Mailbox", "RemoteCall", "close_letter", "has_expired"]
@@ -178,20 +177,19 @@ class _Marked(tuple):  # type: ignore[type-arg]  # a `Letter`
     __slots__ = ()
 
 
-class Mailbox:
+class Mailbox(Berth):
     """The queue of a `Cell`, which inherits from it: one attribute less on the way of every message."""
 
-    __slots__ = ("capacity", "closed", "current", "marked", "marked_at", "parked", "queue", "since", "waiting")
+    __slots__ = ("capacity", "closed", "current", "marked", "marked_at", "queue", "since", "waiting")
 
     def __init__(self, capacity: int) -> None:
+        super().__init__()
         self.capacity: int = capacity
         #: No message is taken: the actor has not begun yet, or has ended.
         self.closed: bool = True
         #: Made at the first message: an idle actor need not pay for it.
         self.queue: deque[Item] | None = None
         self.waiting: deque[Call | _Waiter] | None = None
-        #: The actor's task, if it sleeps, unless trio has woken it: see `hubkit.actors.parking`.
-        self.parked: trio.lowlevel.Task | None = None
         #: What the actor is in the middle of.
         self.current: Item | None = None
         #: A message that waits, and when it came; and since when at the earliest those before it wait: see `age`.
@@ -344,28 +342,6 @@ class Mailbox:
                 if item is self.marked:
                     self.marked = None
                 self.admit()
-
-    @types.coroutine
-    def park(self) -> Generator[Any, Any, None]:
-        """Sleep until a message or anything else wakes this task; there may be none then. For the actor's task alone."""
-        parked = self.parked
-        if parked is not None and parked.custom_sleep_data is ASLEEP:
-            msg = "another task reads this mailbox already"
-            raise trio.BusyResourceError(msg)
-        task = self.parked = trio.lowlevel.current_task()
-        task.custom_sleep_data = ASLEEP
-        outcome = yield ASLEEP
-        if self.parked is task:
-            self.parked = None
-        if outcome is not WOKEN:
-            outcome.unwrap()
-
-    def wake(self) -> None:
-        """Wake the actor's task, if it is parked, without a message."""
-        task = self.parked
-        if task is not None:
-            self.parked = None
-            wake(task)
 
     def close(self, why: str, lost: Callable[[Letter, str], None]) -> None:
         """Take nothing more. Calls that wait are answered with `NotBegun`; ``lost`` is told every other message."""

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 import trio
 from outcome import Outcome, Value
 
-__all__ = ["ASLEEP", "WOKEN", "Sitter", "sit", "wake"]
+__all__ = ["ASLEEP", "WOKEN", "Berth", "Sitter", "sit", "wake"]
 
 _SUCCEEDED = trio.lowlevel.Abort.SUCCEEDED
 _reschedule = trio.lowlevel.reschedule
@@ -43,6 +43,37 @@ def wake(task: trio.lowlevel.Task) -> None:
     """Wake a task that sleeps; nothing is done if trio has done so already."""
     if task.custom_sleep_data is ASLEEP:
         _reschedule(task, WOKEN)
+
+
+class Berth:
+    """Where one task sleeps until others have something for it. ``parked``: it, unless trio has woken it meanwhile."""
+
+    __slots__ = ("parked",)
+
+    def __init__(self) -> None:
+        self.parked: trio.lowlevel.Task | None = None
+
+    @types.coroutine
+    def park(self) -> Generator[Any, Any, None]:
+        """Sleep until somebody calls `wake`, whatever for. For one task at a time."""
+        parked = self.parked
+        if parked is not None and parked.custom_sleep_data is ASLEEP:
+            msg = "another task waits here already"
+            raise trio.BusyResourceError(msg)
+        task = self.parked = trio.lowlevel.current_task()
+        task.custom_sleep_data = ASLEEP
+        outcome = yield ASLEEP
+        if self.parked is task:
+            self.parked = None
+        if outcome is not WOKEN:
+            outcome.unwrap()
+
+    def wake(self) -> None:
+        """Wake the task that is parked, if one is."""
+        task = self.parked
+        if task is not None:
+            self.parked = None
+            wake(task)
 
 
 class Sitter(Protocol):

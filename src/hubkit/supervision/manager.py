@@ -7,7 +7,7 @@ OTP. A restart that fails goes to the end of the queue, so that a shutdown, or `
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
@@ -16,6 +16,7 @@ import trio
 from hubkit.actors import reports
 from hubkit.actors.cell import Cell, current_cell, current_chain
 from hubkit.actors.messages import Exit
+from hubkit.actors.parking import Berth
 from hubkit.actors.ref import Ref
 from hubkit.actors.system import System
 from hubkit.errors import Deadlock, HubClosed, NoSuchActor, RestartIntensityExceeded, StartFailed
@@ -43,6 +44,9 @@ _Event: TypeAlias = (
     | tuple[Literal["failed"], Child, StartFailed]
     | tuple[Literal["due"], Child, int]
 )
+
+#: How much that has happened is taken before others run.
+_IN_A_ROW = 64
 
 
 class Manager:
@@ -80,8 +84,9 @@ class Manager:
         self._history: History = ()
         self._starting: set[Running] = set()
         self._stopping: set[trio.CancelScope] = set()
-        events, self._inbox = trio.open_memory_channel[_Event](math.inf)
-        self._post: Callable[[_Event], None] = events.send_nowait
+        #: What has happened. (A memory channel lets others run before each, which is a fifth of a restart.)
+        self._events: deque[_Event] = deque()
+        self._berth = Berth()
         #: One for all children: each of them keeps it.
         self._on_exit: Callable[[Running, Exit], None] = self._has_ended
 
@@ -210,6 +215,10 @@ class Manager:
         child.since = trio.current_time()
         child.become("running", running)
 
+    def _post(self, event: _Event) -> None:
+        self._events.append(event)
+        self._berth.wake()
+
     def _has_ended(self, running: Running, end: Exit) -> None:
         self._post(("ended", running, end))
 
@@ -247,7 +256,13 @@ class Manager:
 
     async def run(self) -> None:
         """The supervisor's task: take what has happened, one after the other."""
-        async for event in self._inbox:
+        turns = 0
+        while True:
+            while not self._events:
+                await self._berth.park()
+            turns += 1
+            if turns % _IN_A_ROW == 0:
+                await trio.lowlevel.checkpoint()
             # As `async with`, but for the turn of the scheduler that this takes even when nobody else is in there.
             try:
                 self.lock.acquire_nowait()
@@ -256,7 +271,7 @@ class Manager:
             try:
                 if self.state != "open":
                     return
-                await self._handle(event)
+                await self._handle(self._events.popleft())
             except HubClosed:
                 # The block was left in the middle of a restart.
                 return
