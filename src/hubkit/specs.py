@@ -68,7 +68,8 @@ class Backoff:
     """How long to wait before the n-th restart in a row: ``first * factor ** (n - 1)`` seconds, at most ``max``.
 
     ``jitter`` is the share of each wait that is drawn at random (0: none, 1: all of it), so that children which failed
-    together do not come back together.
+    together do not come back together. Raises `ConfigurationError` for what is no number of its kind, and for a ``first``
+    longer than ``max``.
     """
 
     first: float = 0.1
@@ -78,11 +79,14 @@ class Backoff:
 
     def __post_init__(self) -> None:
         check_seconds(self.first, "Backoff.first")
-        check_seconds(self.max, "Backoff.max")
+        check_seconds(self.max, "Backoff.max", zero=False)
         for name, value, low, high in (("factor", self.factor, 1.0, 100.0), ("jitter", self.jitter, 0.0, 1.0)):
             if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
                 msg = f"Backoff.{name} must be a number from {low:g} to {high:g}, not {value!r}"
                 raise ConfigurationError(msg)
+        if self.first > self.max:
+            msg = f"Backoff.first, {self.first:g} s, is longer than any wait may be: Backoff.max is {self.max:g} s; say both"
+            raise ConfigurationError(msg)
 
     def delay(self, attempt: int, chance: float) -> float:
         """Seconds to wait before restart number ``attempt`` (from 1); ``chance`` is a random number from 0 to 1."""

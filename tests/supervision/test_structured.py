@@ -128,7 +128,7 @@ async def test_a_call_waits_while_its_child_is_restarted_with_another(autojump_c
 
 async def test_such_a_call_fails_when_that_is_called_off(autojump_clock: Clock) -> None:
     world = World()
-    backoff = Backoff(first=100.0, jitter=0.0)
+    backoff = Backoff(first=100.0, max=100.0, jitter=0.0)
     specs = [worker("a", world, backoff=backoff), worker("b", world), worker("c", world)]
     told: list[float] = []
 

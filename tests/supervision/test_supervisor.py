@@ -178,7 +178,7 @@ async def test_failed_restarts_count_and_are_told(caplog: pytest.LogCaptureFixtu
 
 async def test_a_shutdown_overtakes_the_retries(autojump_clock: Clock) -> None:
     world = World()
-    spec = worker("a", world, backoff=Backoff(first=100.0, jitter=0.0))
+    spec = worker("a", world, backoff=Backoff(first=100.0, max=100.0, jitter=0.0))
     async with Supervisor(children=[spec], max_restarts=100) as supervisor:
         world.fail_starts = {"a": 100}
         await crash(supervisor.ref("a"))
