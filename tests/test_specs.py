@@ -74,7 +74,16 @@ def test_wrong_values_are_refused(change: dict[str, Any], expected: str) -> None
 
 @pytest.mark.parametrize(
     "change",
-    [{"first": -1}, {"first": 30.5}, {"max": math.inf}, {"max": 0, "first": 0}, {"factor": 0.5}, {"factor": True}, {"jitter": 2}, {"jitter": "0"}],
+    [
+        {"first": -1},
+        {"first": 30.5},
+        {"max": math.inf},
+        {"max": 0, "first": 0},
+        {"factor": 0.5},
+        {"factor": True},
+        {"jitter": 2},
+        {"jitter": "0"},
+    ],
 )
 def test_wrong_backoffs_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"Backoff.{next(iter(change))}"):

@@ -271,9 +271,10 @@ class HubStopping(Event):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter(Event):
-    """A message was not delivered, and nobody waited who could be told. ``target``: the address as text; ``reason``: why.
+    """A message was not delivered, and nobody waited who could be told. ``reason``: why.
 
-    ``message`` is the message itself, or for a call or cast the pair (method name, arguments). What becomes one, and
+    ``target``: the address as text: ``"<node#incarnation.serial>"``, as ``str`` of the pid, of the incarnation that it was for;
+    ``"hub/child"`` of a child that ran nowhere; in words, of members of a group. ``message`` is the message itself, or for a call or cast the pair (method name, arguments). What becomes one, and
     what does not: see ``docs/guides/debugging.md``.
     """
 

@@ -174,6 +174,23 @@ async def test_errors_of_another_node(wire: Wire) -> None:
     assert "NotBegun" in letters[1].reason
 
 
+async def test_a_dead_letter_names_the_incarnation_wherever_it_is_told(wire: Wire) -> None:
+    a, b = wire.system("a"), wire.system("b")
+    async with running(Counter, system=b, child_id="c") as there:
+        assert isinstance(there.address, Pid)
+        here = a.ref(there.address)
+        there.send_nowait("nobody heeds it")
+        here.send_nowait("nor this")
+        here.cast_nowait("missing")
+        await trio.testing.wait_all_tasks_blocked()
+        there.cast_nowait(Counter.add)
+        await there.call(Counter.stop)
+    here.send_nowait("late")
+    await trio.testing.wait_all_tasks_blocked()
+    letters = [event for event in wire.events if isinstance(event, DeadLetter)]
+    assert [letter.target for letter in letters] == [str(there.address)] * 4
+
+
 async def test_a_full_mailbox_elsewhere(wire: Wire) -> None:
     a, b = wire.system("a"), wire.system("b")
     async with running(Gate, system=b, mailbox=1) as there, trio.open_nursery() as nursery:

@@ -129,6 +129,7 @@ async def test_what_nobody_goes_on_with_is_answered_or_told() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert [type(result) for result in scene.results] == [NotBegun]
         assert scene.letters == ["child 'x' has stopped here"]
+        assert [event.target for event in scene.events if isinstance(event, DeadLetter)] == ["shop/x"]
         assert scene.system.successors == {}
 
 

@@ -193,7 +193,7 @@ class Cell(Standing):
 
     def unhandled(self, message: Any) -> None:
         """A message came for which the actor has no ``on_info``."""
-        self.system.dead_letter(self.describe(), message, "the actor defines no on_info", self.hub_id)
+        self.system.dead_letter(self.pid, message, "the actor defines no on_info", self.hub_id)
 
     # Its life.
 
@@ -352,7 +352,7 @@ class Cell(Standing):
         if args is ORDER:
             return
         message = (method, (*args, *kwargs.items()) if kwargs else args) if method else args[0]
-        self.system.dead_letter(self.describe(), message, why, self.hub_id)
+        self.system.dead_letter(self.pid, message, why, self.hub_id)
 
     def _bury(self, reason: str, error: BaseException | None) -> None:
         """It has ended: nothing of it may be left."""

@@ -286,7 +286,7 @@ class System:
         except (HubkitError, TypeError) as error:
             there = self.cells.get(serial)
             hub = "" if there is None else there.hub_id
-            self.dead_letter(str(pid), message_of(request), f"{type(error).__name__}: {error}", hub)
+            self.dead_letter(pid, message_of(request), f"{type(error).__name__}: {error}", hub)
 
     def _letter(self, cell: Cell, request: Request) -> Letter:
         if request.kind == "info":
@@ -368,12 +368,14 @@ class System:
 
     # What cannot be delivered.
 
-    def dead_letter(self, target: str, message: Any, reason: str, hub: str = "") -> None:
+    def dead_letter(self, target: Pid | ChildKey | str, message: Any, reason: str, hub: str = "") -> None:
         """Publish a message that nobody will handle."""
         if self.publish is not None:
-            self.publish(DeadLetter(target, message, reason, hub=hub))
-        else:
-            reports.logger.warning("a message to %s was not handled (%s): %.200r", target, reason, message)
+            self.publish(DeadLetter(str(target), message, reason, hub=hub))
+            return
+        cell = self.find(target) if isinstance(target, Pid) else None
+        name = target if cell is None else cell.describe()
+        reports.logger.warning("a message to %s was not handled (%s): %.200r", name, reason, message)
 
 
 def _prepare(

@@ -18,7 +18,7 @@ from hubkit.actors.mailbox import Call, Item, close_letter
 from hubkit.actors.messages import NotBegun
 from hubkit.actors.system import System
 from hubkit.errors import HubkitError
-from hubkit.pids import Pid
+from hubkit.pids import ChildKey, Pid
 
 __all__ = ["Parcels"]
 
@@ -118,4 +118,4 @@ class Parcels:
             return
         close_letter(item)
         message = item[2][0] if not item[1] else (item[1], item[2])
-        self._system.dead_letter(child, message, str(error), self._hub_id)
+        self._system.dead_letter(ChildKey(self._hub_id, child), message, str(error), self._hub_id)
