@@ -42,7 +42,8 @@ async def suspend(ref: Ref[Any]) -> None:
     """Let an actor begin no further message until `resume`; returns when it stands still.
 
     Messages wait meanwhile, and its mailbox may fill. It can be stopped, moved, and looked into; its next incarnation is
-    not suspended. Suspending it twice is suspending it once. Raises `ConfigurationError` for an actor function.
+    not suspended. Suspending it twice is suspending it once. An actor function stands still where it reads its mailbox: one
+    that never does is never still.
     """
     await _ask(ref, SUSPEND)
 

@@ -274,8 +274,8 @@ class DeadLetter(Event):
     """A message was not delivered, and nobody waited who could be told. ``reason``: why.
 
     ``target``: the address as text: ``"<node#incarnation.serial>"``, as ``str`` of the pid, of the incarnation that it was for;
-    ``"hub/child"`` of a child that ran nowhere; in words, of members of a group. ``message`` is the message itself, or for a call or cast the pair (method name, arguments). What becomes one, and
-    what does not: see ``docs/guides/debugging.md``.
+    ``"hub/child"`` of a child that ran nowhere; in words, of members of a group. ``message`` is the message itself, or for a
+    call or cast the pair (method name, arguments). What becomes one, and what does not: see ``docs/guides/debugging.md``.
     """
 
     target: str

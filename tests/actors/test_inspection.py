@@ -158,6 +158,62 @@ async def test_a_suspended_actor_begins_nothing_and_goes_on_where_it_was(
         assert (await debug.status(ref)).handled == 2
 
 
+async def test_a_function_stands_still_where_it_reads(autojump_clock: trio.testing.MockClock) -> None:
+    read: list[Any] = []
+
+    async def slow(context: Any) -> None:
+        async for message in context:
+            read.append(message)
+            await trio.sleep(1)
+
+    async with running(slow) as ref:
+        await debug.suspend(ref)
+        ref.send_nowait("a")
+        ref.send_nowait("b")
+        await trio.sleep(5)
+        info = await debug.status(ref)
+        assert (info.state, info.mailbox, info.oldest, read) == ("suspended", 2, 5, [])
+        await debug.resume(ref)
+        await trio.sleep(0.5)
+        assert read == ["a"]
+        began = trio.current_time()
+        await debug.suspend(ref)  # it finishes what it does
+        assert trio.current_time() - began == 0.5
+        await debug.suspend(ref)
+        await trio.sleep(5)
+        info = await debug.status(ref)
+        assert (info.state, info.mailbox, info.handled, read) == ("suspended", 1, 1, ["a"])
+    assert read == ["a"]
+
+
+async def test_a_function_that_gives_up_reading_is_still_suspended(autojump_clock: trio.testing.MockClock) -> None:
+    read: list[Any] = []
+
+    async def impatient(context: Any) -> None:
+        with trio.move_on_after(1):
+            await context.receive()
+        read.append(await context.receive())
+        await trio.sleep_forever()
+
+    async with running(impatient) as ref:
+        await debug.suspend(ref)
+        await trio.sleep(5)
+        ref.send_nowait("a")
+        await trio.sleep(5)
+        info = await debug.status(ref)
+        assert (info.state, info.mailbox, read) == ("suspended", 1, [])
+        with trio.move_on_after(1) as patience:
+            await debug.suspend(ref)
+        assert not patience.cancelled_caught
+        await debug.resume(ref)
+        await trio.sleep(1)
+        assert read == ["a"]
+        with trio.move_on_after(1) as patience:
+            await debug.suspend(ref)  # it does not read
+        assert patience.cancelled_caught
+        cell_of(ref).cancel()
+
+
 async def test_a_suspended_actor_can_be_stopped(autojump_clock: trio.testing.MockClock) -> None:
     ends: list[Any] = []
     async with running(Counter, ends=ends) as ref:
@@ -189,9 +245,8 @@ async def end_of(cell: Any) -> None:
 async def test_what_cannot_be_asked() -> None:
     async with running(reader) as ref:
         assert (await debug.status(ref)).state == "running"
-        for question in (debug.state, debug.suspend):
-            with pytest.raises(ConfigurationError, match="actor function"):
-                await question(ref)
+        with pytest.raises(ConfigurationError, match="actor function"):
+            await debug.state(ref)
     async with running(Counter) as ref:
         with pytest.raises(NoSuchMethod, match="another version"):
             await ref.call("sys:dance")

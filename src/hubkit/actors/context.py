@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import trio
 
 from hubkit.actors.background import Background
+from hubkit.actors.mailbox import Letter
 from hubkit.actors.messages import Down, Monitor
+from hubkit.actors.standing import ORDER
 from hubkit.actors.timers import Interval
 from hubkit.errors import ConfigurationError, HubClosed
 from hubkit.pids import Pid
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from hubkit.actors.timers import Timer
 
 __all__ = ["Context"]
+
+#: What a function is in the middle of while it is suspended.
+_HELD: Letter = (None, "", ORDER, {})
 
 
 class Context:
@@ -201,20 +206,36 @@ class Context:
             raise ConfigurationError(msg)
         cell.reads_mailbox, cell.current = True, None
         await trio.lowlevel.checkpoint()
-        while not cell.queue or not (cell.gate is None or cell.gate()):
+        while True:
+            queue: Any = cell.queue  # of letters alone: a function gets no calls
             if cell.stop_reason is not None:
+                raise trio.EndOfChannel
+            if cell.suspended or (queue and queue[0][2] is ORDER):
+                await self._stand_still()
+            elif queue and (cell.gate is None or cell.gate()):
                 break
-            await cell.park()
-            cell.marked_at = trio.current_time()
-        if cell.stop_reason is not None or cell.queue is None:
-            raise trio.EndOfChannel
-        cell.current = letter = cell.queue.popleft()
+            else:
+                await cell.park()
+                cell.marked_at = trio.current_time()
+        cell.current = letter = queue.popleft()
         if letter is cell.marked:
             cell.marked = None
         if cell.waiting:
             cell.admit()
         cell.handled += 1
-        return letter[2][0]  # type: ignore[index]  # a function gets no calls
+        return letter[2][0]
+
+    async def _stand_still(self) -> None:
+        """Do what is ordered of a function that reads its mailbox, and wait as long as it is suspended."""
+        cell = self._cell
+        cell.current, cell.marked_at = _HELD, trio.current_time()
+        queue: Any = cell.queue
+        if queue and queue[0][2] is ORDER:
+            cell.handled += 1
+            await queue.popleft()[0]
+        else:
+            await cell.hold()
+        cell.current = None
 
     def __aiter__(self) -> Context:
         return self

@@ -161,10 +161,10 @@ def _ask(cell: Cell, what: str, once: Answer) -> None:
     if what == STATUS:
         once(about(cell), None)
         return
-    if cell.instance is None:
-        msg = f"{cell.describe()} is an actor function: only an Actor can be suspended, or shows its attributes"
-        raise ConfigurationError(msg)
     if what == STATE:
+        if cell.instance is None:
+            msg = f"{cell.describe()} is an actor function: only an Actor has attributes to show"
+            raise ConfigurationError(msg)
 
         async def read() -> None:
             once(attributes(cell.instance), None)
