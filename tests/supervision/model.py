@@ -157,18 +157,23 @@ class Model:
         elif kid.plan.backoff:
             kid.state, kid.wait = "restarting", len(self.timers) + 1
             self.timers.append((self.now + WAIT, sup, kid, kid.wait))
+            self.stop_others(sup, kid)
         else:
             self.restart_group(sup, kid)
 
-    def restart_group(self, sup: Sup, kid: Kid) -> None:
+    def stop_others(self, sup: Sup, kid: Kid) -> list[Kid]:
+        """Stop those that are started again with this one; returns all of them."""
         place = sup.kids.index(kid)
         group = {"one_for_one": [kid], "one_for_all": sup.kids[:], "rest_for_one": sup.kids[place:]}[sup.plan.strategy]
-        kid.state = "stopped"
         for other in reversed(group):
             if other is not kid:
                 self.stop(other)
                 self.forget(sup, other)
-        for other in group:
+        return group
+
+    def restart_group(self, sup: Sup, kid: Kid) -> None:
+        kid.state = "stopped"
+        for other in self.stop_others(sup, kid):
             if other in sup.kids and not self.start(sup, other):
                 other.state, other.wait = "restarting", 0
                 self.queue.append(("failed", sup, other, 0))

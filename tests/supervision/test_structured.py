@@ -126,6 +126,29 @@ async def test_a_call_waits_while_its_child_is_restarted_with_another(autojump_c
         assert trio.current_time() - began == pytest.approx(7.5)
 
 
+@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
+async def test_siblings_are_stopped_when_one_dies_though_it_has_to_wait(strategy: Any, autojump_clock: Clock) -> None:
+    world = World()
+    specs = [
+        worker("a", world),
+        worker("b", world, backoff=Backoff(first=10.0, jitter=0.0)),
+        worker("c", world),
+        worker("t", world, restart="temporary"),
+    ]
+    async with Supervisor(children=specs, strategy=strategy) as supervisor:
+        del world.log[:]
+        await crash(supervisor.ref("b"))
+        await trio.sleep(1)
+        stops = ["-b crash", "-t shutdown", "-c shutdown"] + ["-a shutdown"] * (strategy == "one_for_all")
+        assert world.log == stops
+        assert states(supervisor)["b"] == "restarting"
+        began = trio.current_time()
+        assert await supervisor.ref("c").call(Worker.add) == 1  # it is wanted, and waits
+        assert trio.current_time() - began == 9
+        assert world.log[len(stops) :] == ["+a"] * (strategy == "one_for_all") + ["+b", "+c"]
+        assert set(states(supervisor).values()) == {"running"}
+
+
 async def test_such_a_call_fails_when_that_is_called_off(autojump_clock: Clock) -> None:
     world = World()
     backoff = Backoff(first=100.0, max=100.0, jitter=0.0)

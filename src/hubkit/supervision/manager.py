@@ -305,6 +305,7 @@ class Manager:
             child.become("restarting")
             if delay > 0:
                 self.nursery.start_soon(self._wait, child, delay, child.new_wait())
+                await self._stop_others(self._group(child), child)  # at once, as without a wait
             else:
                 await self._restart(child)
             return
@@ -333,17 +334,10 @@ class Manager:
 
     async def _restart(self, child: Child) -> None:
         """Restart a child, with those that its failure concerns."""
-        group = [child]
-        if self._strategy != "one_for_one":
-            group = [self.children[id] for id in affected(self._strategy, list(self.children), child.spec.id)]
+        group = self._group(child)
         child.become("stopped")
         child.due = True
-        for other in reversed(group):
-            if other is not child:
-                await self.stop(other)
-                other.due = True
-                if other.spec.restart == "temporary":
-                    self.forget(other)
+        await self._stop_others(group, child)
         for other in group:
             if self.children.get(other.spec.id) is not other:
                 continue
@@ -356,6 +350,21 @@ class Manager:
                 other.become("restarting")
                 self._post(("failed", other, error))
                 return
+
+    def _group(self, child: Child) -> list[Child]:
+        """A child that has failed, and all that its failure concerns, in the order of their start."""
+        if self._strategy == "one_for_one":
+            return [child]
+        return [self.children[id] for id in affected(self._strategy, list(self.children), child.spec.id)]
+
+    async def _stop_others(self, group: list[Child], child: Child) -> None:
+        """Stop those that are to be started again with this child, the last first."""
+        for other in reversed(group):
+            if other is not child:
+                await self.stop(other)
+                other.due = True
+                if other.spec.restart == "temporary":
+                    self.forget(other)
 
     async def _end(self, grace: float | None) -> None:
         """This supervisor ends by itself: cancel the body, and stop the children without waiting for it."""
