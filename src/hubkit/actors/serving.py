@@ -44,12 +44,12 @@ def serve(cell: Cell) -> Generator[Any, Any, None]:
     burst, gate, resumed = 0, cell.gate, current_time()
     while cell.stop_reason is None:
         queue = cell.queue
-        shut = gate is not None and queue and not gate()
-        if not queue or burst >= _BURST or shut:
+        if not queue or burst >= _BURST or (gate is not None and not gate()):
             cell.handled += burst
             burst = 0
             cell.current = item = None
-            if queue and not shut:
+            idle = not queue
+            if not idle and (gate is None or gate()):
                 yield from trio.lowlevel.checkpoint()  # noqa: ASYNC105  # this is a generator
                 resumed = current_time()
                 continue
@@ -59,7 +59,7 @@ def serve(cell: Cell) -> Generator[Any, Any, None]:
             if value is not WOKEN:
                 cell.parked = None
                 value.unwrap()
-            if not shut:
+            if idle:
                 resumed = cell.marked_at = current_time()
             continue
         cell.current = item = queue.popleft()
