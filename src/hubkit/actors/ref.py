@@ -59,6 +59,8 @@ class _Nobody:
             """Nothing."""
 
 
+#: The keywords of most casts: one for all that wait. Never written to.
+_NOTHING: dict[str, Any] = {}
 _NOBODY = cast("Cell", _Nobody)
 
 
@@ -216,7 +218,7 @@ class Ref(Generic[A_co]):
         if len(queue) >= cell.capacity:
             raise cell.no_room()
         name, handler = found
-        queue.append((handler(cell.instance, *args, **kwargs), name, args, kwargs))
+        queue.append((handler(cell.instance, *args, **kwargs), name, args, kwargs or _NOTHING))
         task = cell.parked
         if task is not None:
             cell.parked = None
