@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 import trio
 from tests.actors.kit import Counter, Gate, cell_of, running
 
-from hubkit.actors import Actor, Down, Monitor, Ref, Timer, current_system
+from hubkit import debug
+from hubkit.actors import Actor, Context, Down, Monitor, Ref, System, Timer, current_system
 from hubkit.errors import ActorCrashed, ConfigurationError
+from hubkit.events import DeadLetter, Event
 from hubkit.pids import ChildKey, Pid
 
 
@@ -242,3 +245,80 @@ async def test_a_monitor_of_a_gate_that_is_killed_while_busy() -> None:
         cell_of(ref).cancel()
         await trio.testing.wait_all_tasks_blocked()
         assert await watcher.call(Watcher.read) == [Down(monitor, ref.pid, "killed")]
+
+
+class Forgetful(Watcher):
+    async def forget(self, other: Ref[Any], monitors: list[Monitor]) -> int:
+        """Forget all of these while they wait; returns how many steps of the interpreter that took."""
+        cell_of(other).request_stop("normal")
+        await trio.testing.wait_all_tasks_blocked()
+        cell, steps = cell_of(self.context.ref), 0
+        assert cell.length == len(monitors) + 1
+
+        def count(*_: Any) -> None:
+            nonlocal steps
+            steps += 1
+
+        sys.setprofile(count)
+        try:
+            found = [self.context.demonitor(monitor) for monitor in monitors]
+        finally:
+            sys.setprofile(None)
+        assert not any(found)
+        assert cell.length == 1
+        assert not cell.full
+        return steps
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_thousands_that_have_ended_are_forgotten_as_fast_as_few(order: int) -> None:
+    """By the number of steps: what waits is not looked through for each."""
+    steps: list[int] = []
+    for many in (100, 3000):
+        async with running(Forgetful, mailbox=2) as watcher, running(Counter) as ref:
+            context = cell_of(watcher).context
+            *monitors, left = [context.monitor(ref) for _ in range(many + 1)]
+            steps.append(await watcher.call(Forgetful.forget, ref, monitors[::order]))
+            assert [down.monitor for down in await watcher.call(Watcher.read)] == [left]
+            cell = cell_of(watcher)
+            assert (cell.length, cell.capacity, cell.full) == (0, 2, False)
+            assert (await debug.status(watcher)).handled == 3
+    assert steps[1] <= 31 * steps[0]
+
+
+async def test_what_was_forgotten_is_no_dead_letter() -> None:
+    events: list[Event] = []
+    system = System(publish=events.append)
+    async with running(Forgetful, system=system) as watcher, running(Counter, system=system) as ref:
+        context = cell_of(watcher).context
+        monitor, left = context.monitor(ref), context.monitor(ref)
+        cell_of(watcher).suspended = True
+        cell_of(watcher).order(cell_of(watcher).hold)
+        await trio.testing.wait_all_tasks_blocked()
+        cell_of(ref).request_stop("normal")
+        await trio.testing.wait_all_tasks_blocked()
+        assert context.demonitor(monitor) is False
+    assert [event.message.monitor for event in events if isinstance(event, DeadLetter)] == [left]
+
+
+async def test_a_function_does_not_read_what_was_forgotten() -> None:
+    read: list[Any] = []
+    monitors: list[Monitor] = []
+
+    async def reader(context: Context, ref: Ref[Any]) -> None:
+        monitors.extend(context.monitor(ref) for _ in range(3))
+        read.append(await context.receive())
+        await trio.testing.wait_all_tasks_blocked()
+        assert [context.demonitor(monitor) for monitor in monitors[:2]] == [False, False]
+        read.append(await context.receive())
+        await trio.sleep_forever()
+
+    async with running(Counter) as ref, running(reader, ref) as watcher:
+        await trio.testing.wait_all_tasks_blocked()
+        cell = cell_of(watcher)
+        watcher.send_nowait("go on")
+        cell_of(ref).request_stop("normal")
+        await trio.testing.wait_all_tasks_blocked(0.01)  # after the reader, who waits so, too
+        assert read == ["go on", Down(monitors[2], ref.pid, "normal")]
+        assert (cell.length, cell.capacity, cell.handled) == (0, 1000, 2)
+        cell.cancel()

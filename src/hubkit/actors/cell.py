@@ -24,10 +24,11 @@ from hubkit.actors.actor import Actor, Handler, methods_of
 from hubkit.actors.background import Background
 from hubkit.actors.context import Context
 from hubkit.actors.current import current, current_cell, current_chain
+from hubkit.actors.downs import Downs
 from hubkit.actors.ending import end_background, finish, interrupted
 from hubkit.actors.keeper import Keeper, OnDown
 from hubkit.actors.mailbox import Call, Item, Letter
-from hubkit.actors.messages import Exit
+from hubkit.actors.messages import Down, Exit
 from hubkit.actors.serving import serve
 from hubkit.actors.standing import ORDER, SYSTEM, Order, Standing
 from hubkit.errors import ActorCrashed, NoSuchMethod
@@ -48,7 +49,7 @@ class Cell(Standing):
     """One incarnation: its mailbox, its task, its end. `System.spawn` makes it, `run` runs it."""
 
     __slots__ = (
-        "args", "background", "cause", "chain", "child_id", "function_scope", "gate", "hub", "hub_name",
+        "args", "background", "cause", "chain", "child_id", "downs", "function_scope", "gate", "hub", "hub_name",
         "instance", "killed", "kwargs", "metadata", "monitors", "pid", "reads_mailbox", "restarts",
         "restore", "role", "scope", "shutdown", "start", "start_reason", "started", "stop_reason", "system", "table", "task",
         "term", "timers", "watchers",
@@ -118,6 +119,8 @@ class Cell(Standing):
         self.timers: set[Timer] | None = None
         #: Who watches this actor: token -> what to call.
         self.watchers: dict[object, OnDown] | None = None
+        #: Which of its own watches have ended, and wait in its mailbox.
+        self.downs: Downs | None = None
         #: The numbers of the monitors that this actor holds.
         self.monitors: set[int] | None = None
         #: Called after ``on_start``, before it counts as started: takes over the state of the incarnation before.
@@ -176,6 +179,24 @@ class Cell(Standing):
         if not self.closed:
             instance = self.instance
             self.push((None if instance is None else instance.on_info(message), "", (message,), SYSTEM))
+
+    def inform_of_down(self, down: Down) -> None:
+        """The same for a message that may be forgotten again while it waits."""
+        if not self.closed:
+            downs = self.downs
+            if downs is None:
+                downs = self.downs = Downs(self)
+            downs.add(down)
+            self.push((None if self.instance is None else self._hear(self.instance, downs, down), "", (down,), SYSTEM))
+
+    async def _hear(self, instance: Actor, downs: Downs, down: Down) -> None:
+        if downs.take(down):
+            await instance.on_info(down)
+
+    @property
+    def length(self) -> int:
+        """How many messages wait."""
+        return super().length - (0 if self.downs is None else self.downs.forgotten)
 
     def request_stop(self, reason: str = "shutdown") -> None:
         """Ask it to end once the message in progress is handled. The first reason counts."""
@@ -350,6 +371,8 @@ class Cell(Standing):
         """Nobody handles this message."""
         _, method, args, kwargs = letter
         if args is ORDER:
+            return
+        if kwargs is SYSTEM and self.downs is not None and type(args[0]) is Down and args[0] not in self.downs:
             return
         message = (method, (*args, *kwargs.items()) if kwargs else args) if method else args[0]
         self.system.dead_letter(self.pid, message, why, self.hub_id)

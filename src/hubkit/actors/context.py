@@ -12,7 +12,7 @@ import trio
 from hubkit.actors.background import Background
 from hubkit.actors.mailbox import Letter
 from hubkit.actors.messages import Down, Monitor
-from hubkit.actors.standing import ORDER
+from hubkit.actors.standing import ORDER, SYSTEM
 from hubkit.actors.timers import Interval
 from hubkit.errors import ConfigurationError, HubClosed
 from hubkit.pids import Pid
@@ -118,8 +118,8 @@ class Context:
             msg = f"demonitor needs the Monitor that context.monitor returned, not {monitor!r:.80}"
             raise ConfigurationError(msg)
         active = self._cell.system.demonitor(self._cell, monitor.number)
-        if not active:
-            self._cell.forget(lambda message: type(message) is Down and message.monitor == monitor)
+        if not active and self._cell.downs is not None:
+            self._cell.downs.forget(monitor.number)
         return active
 
     def link(self, ref: Ref[Any]) -> None:
@@ -212,18 +212,25 @@ class Context:
                 raise trio.EndOfChannel
             if cell.suspended or (queue and queue[0][2] is ORDER):
                 await self._stand_still()
-            elif queue and (cell.gate is None or cell.gate()):
-                break
-            else:
+            elif not queue or not (cell.gate is None or cell.gate()):
                 await cell.park()
                 cell.marked_at = trio.current_time()
-        cell.current = letter = queue.popleft()
-        if letter is cell.marked:
-            cell.marked = None
-        if cell.waiting:
-            cell.admit()
-        cell.handled += 1
-        return letter[2][0]
+            else:
+                cell.current = letter = queue.popleft()
+                if letter is cell.marked:
+                    cell.marked = None
+                if cell.waiting:
+                    cell.admit()
+                cell.handled += 1
+                message = letter[2][0]
+                if (
+                    letter[3] is not SYSTEM
+                    or type(message) is not Down
+                    or cell.downs is None
+                    or cell.downs.take(message)
+                ):
+                    return message
+                cell.current = None
 
     async def _stand_still(self) -> None:
         """Do what is ordered of a function that reads its mailbox, and wait as long as it is suspended."""

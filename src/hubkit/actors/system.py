@@ -346,7 +346,7 @@ class System:
             cell, monitor = held
             if cell.monitors is not None:
                 cell.monitors.discard(number)
-            cell.inform(Down(monitor, pid, reason, error))
+            cell.inform_of_down(Down(monitor, pid, reason, error))
             if self.witness is not None:
                 self.witness.down(cell.pid, monitor, reason)
 
