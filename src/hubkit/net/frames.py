@@ -1,5 +1,8 @@
 """One WebSocket connection as a `Link`: frames over a trio stream, by way of wsproto's connection object.
 
+Small frames, nearly all there are, take the plain road of `hubkit.net.framing`; and a TCP socket of a system where that is
+possible is read and written without trio's detours: there a write that does not have to wait does not, and a read waits first.
+
 Law of this room: after every await, whatever ended it, the link is intact or closed. So a send that did not finish closes
 the link (half a frame may be on the wire), while a receive may be given up at any time. And a close is bounded,
 whatever the peer does: it says so, waits a second for the peer's word, and drops the connection.
@@ -10,6 +13,7 @@ measure the peer's kernel and WebSocket library rather than its node.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 
 import trio
@@ -18,6 +22,7 @@ from wsproto.events import BytesMessage, CloseConnection, Message, Ping
 
 from hubkit.errors import LinkClosed, LinkError, ProtocolViolation
 from hubkit.net.certificates import Secured
+from hubkit.net.framing import PLAIN, Masks, Sieve, frame_of
 from hubkit.net.transport import MAX_GREETING
 
 __all__ = ["RECEIVE_BUFFER", "WebSocketLink"]
@@ -34,31 +39,70 @@ _TOO_BIG = 1009
 
 
 class WebSocketLink:
-    """See `hubkit.net.transport.Link`."""
+    """See `hubkit.net.transport.Link`. ``rest``: something came with the end of the opening, and is in the engine already."""
 
-    def __init__(self, stream: trio.abc.Stream, engine: Connection, remote: str, tls: Secured | None = None) -> None:
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        engine: Connection,
+        remote: str,
+        tls: Secured | None = None,
+        *,
+        rest: bool = False,
+    ) -> None:
         self.remote = remote
         self.tls: Secured | None = tls
         self._stream = stream
         self._engine = engine
+        self._socket = stream.socket if type(stream) is trio.SocketStream and os.name == "posix" else None
+        self._masks = Masks() if engine.client else None
+        self._sieve = None if rest else Sieve(masked=not engine.client)
         self._limit = MAX_GREETING
         self._frames: deque[bytes] = deque()
         self._parts: list[bytes] = []  # of a frame that comes in several WebSocket fragments
         self._size = 0
         self._pong: Ping | None = None  # the latest ping that is not answered yet
         self._lock = trio.StrictFIFOLock()  # held while bytes go out
+        self._begun: bytes | None = None  # what is left of a frame that `send_now` could not send whole
         self._receiving = False
         self._end: LinkError | None = None  # why the link has ended
         self._ended = trio.Event()
         self._code = _GOING
         self._closing = False
-        self._take(b"")  # what came in one piece with the end of the opening is in the engine already
+        self._drain()
 
     def allow(self, max_frame: int) -> None:
         """Accept frames of up to ``max_frame`` bytes from now on."""
         self._limit = max_frame
 
     # -- sending
+
+    def send_now(self, frame: bytes) -> bool:
+        """Send one frame, if that takes no waiting. See `hubkit.net.transport.at_once`."""
+        if (
+            self._socket is None
+            or len(frame) > PLAIN
+            or self._end is not None
+            or self._closing
+            or self._pong is not None
+            or self._begun is not None
+            or self._lock.locked()
+        ):
+            return False
+        data = frame_of(frame, None if self._masks is None else self._masks.next())
+        sent = self._write(data)
+        if sent == len(data):
+            return True
+        self._begun = data[sent:]
+        return False
+
+    def _write(self, data: bytes) -> int:
+        """How many of the bytes the system has taken; an error is told to whoever waits for one."""
+        assert self._socket is not None
+        try:
+            return os.write(self._socket.fileno(), data)
+        except OSError:
+            return 0
 
     async def send(self, frame: bytes) -> None:
         """Send one frame; if cancelled, the link has ended."""
@@ -69,9 +113,19 @@ class WebSocketLink:
         try:
             if self._end is not None or self._closing:
                 raise LinkClosed(*self._closed().args)
-            data = self._engine.send(BytesMessage(data=frame))
-            if self._pong is not None:
-                data = self._take_pong() + data
+            pong = b"" if self._pong is None else self._take_pong()
+            if self._begun is not None:
+                data, self._begun = self._begun + pong, None
+            elif len(frame) <= PLAIN:
+                data = pong + frame_of(frame, None if self._masks is None else self._masks.next())
+            else:
+                data = pong + self._engine.send(BytesMessage(data=frame))
+            if self._socket is not None and len(data) <= PLAIN:
+                await trio.lowlevel.checkpoint_if_cancelled()
+                sent = self._write(data)
+                if sent == len(data):
+                    return
+                data = data[sent:]
             await self._transmit(data)
         finally:
             self._lock.release()
@@ -98,6 +152,8 @@ class WebSocketLink:
 
     async def _answer_ping(self) -> None:
         """Send the pong that is due, unless something is on its way out: then it goes with the next frame."""
+        if self._begun is not None:
+            return
         try:
             self._lock.acquire_nowait()
         except trio.WouldBlock:
@@ -128,7 +184,7 @@ class WebSocketLink:
         """
         self._receiving = True
         try:
-            data = await self._stream.receive_some(min(RECEIVE_BUFFER, self._limit))
+            data = await self._read(min(RECEIVE_BUFFER, self._limit))
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
             return
@@ -137,13 +193,42 @@ class WebSocketLink:
         if not data:
             self._finish(LinkClosed("the connection ended"))
             return
-        self._take(bytes(data))
+        self._take(data)
         if self._pong is not None and self._end is None and not self._closing:
             await self._answer_ping()
 
+    async def _read(self, most: int) -> bytes:
+        if self._socket is None:
+            return bytes(await self._stream.receive_some(most))
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                return os.read(self._socket.fileno(), most)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+
     def _take(self, data: bytes) -> None:
+        if self._sieve is None:
+            self._engine.receive_data(data)
+            self._drain()
+            return
+        for plain, piece in self._sieve.feed(data):
+            if plain:
+                if len(piece) > self._limit:
+                    self._violated(f"a frame exceeds {self._limit:,} bytes", _TOO_BIG)
+                else:
+                    self._frames.append(piece)
+            else:
+                self._engine.receive_data(piece)
+                self._drain()
+            if self._end is not None:
+                return
+
+    def _drain(self) -> None:
+        """Take what the engine has made of what it was given."""
         engine = self._engine
-        engine.receive_data(data)
         for event in engine.events():
             if type(event) is BytesMessage:
                 self._add(event)
@@ -197,7 +282,8 @@ class WebSocketLink:
             if self._engine.state not in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
                 return
             reason = str(self._end) if violated else None
-            await self._transmit(self._engine.send(CloseConnection(code=self._code, reason=reason)))
+            rest, self._begun = self._begun or b"", None
+            await self._transmit(rest + self._engine.send(CloseConnection(code=self._code, reason=reason)))
         if peer_began:
             return
         if violated:

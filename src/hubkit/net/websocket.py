@@ -173,7 +173,7 @@ class WebSocketTransport:
             secured = trio.SSLStream(stream, self._tls.server, server_side=True)
         engine = WSConnection(ConnectionType.SERVER)
         try:
-            request = await _receive_opening(secured, engine)
+            request, _ = await _receive_opening(secured, engine)
         except (RemoteProtocolError, LocalProtocolError) as error:
             hint = getattr(error, "event_hint", None)
             status = hint.status_code if isinstance(hint, RejectConnection) else 400
@@ -212,8 +212,8 @@ class WebSocketTransport:
                 if target.secure:
                     context = self._tls.client or ssl.create_default_context()
                     stream = trio.SSLStream(stream, context, server_hostname=target.host)
-                engine = await _open_client(stream, target)
-                link = WebSocketLink(stream, engine, str(target), self._said(stream))
+                engine, rest = await _open_client(stream, target)
+                link = WebSocketLink(stream, engine, str(target), self._said(stream), rest=rest)
                 return link
         except (
             trio.BrokenResourceError,
@@ -236,12 +236,13 @@ class WebSocketTransport:
 # -- the opening handshake
 
 
-async def _receive_opening(stream: trio.abc.Stream, engine: WSConnection) -> object:
-    """Read until the engine has something to say: the request, or the answer to ours."""
-    size = 0
+async def _receive_opening(stream: trio.abc.Stream, engine: WSConnection) -> tuple[object, bool]:
+    """Read until the engine has something to say: the request, or the answer to ours; and whether more came with it."""
+    size, said = 0, b""
     while True:
         data = await stream.receive_some(RECEIVE_BUFFER)
         size += len(data)
+        said += data
         if not data:
             msg = "closed in the opening"
             raise ProtocolViolation(msg)
@@ -254,7 +255,7 @@ async def _receive_opening(stream: trio.abc.Stream, engine: WSConnection) -> obj
             msg = f"malformed HTTP: {error}"
             raise RemoteProtocolError(msg) from None
         for event in engine.events():
-            return event
+            return event, not said.endswith(b"\r\n\r\n")
         if size > _MAX_OPENING:
             msg = "the opening is too long"
             raise RemoteProtocolError(msg)
@@ -274,17 +275,17 @@ async def _reject(stream: trio.abc.Stream, engine: WSConnection, status: int, re
     raise ProtocolViolation(reason)
 
 
-async def _open_client(stream: trio.abc.Stream, target: Address) -> Connection:
+async def _open_client(stream: trio.abc.Stream, target: Address) -> tuple[Connection, bool]:
     engine = WSConnection(ConnectionType.CLIENT)
     await stream.send_all(engine.send(Request(host=target.authority, target=target.path, subprotocols=[SUBPROTOCOL])))
-    answer = await _receive_opening(stream, engine)
+    answer, rest = await _receive_opening(stream, engine)
     if isinstance(answer, RejectConnection):
         msg = f"it answers HTTP status {answer.status_code}: no hubkit node, or one that refuses us"
         raise ProtocolViolation(msg)
     if not isinstance(answer, AcceptConnection) or answer.subprotocol != SUBPROTOCOL:
         msg = "it speaks WebSocket, but not hubkit"
         raise ProtocolViolation(msg)
-    return _established(engine)
+    return _established(engine), rest
 
 
 def _established(engine: WSConnection) -> Connection:
