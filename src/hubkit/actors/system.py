@@ -235,7 +235,9 @@ class System:
         task: trio.lowlevel.Task | None,
         on_reply: Callable[[Any, BaseException | None], None] | None,
     ) -> Call:
-        cell = self.open_cell(self._own(serial))
+        cell = self.cells.get(serial)
+        if cell is None or cell.closed:
+            cell = self.open_cell(self._own(serial))
         args, kwargs, chain = request.args, dict(request.kwargs), request.chain
         coroutine, name = _prepare(cell, request.method, args, kwargs, chain)
         return RemoteCall(

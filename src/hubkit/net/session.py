@@ -33,8 +33,9 @@ __all__ = ["ROOM", "LinkStatistics", "Session"]
 
 logger: logging.Logger = logging.getLogger("hubkit.net")
 
-_APP, _PING, _PONG = int(Kind.APP), int(Kind.PING), int(Kind.PONG)
-_SLICE = 0.00025  # seconds for which the messages of one frame may keep everybody else from running
+_APP, _CHUNK, _PING, _PONG = int(Kind.APP), int(Kind.CHUNK), int(Kind.PING), int(Kind.PONG)
+_SLICE = 0.0005  # seconds for which the messages of one frame may keep everybody else from running
+_LOOK = 8  # messages from one look at the clock to the next
 #: Bytes that wait to be sent, below which senders of bulk go on.
 ROOM = 1 << 20
 _LIGHT = 4096  # bytes of a message that may go out on the spot
@@ -234,12 +235,12 @@ class Session:
             began = self._now()
             messages = decode_frame(frame)
             self._lone = len(messages) == 1
-            for message in messages:
-                if self._now() - began > _SLICE:
+            for count, message in enumerate(messages):
+                if not count % _LOOK and self._now() - began > _SLICE:
                     # Others are served meanwhile, and answer: so the two ends of a link work at the same time.
                     await trio.lowlevel.checkpoint()
                     began = self._now()
-                if message[0] == Kind.CHUNK:
+                if message[0] == _CHUNK:
                     whole = self._assembler.add(message)
                     if whole is None:
                         continue
@@ -248,17 +249,17 @@ class Session:
                 self._messages_in += 1
                 if not self.up:
                     return
-                if message[0] in (_PING, _PONG):
+                if message[0] == _APP:
+                    if len(message) < 2 or type(message[1]) is not list:
+                        msg = "a message of the floor above is malformed"
+                        raise ProtocolViolation(msg)
+                    deliver(peer, message[1])
+                elif message[0] in (_PING, _PONG):
                     self._measure(message)
-                elif message[0] != _APP:
+                else:
                     self._control(self, message)
                     if self.said_goodbye or self.parted:
                         return
-                elif len(message) > 1 and type(message[1]) is list:
-                    deliver(peer, message[1])
-                else:
-                    msg = "a message of the floor above is malformed"
-                    raise ProtocolViolation(msg)
 
     # -- the end
 
