@@ -13,8 +13,8 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
 from hubkit.errors import LinkClosed
-from hubkit.net.framing import PLAIN, Masks, Sieve, frame_of
 from hubkit.net.frames import WebSocketLink
+from hubkit.net.framing import PLAIN, Masks, Sieve, frame_of
 from hubkit.net.transport import at_once
 from hubkit.net.websocket import WebSocketTransport
 from hubkit.testing.conformance import PATIENCE, linked

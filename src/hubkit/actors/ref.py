@@ -104,7 +104,7 @@ class Ref(Generic[A_co]):
         cell, pid = self._cell, None
         if cell is None:
             pid = self.pid
-            cell = self._find(pid)
+            cell = self._at(pid)
         found = None if cell is None else cell.table.get(method)
         if cell is None or found is None:
             return await self._call_anywhere(method, args, kwargs, None, pid)
@@ -171,7 +171,7 @@ class Ref(Generic[A_co]):
         await self._take_turn()
         cell = self._cell
         if cell is None or cell.closed:
-            cell = self._find(self.pid)
+            cell = self._find()
         if cell is None or cell.full:
             await self._deliver("cast", method, args, kwargs)
         else:
@@ -192,7 +192,7 @@ class Ref(Generic[A_co]):
         """
         cell = self._cell
         if cell is None:
-            cell = self._find(self.pid)
+            cell = self._find()
         found = None if cell is None else cell.table.get(method)
         if cell is None or found is None or cell.queue is None:
             self._cast_anywhere_nowait(method, args, kwargs)
@@ -210,7 +210,7 @@ class Ref(Generic[A_co]):
             cell.mark(queue[-1])
 
     def _cast_anywhere_nowait(self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        cell = self._find(self.pid)
+        cell = self._find()
         if cell is None:
             self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs))
         else:
@@ -219,7 +219,7 @@ class Ref(Generic[A_co]):
     async def send(self, message: object) -> None:
         """Send a plain message; it arrives through ``on_info`` or ``receive``. Waits and raises as `cast`."""
         await self._take_turn()
-        cell = self._find(self.pid)
+        cell = self._find()
         if cell is None or cell.full:
             await self._deliver("info", "", (message,), {})
         else:
@@ -227,7 +227,7 @@ class Ref(Generic[A_co]):
 
     def send_nowait(self, message: object) -> None:
         """Send a plain message without waiting for anything. Raises as `cast_nowait`."""
-        cell = self._find(self.pid)
+        cell = self._find()
         if cell is None:
             self._send_elsewhere_nowait(Request("info", "", (message,)))
         else:
@@ -289,8 +289,12 @@ class Ref(Generic[A_co]):
 
     # Where it is.
 
-    def _find(self, pid: Pid | None) -> Cell | None:
-        """The actor, if it runs in this process, at ``pid``, and takes messages."""
+    def _find(self) -> Cell | None:
+        """The actor, if it runs in this process and takes messages."""
+        return self._at(self.pid)
+
+    def _at(self, pid: Pid | None) -> Cell | None:
+        """The same, where ``pid`` is known."""
         cell = current_cell() if pid is None else self._system.find(pid)
         if pid is None and cell is not None and cell.key != self.address:
             cell = None  # only an actor that is about to start can be sent to already, and by itself

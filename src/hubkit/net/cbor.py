@@ -11,6 +11,7 @@ duplicate keys are refused, because one value should have one reading.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from typing import Any, NoReturn
 
@@ -42,7 +43,8 @@ _OPTIONS: dict[str, Any] = {
 }
 
 #: Values to bytes. The caller vouches that they are plain, of at most 64 bits, and not nested deeper than `MAX_DEPTH`.
-encode: Callable[[object], bytes] = cbor2.dumps
+#: (Lists, of which most of what travels is made, are named to the encoder: to look for how to write one costs it as much again.)
+encode: Callable[[object], bytes] = partial(cbor2.dumps, encoders={list: cbor2.CBOREncoder.encode_array})
 
 
 def decode(data: bytes | BytesIO) -> Any:

@@ -1,8 +1,8 @@
-"""The plain road through WebSocket framing (RFC 6455, section 5.2): whole binary frames, which is nearly all that links carry.
+"""The plain road through WebSocket framing (RFC 6455, 5.2): whole binary frames, which is nearly all that links carry.
 
-Law of this room: a frame is taken here only if the protocol engine (wsproto) would take it, and as the same bytes. Everything else
-goes to the engine as it is: control frames, text, fragments, frames of more than `PLAIN` bytes or that come in several reads,
-and whatever breaks the standard; so the engine alone says what is wrong. What is needed for that is to know where each frame ends.
+Law of this room: a frame is taken here only if the protocol engine (wsproto) would take it, and as the same bytes. All else goes
+to the engine as it is: control frames, text, fragments, frames of more than `PLAIN` bytes or that come in several reads,
+and whatever breaks the standard; so the engine alone says what is wrong. All that takes is to know where each frame ends.
 
 The engine is exact and general, and costs as much for a small frame as all the rest of a link does.
 """
