@@ -42,9 +42,10 @@ _OPTIONS: dict[str, Any] = {
     "semantic_decoders": dict.fromkeys(_KNOWN_TAGS, _refuse),
 }
 
+# Most of what travels is lists, and to look for how one is written costs the encoder as much as writing it: it is told.
+_ENCODERS: dict[type, Any] = {list: cbor2.CBOREncoder.encode_array}
 #: Values to bytes. The caller vouches that they are plain, of at most 64 bits, and not nested deeper than `MAX_DEPTH`.
-#: (Lists, of which most of what travels is made, are named to the encoder: to look for how to write one costs it as much again.)
-encode: Callable[[object], bytes] = partial(cbor2.dumps, encoders={list: cbor2.CBOREncoder.encode_array})
+encode: Callable[[object], bytes] = partial(cbor2.dumps, encoders=_ENCODERS)
 
 
 def decode(data: bytes | BytesIO) -> Any:

@@ -20,6 +20,7 @@ import trio
 from wsproto.connection import Connection, ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping
 
+from hubkit.environment import Environment
 from hubkit.errors import LinkClosed, LinkError, ProtocolViolation
 from hubkit.net.certificates import Secured
 from hubkit.net.framing import PLAIN, Masks, Sieve, frame_of
@@ -55,7 +56,7 @@ class WebSocketLink:
         self._stream = stream
         self._engine = engine
         self._socket = stream.socket if type(stream) is trio.SocketStream and os.name == "posix" else None
-        self._masks = Masks() if engine.client else None
+        self._masks = Masks(Environment().token) if engine.client else None
         self._sieve = None if rest else Sieve(masked=not engine.client)
         self._limit = MAX_GREETING
         self._frames: deque[bytes] = deque()

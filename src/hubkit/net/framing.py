@@ -1,16 +1,16 @@
 """The plain road through WebSocket framing (RFC 6455, 5.2): whole binary frames, which is nearly all that links carry.
 
-Law of this room: a frame is taken here only if the protocol engine (wsproto) would take it, and as the same bytes. All else goes
-to the engine as it is: control frames, text, fragments, frames of more than `PLAIN` bytes or that come in several reads,
-and whatever breaks the standard; so the engine alone says what is wrong. All that takes is to know where each frame ends.
+Law of this room: a frame is taken here only if the protocol engine (wsproto) would take it, and as the same bytes. All else
+goes to the engine as it is: control frames, text, fragments, frames of more than `PLAIN` bytes or that come in several reads,
+and whatever breaks the standard; so the engine alone says what is wrong. All that takes is to know where each frame ends. The
+head of a frame waits here until it is whole.
 
 The engine is exact and general, and costs as much for a small frame as all the rest of a link does.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 __all__ = ["PLAIN", "Masks", "Sieve", "frame_of"]
 
@@ -42,18 +42,19 @@ def _masked(data: bytes, mask: bytes) -> bytes:
 
 
 class Masks:
-    """Masks for a client's frames: unpredictable, as the standard demands, but drawn many at once."""
+    """Masks for a client's frames: as unpredictable as ``draw(number of bytes)`` is, but drawn many at once."""
 
-    __slots__ = ("_at", "_stock")
+    __slots__ = ("_at", "_draw", "_stock")
 
-    def __init__(self) -> None:
+    def __init__(self, draw: Callable[[int], bytes]) -> None:
+        self._draw = draw
         self._stock, self._at = b"", 0
 
     def next(self) -> bytes:
         """Four bytes that were not used before."""
         at = self._at
         if at >= len(self._stock):
-            self._stock, at = os.urandom(4 * _STOCK), 0
+            self._stock, at = self._draw(4 * _STOCK), 0
         self._at = at + 4
         return self._stock[at : at + 4]
 
