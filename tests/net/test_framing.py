@@ -119,6 +119,7 @@ def reads(draw: st.DrawFn) -> tuple[bool, list[bytes]]:
 @example((False, [b"\x02\x01a", b"\x82\x01b"]))  # a new message within another
 @example((False, [b"\x00\x80"]))  # wrong already, but no whole head
 @example((False, [b"\x82\x7e\x00\x01a"]))  # a length that is not in its least form
+@example((False, [b"\x82\x7f" + (200).to_bytes(8, "big") + bytes(200)]))
 def test_the_sieve_changes_nothing(given: tuple[bool, list[bytes]]) -> None:
     server, pieces = given
     expected, found = alone(pieces, server=server), sieved(pieces, server=server)

@@ -107,24 +107,18 @@ class Sieve:
             return None
         first, second = data[at], data[at + 1]
         masked, size = second >= _MASKED, second & 0x7F
-        start = at + 2
+        start, least = at + 2, size < _LONG
         if size == _SHORT:
             size, start = int.from_bytes(data[start : start + 2], "big"), start + 2
+            least = size >= _SHORT
         elif size == _LONG:
             size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
-        short = size < _SHORT
         if masked:
             start += 4
         if start > len(data):
             return None
-        # The least form of the length alone is valid.
-        plain = (
-            first == _BINARY
-            and masked is self._masked
-            and size <= PLAIN
-            and short == (second & 0x7F < _SHORT)
-            and not self._fragmented
-        )
+        # Of a length only its least form is valid.
+        plain = first == _BINARY and masked is self._masked and least and size <= PLAIN and not self._fragmented
         if not plain and not first & _CONTROL:
             self._fragmented = not first & _FINAL
         return start, size, plain
