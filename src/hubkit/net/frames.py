@@ -24,6 +24,7 @@ from hubkit.environment import Environment
 from hubkit.errors import LinkClosed, LinkError, ProtocolViolation
 from hubkit.net.certificates import Secured
 from hubkit.net.framing import PLAIN, Masks, Sieve, frame_of
+from hubkit.net.secure import SecureStream
 from hubkit.net.transport import MAX_GREETING
 
 __all__ = ["RECEIVE_BUFFER", "WebSocketLink"]
@@ -55,7 +56,9 @@ class WebSocketLink:
         self.tls: Secured | None = tls
         self._stream = stream
         self._engine = engine
-        self._socket = stream.socket if type(stream) is trio.SocketStream and os.name == "posix" else None
+        self._secure = stream if isinstance(stream, SecureStream) else None
+        self._under = stream if self._secure is None else self._secure.under
+        self._socket = self._under.socket if type(self._under) is trio.SocketStream and os.name == "posix" else None
         self._masks = Masks(Environment().token) if engine.client else None
         self._sieve = None if rest else Sieve(masked=not engine.client)
         self._limit = MAX_GREETING
@@ -90,12 +93,22 @@ class WebSocketLink:
             or self._lock.locked()
         ):
             return False
-        data = frame_of(frame, None if self._masks is None else self._masks.next())
+        try:
+            data = self._wire(self._plain(frame))
+        except trio.BrokenResourceError:
+            return False
         sent = self._write(data)
         if sent == len(data):
             return True
         self._begun = data[sent:]
         return False
+
+    def _plain(self, frame: bytes) -> bytes:
+        return frame_of(frame, None if self._masks is None else self._masks.next())
+
+    def _wire(self, data: bytes) -> bytes:
+        """What goes out on the socket for these bytes of WebSocket. It must, in this order."""
+        return data if self._secure is None else self._secure.encrypt(data)
 
     def _write(self, data: bytes) -> int:
         """How many of the bytes the system has taken; an error is told to whoever waits for one."""
@@ -114,27 +127,25 @@ class WebSocketLink:
         try:
             if self._end is not None or self._closing:
                 raise LinkClosed(*self._closed().args)
-            pong = b"" if self._pong is None else self._take_pong()
-            if self._begun is not None:
-                data, self._begun = self._begun + pong, None
-            elif len(frame) <= PLAIN:
-                data = pong + frame_of(frame, None if self._masks is None else self._masks.next())
-            else:
-                data = pong + self._engine.send(BytesMessage(data=frame))
-            if self._socket is not None and len(data) <= PLAIN:
-                await trio.lowlevel.checkpoint_if_cancelled()
-                sent = self._write(data)
-                if sent == len(data):
-                    return
-                data = data[sent:]
+            await trio.lowlevel.checkpoint_if_cancelled()
+            data = b"" if self._pong is None else self._take_pong()
+            if self._begun is None:
+                data += self._plain(frame) if len(frame) <= PLAIN else self._engine.send(BytesMessage(data=frame))
             await self._transmit(data)
         finally:
             self._lock.release()
 
     async def _transmit(self, data: bytes) -> None:
+        """Send what was begun, and then this."""
         finished = False
         try:
-            await self._stream.send_all(data)
+            data = self._wire(data)
+            if self._begun is not None:
+                data, self._begun = self._begun + data, None
+            if self._socket is not None and len(data) <= 2 * PLAIN:
+                data = data[self._write(data) :]
+            if data:
+                await self._under.send_all(data)
             finished = True
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
@@ -151,8 +162,8 @@ class WebSocketLink:
         self._pong = None
         return data
 
-    async def _answer_ping(self) -> None:
-        """Send the pong that is due, unless something is on its way out: then it goes with the next frame."""
+    async def _answer(self) -> None:
+        """Send the pong that is due, or what TLS has to say, unless something is on its way out: then it goes with that."""
         if self._begun is not None:
             return
         try:
@@ -160,7 +171,7 @@ class WebSocketLink:
         except trio.WouldBlock:
             return
         try:
-            await self._transmit(self._take_pong())
+            await self._transmit(b"" if self._pong is None else self._take_pong())
         except LinkClosed:
             pass  # receive() tells
         finally:
@@ -195,20 +206,32 @@ class WebSocketLink:
             self._finish(LinkClosed("the connection ended"))
             return
         self._take(data)
-        if self._pong is not None and self._end is None and not self._closing:
-            await self._answer_ping()
+        owes = self._pong is not None or (self._secure is not None and self._secure.owes)
+        if owes and self._end is None and not self._closing:
+            await self._answer()
 
     async def _read(self, most: int) -> bytes:
-        if self._socket is None:
+        """At most so many bytes of WebSocket; none at the end."""
+        secure, socket = self._secure, self._socket
+        if socket is None:
             return bytes(await self._stream.receive_some(most))
+        await trio.lowlevel.checkpoint_if_cancelled()
         while True:
-            await trio.lowlevel.wait_readable(self._socket)
+            if secure is not None and (data := secure.take(most)) is not None:
+                return data
+            if socket.fileno() < 0:
+                msg = "the connection was closed here"
+                raise trio.ClosedResourceError(msg)
+            await trio.lowlevel.wait_readable(socket)
             try:
-                return os.read(self._socket.fileno(), most)
+                data = os.read(socket.fileno(), most)
             except BlockingIOError:
                 continue
             except OSError as error:
                 raise trio.BrokenResourceError from error
+            if secure is None:
+                return data
+            secure.feed(data)
 
     def _take(self, data: bytes) -> None:
         if self._sieve is None:
@@ -283,8 +306,7 @@ class WebSocketLink:
             if self._engine.state not in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
                 return
             reason = str(self._end) if violated else None
-            rest, self._begun = self._begun or b"", None
-            await self._transmit(rest + self._engine.send(CloseConnection(code=self._code, reason=reason)))
+            await self._transmit(self._engine.send(CloseConnection(code=self._code, reason=reason)))
         if peer_began:
             return
         if violated:

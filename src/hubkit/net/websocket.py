@@ -31,6 +31,7 @@ from hubkit.net.address import Address, parse
 from hubkit.net.certificates import Secured, names_in
 from hubkit.net.frames import RECEIVE_BUFFER, WebSocketLink
 from hubkit.net.lines import one_line
+from hubkit.net.secure import SecureStream
 from hubkit.net.transport import Link
 
 __all__ = ["SUBPROTOCOL", "TLS", "WebSocketTransport"]
@@ -170,9 +171,11 @@ class WebSocketTransport:
         assert self._listen is not None
         if self._listen.secure:
             assert self._tls.server is not None
-            secured = trio.SSLStream(stream, self._tls.server, server_side=True)
+            secured = SecureStream(stream, self._tls.server, server_side=True)
         engine = WSConnection(ConnectionType.SERVER)
         try:
+            if isinstance(secured, SecureStream):
+                await secured.handshake()
             request, _ = await _receive_opening(secured, engine)
         except (RemoteProtocolError, LocalProtocolError) as error:
             hint = getattr(error, "event_hint", None)
@@ -193,11 +196,11 @@ class WebSocketTransport:
 
     def _said(self, stream: trio.abc.Stream) -> Secured | None:
         """What TLS says of a connection."""
-        if not isinstance(stream, trio.SSLStream):
+        if not isinstance(stream, SecureStream):
             return None
-        server = self._tls.server
+        server, said = self._tls.server, stream.engine
         mutual = server is not None and server.verify_mode == ssl.CERT_REQUIRED
-        return Secured(stream, names_in(stream.getpeercert()) if mutual and self._tls.check_names else None)
+        return Secured(said, names_in(said.getpeercert()) if mutual and self._tls.check_names else None)
 
     # -- dialling
 
@@ -211,7 +214,8 @@ class WebSocketTransport:
                 stream = await _connect(target)
                 if target.secure:
                     context = self._tls.client or ssl.create_default_context()
-                    stream = trio.SSLStream(stream, context, server_hostname=target.host)
+                    stream = secure = SecureStream(stream, context, host=target.host)
+                    await secure.handshake()
                 engine, rest = await _open_client(stream, target)
                 link = WebSocketLink(stream, engine, str(target), self._said(stream), rest=rest)
                 return link
