@@ -192,7 +192,11 @@ class Ref(Generic[A_co]):
         """
         cell = self._cell
         if cell is None:
-            cell = self._find()
+            pid = self.pid
+            cell = self._at(pid)
+            if cell is None and pid is not None:
+                self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs), pid)
+                return
         found = None if cell is None else cell.table.get(method)
         if cell is None or found is None or cell.queue is None:
             self._cast_anywhere_nowait(method, args, kwargs)
@@ -212,7 +216,7 @@ class Ref(Generic[A_co]):
     def _cast_anywhere_nowait(self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         cell = self._find()
         if cell is None:
-            self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs))
+            self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs), self.pid)
         else:
             cell.push_nowait(cell.letter(method, args, kwargs))
 
@@ -229,7 +233,7 @@ class Ref(Generic[A_co]):
         """Send a plain message without waiting for anything. Raises as `cast_nowait`."""
         cell = self._find()
         if cell is None:
-            self._send_elsewhere_nowait(Request("info", "", (message,)))
+            self._send_elsewhere_nowait(Request("info", "", (message,)), self.pid)
         else:
             cell.push_nowait(cell.message(message))
 
@@ -270,9 +274,8 @@ class Ref(Generic[A_co]):
                     raise self._nobody(ended) from None
                 after = pid
 
-    def _send_elsewhere_nowait(self, request: Request) -> None:
+    def _send_elsewhere_nowait(self, request: Request, pid: Pid | None) -> None:
         self._system.check_open()
-        pid = self.pid
         if pid is None:
             msg = (
                 f"child {self.address} runs nowhere at this moment; `await ref.send(...)` waits, if it is still wanted"
