@@ -123,10 +123,11 @@ class Ref(Generic[A_co]):
         cell = self._cell
         found = cell.table.get(method)
         if found is None:
-            cell = self._find() or _NOBODY
+            pid = self.pid
+            cell = self._at(pid) or _NOBODY
             found = cell.table.get(method)
             if found is None:
-                return await self._call_anywhere(method, args, kwargs, None)
+                return await self._call_anywhere(method, args, kwargs, None, pid)
         chain = current_chain()
         if chain and cell.pid in chain:
             raise deadlock(cell.pid, chain)
@@ -152,16 +153,15 @@ class Ref(Generic[A_co]):
         return await self._call_anywhere(method, args, kwargs, cell.pid)
 
     async def _call_anywhere(
-        self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], after: Pid | None
+        self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], after: Pid | None, pid: Pid | None = None
     ) -> Any:
-        """Call wherever the actor is, or will be; ``after``: the incarnation that is known to have ended."""
+        """Call wherever the actor is (at ``pid``?), or will be; ``after``: the incarnation that is known to have ended."""
         system, address = self._system, self.address
         system.check_open()
         chain = current_chain()
         name = method_name(method)
         while True:
-            pid = address if isinstance(address, Pid) else system.locator(address).resolve(address)
-            if pid is None or pid == after:
+            if pid is None:
                 pid = await self._locate(after)
             if pid in chain:
                 raise deadlock(pid, chain)
@@ -173,7 +173,7 @@ class Ref(Generic[A_co]):
             except NotBegun as ended:
                 if isinstance(address, Pid):
                     raise self._nobody(ended) from None
-                after = pid
+                after, pid = pid, None
 
     # Casts and plain messages.
 
@@ -211,6 +211,13 @@ class Ref(Generic[A_co]):
         """
         cell = self._cell
         found = cell.table.get(method)
+        if found is None:
+            pid = self.pid
+            cell = self._at(pid) or _NOBODY
+            if cell is _NOBODY and pid is not None:
+                self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs), pid)
+                return
+            found = cell.table.get(method)
         if found is None or cell.queue is None:
             self._cast_anywhere_nowait(method, args, kwargs)
             return
@@ -230,7 +237,7 @@ class Ref(Generic[A_co]):
     def _cast_anywhere_nowait(self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         cell = self._find()
         if cell is None:
-            self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs))
+            self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs), self.pid)
         else:
             cell.push_nowait(cell.letter(method, args, kwargs))
 
@@ -247,7 +254,7 @@ class Ref(Generic[A_co]):
         """Send a plain message without waiting for anything. Raises as `cast_nowait`."""
         cell = self._find()
         if cell is None:
-            self._send_elsewhere_nowait(Request("info", "", (message,)))
+            self._send_elsewhere_nowait(Request("info", "", (message,)), self.pid)
         else:
             cell.push_nowait(cell.message(message))
 
@@ -288,9 +295,8 @@ class Ref(Generic[A_co]):
                     raise self._nobody(ended) from None
                 after = pid
 
-    def _send_elsewhere_nowait(self, request: Request) -> None:
+    def _send_elsewhere_nowait(self, request: Request, pid: Pid | None) -> None:
         self._system.check_open()
-        pid = self.pid
         if pid is None:
             msg = (
                 f"child {self.address} runs nowhere at this moment; `await ref.send(...)` waits, if it is still wanted"
@@ -309,19 +315,19 @@ class Ref(Generic[A_co]):
 
     def _find(self) -> Cell | None:
         """The actor, if it runs in this process and takes messages."""
-        cell: Cell | None = self._cell
-        if not self._cell.closed:
-            return cell
-        address = self.address
-        system = self._system
-        pid = address if isinstance(address, Pid) else system.locator(address).resolve(address)
+        cell = self._cell
+        return self._at(self.pid) if cell.closed else cell
+
+    def _at(self, pid: Pid | None) -> Cell | None:
+        """The same, where ``pid`` is known."""
         if pid is None:  # only an actor that is about to start can be sent to already, and by itself
             cell = current_cell()
-            return None if cell is None or cell.closed or cell.key != address else cell
+            return None if cell is None or cell.closed or cell.key != self.address else cell
+        system = self._system
         cell = system.find(pid)
         if cell is not None and cell.closed:
             cell = None
-        keep = cell is not None and (pid is address or cell.hub_name in system.directories)
+        keep = cell is not None and (pid is self.address or cell.hub_name in system.directories)
         self._cell = cell if cell is not None and keep else _NOBODY
         return cell
 
