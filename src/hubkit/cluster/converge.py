@@ -223,6 +223,8 @@ class Rules:
                     known, answered = self._known(("run", child, node)), self._replication.answered
                     known = known and answered(node, ("run", child, self._me))
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
+                if not self._replication.vouches(node, self._replication.stamp_of(("run", child, node))):
+                    return Step(Do.REST, "unconfirmed", nodes=(node,), unsure=True)  # it will say so itself, or deny it
                 if self.copies.all_active:
                     return Step(Do.DEMOTE, "superseded", mine.term)
                 return Step(Do.STOP, "superseded", run.term, (node if at is None else at,), "conflict")

@@ -25,6 +25,7 @@ class LinkState:
         "greeted",
         "have",
         "hello",
+        "hellos",
         "met",
         "news",
         "outdated",
@@ -41,6 +42,7 @@ class LinkState:
         self.hello: bool = True  # I owe a hello
         self.greeted: bool = False  # I have had theirs
         self.answer: bool = False  # I owe an answer to it
+        self.hellos: int = 0  # how many I have had since the last beat
         self.whole: bool = False  # I owe the whole map
         self.news: bool = False  # I owe an acknowledgement, or a digest
         self.relay: bool = False  # the peer lacks what others wrote a beat ago

@@ -400,7 +400,7 @@ class Mesh:
                 if not all(map(is_node_id, vector)) or not {int}.issuperset(map(type, vector.values())):
                     msg = "a heartbeat is malformed"
                     raise ProtocolViolation(msg)
-                self._liveness.heard(vector, self._environment.now())
+                self._liveness.heard(vector, self._environment.now(), session.peer.node)
             case [Kind.PEERS, list(peers), *_] if len(peers) <= _PEERS_MAX:
                 for entry in peers:
                     self._recommended(entry)
