@@ -10,8 +10,8 @@ A process that slept must not hold its own sleep against the others: `woke` give
 
 *Hearsay* may be a lie, so it never outweighs what a node says of itself. The number that comes on a node's own link counts,
 be it less than what others told; who told too much is believed when it corrects itself, and its word is void when it is
-gone. A newer boot that is only spoken of proves nothing about an older one that is in touch: that takes a handshake. And of
-nodes that nobody here has met, no more than `MOST` are remembered.
+gone. A newer boot that is only spoken of proves nothing about an older one that is in touch, and not for long about any: a
+handshake counts more. And of nodes that nobody here has met, no more than `MOST` are remembered.
 
 One of these serves all hubs of a node. Numbers of heartbeats grow within one boot; a new boot is a new node.
 """
@@ -36,7 +36,7 @@ class Liveness:
     grows whenever anything but silence may have changed who is in sight: so whoever remembers a look need not look again.
     """
 
-    __slots__ = ("_boots", "_dead", "_heard", "_numbers", "_rumours", "_tellers", "_touch", "beat_interval", "born",
+    __slots__ = ("_boots", "_dead", "_heard", "_met", "_numbers", "_rumours", "_tellers", "_touch", "beat_interval", "born",
                  "down_after", "node", "turns")  # fmt: skip
 
     def __init__(self, node: NodeId, now: float, *, beat: float = 1.0, down_after: float = 4.0) -> None:
@@ -49,6 +49,7 @@ class Liveness:
         self._heard: dict[NodeId, float] = {}
         self._dead: set[NodeId] = set()
         self._boots: dict[str, int] = dict([life_of(node)])  # name -> its newest boot
+        self._met: dict[str, int] = dict(self._boots)  # ... by a handshake
         self._touch: dict[NodeId, float] = {}  # when something last came from this node itself
         self._tellers: dict[NodeId, NodeId | None] = {}  # who told the number that is known of a node
         self._rumours: set[NodeId] = set()  # newer boots of nodes that were in touch when they were spoken of
@@ -96,6 +97,11 @@ class Liveness:
         """A handshake with this node is done: it lives, whatever was thought of it."""
         self._dead.discard(node)
         self.turns += 1
+        name, boot = life_of(node)
+        if boot >= self._met.get(name, -1):
+            self._met[name] = boot
+            if boot < self._boots.get(name, -1):
+                self._boots[name] = boot  # of a newer one there is only hearsay
         self._newest(node)
         self.spoke(node, now)
 
@@ -140,7 +146,9 @@ class Liveness:
         for node in [node for node in self._heard if node not in met and node != self.node]:
             self.forget(node)
         while len(self._boots) > MOST:
-            del self._boots[next(name for name in self._boots if name != life_of(self.node)[0])]
+            name = next(name for name in self._boots if name != life_of(self.node)[0])
+            self._met.pop(name, None)
+            del self._boots[name]
 
     def mention(self, node: NodeId, now: float) -> None:
         """A row speaks of this node: at first sight it is respected for ``down_after``."""
@@ -179,6 +187,10 @@ class Liveness:
             return False
         name, boot = life_of(node)  # as `proven_dead`, which is asked too often to be called
         return self._boots.get(name, -1) <= boot
+
+    def speaks(self, node: NodeId, now: float) -> bool:
+        """Whether something has come from this node itself, on a link, within the last beat or so."""
+        return now - self._touch.get(node, -math.inf) < 1.5 * self.beat_interval
 
     def longest(self, nodes: Iterable[NodeId]) -> float:
         """When the one of these that has been silent for longest was last heard of. (All of them have been.)"""
