@@ -149,7 +149,7 @@ class Core(Instances):
             return
         believed = self._membership.defend(peer, found, now)
         self.quorum.receive(peer, believed, now)
-        if self._replication.kept or self._replication.unwanted:
+        if self._replication.kept or self._replication.unwanted or self._replication.floods:
             self._membership.restore(now)
         if self._membership.complaints:
             self._reconciler.effects.extend(self._door.complaints(self._membership.complaints, now))

@@ -34,10 +34,12 @@ class Liveness:
 
     ``beat``: seconds between heartbeats; ``down_after``: seconds of silence after which a node is taken for gone. ``turns``
     grows whenever anything but silence may have changed who is in sight: so whoever remembers a look need not look again.
+    ``rumours``: boots that are said to live though others of their names are in touch, and who said so, if that is known; for
+    whoever clears it.
     """
 
     __slots__ = ("_boots", "_dead", "_heard", "_met", "_numbers", "_rumours", "_tellers", "_touch", "beat_interval", "born",
-                 "down_after", "node", "turns")  # fmt: skip
+                 "down_after", "node", "rumours", "turns")  # fmt: skip
 
     def __init__(self, node: NodeId, now: float, *, beat: float = 1.0, down_after: float = 4.0) -> None:
         self.node: NodeId = node
@@ -45,6 +47,7 @@ class Liveness:
         self.beat_interval: float = beat
         self.down_after: float = down_after
         self.turns: int = 0
+        self.rumours: list[tuple[NodeId, NodeId | None]] = []
         self._numbers: dict[NodeId, int] = {node: 0}
         self._heard: dict[NodeId, float] = {}
         self._dead: set[NodeId] = set()
@@ -118,6 +121,8 @@ class Liveness:
             if len(self._heard) > MOST:
                 self._tidy(now)
             if self._is_in_touch_before(node, now):
+                if node not in self._rumours and len(self.rumours) < 100:
+                    self.rumours.append((node, self._tellers.get(node)))
                 self._rumours.add(node)
             else:
                 self._rumours.discard(node)

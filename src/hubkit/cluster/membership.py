@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from hubkit.cluster.affinity import Labels
+from hubkit.cluster.bounds import HELLOS
 from hubkit.cluster.effects import Effect, Publish
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.liveness import Liveness
@@ -204,7 +205,7 @@ class Membership:
         me, store = self._me, self._store
         known, seen = store.version.get(me, NEVER), max(sync.have.get(me, NEVER), sync.upto.get(me, NEVER))
         if seen > known:
-            if self.live and me in sync.upto:
+            if self.live:
                 self.complaints.append((peer, "it tells of what this node is to have written, and has not"))
             self._must_outgrow(seen, now)
         for key, row in sync.rows.items():
@@ -251,6 +252,9 @@ class Membership:
                 (unwanted[0][0], f"its whole map has no child {what} any more, and so this one has not")
             )
         unwanted.clear()
+        for peer in self._replication.floods:
+            self.complaints.append((peer, f"it asks for everything more than {HELLOS} times in a beat: it has to wait"))
+        self._replication.floods.clear()
 
     # -- leaving -------------------------------------------------------------------------------------------------------
 

@@ -65,11 +65,12 @@ class Replication(Knowledge):
     ``complete``: whatever is sent carries all that the peer lacks, so that an acknowledgement never comes before what its
     sender knew; and everybody is told at once, whatever the strategy says. ``votes``: my acknowledgements count for a
     quorum. ``holds``: whether I hold to this row of mine. ``kept``: rows of mine that others have removed, though I do.
-    ``unwanted``: children that somebody's whole map did not have any more.
+    ``unwanted``: children that somebody's whole map did not have any more. ``floods``: who asks for everything all the time.
     """
 
     __slots__ = ("_announced", "_forwards", "_heard", "_idle", "_me", "_owes", "_proclaimed", "_pruned", "_ripe", "_round",
-                 "_store", "_strategy", "acked", "complete", "holds", "kept", "links", "unwanted", "votes")  # fmt: skip
+                 "_store", "_strategy", "acked", "complete", "floods", "holds", "kept", "links", "unwanted",
+                 "votes")  # fmt: skip
 
     def __init__(self, me: NodeId, store: Store, strategy: Synchronization) -> None:
         self._me = me
@@ -91,6 +92,7 @@ class Replication(Knowledge):
         self.holds: Callable[[Key], bool] = lambda key: False
         self.kept: list[Key] = []
         self.unwanted: list[tuple[NodeId, str]] = []
+        self.floods: list[NodeId] = []
 
     def demand_all(self) -> None:
         """A lease hangs on what is acknowledged: see ``complete``."""
@@ -155,6 +157,8 @@ class Replication(Knowledge):
             link.told, link.caught_up = dict(sync.have), None
             link.hellos += 1
             link.greeted, link.answer = True, link.hellos <= HELLOS
+            if link.hellos == HELLOS + 1:
+                self.floods.append(peer)
         else:
             self._acknowledge(peer, link, sync.have.items())
             link.spoke = True

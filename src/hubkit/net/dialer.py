@@ -97,9 +97,8 @@ class Dialer:
         self._environment = environment
         self._targets: dict[str, Target] = {}
         self._members: dict[NodeId, str] = {}
-        self._unmet: dict[
-            str, float
-        ] = {}  # addresses that are dialled only because others told of them, and since when
+        self._unmet: dict[str, float] = {}  # addresses that only others have told of, and since when they are dialled
+        self._overheard = False  # that there are too many was said
         self._nursery: trio.Nursery | None = None
         self._seeds_known = False
         self._said_exhausted = False
@@ -152,6 +151,11 @@ class Dialer:
         if node == self._me or self._members.get(node) == address:
             return
         if courtesy and address not in self._targets and len(self._unmet) >= HEARSAY:
+            if not self._overheard:
+                self._overheard = True
+                logger.warning(
+                    "others tell of more than %d nodes that nobody here has met: %s is not dialled", HEARSAY, node
+                )
             return
         for other in [other for other in self._members if name_of(other) == name_of(node)]:
             if boot_of(other) > boot_of(node) or (courtesy and self._events.is_linked(other)):

@@ -136,7 +136,7 @@ class Node(Roads, Block):
         self._drivers: dict[str, Attached] = {}
         self._directory = Directory(lambda: self._id, self._drivers, self.linked, self.send)
         self._id: NodeId = ""
-        self._distrust = Distrust()
+        self._distrust, self._gossip = Distrust(), Distrust()
         self._url: str | None = None
         self._state = "new"
         self._refusal: HandshakeRefused | None = None
@@ -377,11 +377,21 @@ class Node(Roads, Block):
                     driver.beat()
                 self._exchange.look()
                 self._look_for_detours(now)
+                self._tell_rumours(now)
                 continue
             for driver in list(self._drivers.values()):
                 deadline = driver.deadline
                 if deadline is not None and deadline <= now:
                     driver.touch()
+
+    def _tell_rumours(self, now: float) -> None:
+        for boot, teller in self.liveness.rumours:
+            if self._gossip.found(boot, now):
+                who = "by rows of a hub" if teller is None else f"by {teller}"
+                log.warning(
+                    "node %s: %s is said to live, %s, but an earlier one of its name does", self.name, boot, who
+                )
+        self.liveness.rumours.clear()
 
     def wake_at(self, deadline: float) -> None:
         """A hub wants a `touch` at ``deadline``, by this node's clock."""
