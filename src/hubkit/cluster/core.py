@@ -118,7 +118,7 @@ class Core(Instances):
         self._membership = Membership(
             node, hub, self._store, self._ledger, self._members, self._placement, self._replication, liveness,
             self.quorum, seeds=seeds, now=now, address=address, actors=tuple(actors),
-            forget_after=forget_after, weight=weight, labels=labels,
+            forget_after=forget_after, weight=weight, labels=labels, found=self._door.found,
         )  # fmt: skip
         self._published_allowed = not self.quorum.strict
         self._reconcile(now)
@@ -149,10 +149,10 @@ class Core(Instances):
             return
         believed = self._membership.defend(peer, found, now)
         self.quorum.receive(peer, believed, now)
-        if self._replication.kept or self._replication.unwanted or self._replication.floods:
+        if self._replication.startled:
             self._membership.restore(now)
-        if self._membership.complaints:
-            self._reconciler.effects.extend(self._door.complaints(self._membership.complaints, now))
+        if self._door.found:
+            self._reconciler.effects.extend(self._door.complaints(now))
         if believed.rows:
             self._received.append((peer, believed))
         self._reconcile(now)

@@ -22,11 +22,15 @@ MOST = 1000
 
 
 class Door:
-    """The door of one core. ``refused``: peers whose links are to be closed, and are not listened to until then."""
+    """The door of one core.
 
-    __slots__ = ("_drift_max", "_ledger", "_replication", "_said", "_store", "refused")
+    ``refused``: peers whose links are to be closed, and are not listened to until then. ``found``: who has told what.
+    """
+
+    __slots__ = ("_drift_max", "_ledger", "_replication", "_said", "_store", "found", "refused")
 
     def __init__(self, store: Store, ledger: Ledger, replication: Replication, drift_max: float) -> None:
+        self.found: list[tuple[NodeId, str]] = []
         self._store = store
         self._ledger = ledger
         self._replication = replication
@@ -49,15 +53,15 @@ class Door:
             replication.ask_again(peer)
         return found
 
-    def complaints(self, found: list[tuple[NodeId, str]], now: float) -> list[Warn]:
+    def complaints(self, now: float) -> list[Warn]:
         """The lines for what peers have told that is not so."""
         lines = []
-        for peer, what in found:
+        for peer, what in self.found:
             name = name_of(peer)
             if now - self._said.get(name, -QUIET) >= QUIET:
                 if len(self._said) >= MOST:
                     del self._said[next(iter(self._said))]
                 self._said[name] = now
                 lines.append(Warn(f"of what {peer} says: {what}"))
-        found.clear()
+        self.found.clear()
         return lines

@@ -28,7 +28,10 @@ class Knowledge:
     acked: dict[NodeId, dict[NodeId, Moment]]
     links: dict[NodeId, LinkState]
     holds: Callable[[Key], bool]
+    floods: list[NodeId]
+    forgers: list[tuple[NodeId, NodeId]]
     kept: list[Key]
+    unwanted: list[tuple[NodeId, str]]
 
     def met(self, peer: NodeId) -> bool:
         """Whether this peer has told me all that it knew when we were linked."""
@@ -39,22 +42,48 @@ class Knowledge:
         """How many rows of a whole map have come that are not taken in yet."""
         return len(self.links[peer].chunks)
 
-    def _is_kept(self, peer: NodeId, upto: Version, key: Key, row: Row) -> bool:
+    @property
+    def startled(self) -> bool:
+        """Whether something came that is to be answered, or told."""
+        return bool(self.kept or self.unwanted or self.floods or self.forgers)
+
+    def _speaks_for_itself(self, peer: NodeId, writer: NodeId) -> bool:
+        """Whether this writer has told me all that it knew, so that no whole map of a peer need tell me of it."""
+        return writer != peer and writer != self._me and self.met(writer)
+
+    def _own_words(self, peer: NodeId, rows: dict[Key, Row], upto: Version) -> tuple[dict[Key, Row], Version]:
+        """What a whole map of a peer says, without what its writers will say themselves."""
+        acked = self.acked
+        ends = {writer: acked[writer].get(writer, NEVER) for writer in upto if self._speaks_for_itself(peer, writer)}
+        late = {writer for writer, end in ends.items() if end < upto[writer]}
+        if not late:
+            return rows, upto
+        rows = {key: row for key, row in rows.items() if row[0][2] not in late or row[0][:2] <= ends[row[0][2]]}
+        return rows, {**upto, **{writer: ends[writer] for writer in late}}
+
+    def _is_kept(self, peer: NodeId, key: Key, row: Row) -> bool:
         """Whether this row stays, though the map of this peer does not have it any more."""
         writer = row.stamp.node
-        if key[0] == "want" or key[-1] != writer or row.value is None or writer == peer:
+        if key[0] == "want" or key[-1] != writer or row.value is None:
             return False
         if writer == self._me:
             if self.holds(key):
                 self.kept.append(key)
                 return True
             return False
-        said = self.acked.get(writer, {}).get(writer, NEVER)  # who knows more of it than that may know of a removal
-        return writer in self.links and covers({writer: said}, row.stamp) and said >= upto.get(writer, NEVER)
+        return self._speaks_for_itself(peer, writer) and self.vouches(writer, row.stamp)
 
     def vouches(self, writer: NodeId, stamp: Stamp) -> bool:
         """Whether this write is its writer's own word. (Of one without a link to here, or by gossip, others' word must do.)"""
         return self._forwards or writer not in self.links or covers(self.acked.get(writer, {}), stamp)
+
+    def buried(self, child: str) -> tuple[NodeId, ...]:
+        """Linked nodes whose rows about this child were removed by others: what they say of that is on its way."""
+        if not self._store.buried:
+            return ()
+        rows = self._store.rows
+        found = [(node, rows.get(("run", child, node))) for node in self.links]
+        return tuple(node for node, row in found if row is not None and row[2] is not None)
 
     def stamp_of(self, key: Key) -> Stamp:
         """When, and by whom, the row of this key was written."""

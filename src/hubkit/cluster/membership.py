@@ -41,17 +41,17 @@ class Membership:
     """What this node says about itself, and concludes about others.
 
     ``live``: it may act. ``leaving``, ``left``: it is about to go, it has gone. ``allowed``: by the partition strategy.
-    ``complaints``: who has told what of me that I never said.
     """
 
-    __slots__ = ("_born", "_exhausted", "_farewell", "_forget_after", "_hub", "_ledger", "_liveness", "_me", "_members",
-                 "_met_since", "_outgrow", "_outgrown", "_placement", "_quorum", "_replication", "_row", "_seeds", "_store",
-                 "_written_off", "allowed", "complaints", "leaving", "left", "live")  # fmt: skip
+    __slots__ = ("_born", "_exhausted", "_farewell", "_forget_after", "_found", "_hub", "_ledger", "_liveness", "_me",
+                 "_members", "_met_since", "_outgrow", "_outgrown", "_placement", "_quorum", "_replication", "_row", "_seeds",
+                 "_store", "_written_off", "allowed", "leaving", "left", "live")  # fmt: skip
 
     def __init__(
         self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
         replication: Replication, liveness: Liveness, quorum: Quorum, *, seeds: bool, now: float,
         address: str | None, actors: tuple[str, ...], forget_after: float, weight: float = 1.0, labels: Labels = (),
+        found: list[tuple[NodeId, str]],
     ) -> None:  # fmt: skip
         self._me = me
         self._hub = hub
@@ -72,7 +72,7 @@ class Membership:
         self._row = NodeRow(name_of(me), address, "joining", actors, 0.0, weight, labels)  # what is to be said of me
         self._outgrow: Moment = NEVER  # what others have seen of me, and I must outgrow at the next beat
         self._outgrown = False  # since the last one I have
-        self.complaints: list[tuple[NodeId, str]] = []
+        self._found = found
         self.live: bool = False
         self.left: bool = False
         self.leaving: bool = False
@@ -206,13 +206,14 @@ class Membership:
         known, seen = store.version.get(me, NEVER), max(sync.have.get(me, NEVER), sync.upto.get(me, NEVER))
         if seen > known:
             if self.live:
-                self.complaints.append((peer, "it tells of what this node is to have written, and has not"))
+                self._found.append((peer, "it tells of what this node is to have written, and has not"))
+                self._replication.show_all(peer)
             self._must_outgrow(seen, now)
         for key, row in sync.rows.items():
             if row[1] is None and row[2] is not None and key[-1] == me and self.live and self._replication.holds(key):
                 mine = store.rows.get(key)
                 if mine is not None and mine.value is not None and mine.stamp[:2] <= row[2]:
-                    self.complaints.append(
+                    self._found.append(
                         (peer, f"it removes the row of this node about {key[1]!r:.80}, as of a dead one")
                     )
                     store.clock.outdo(row[2])
@@ -248,13 +249,14 @@ class Membership:
         unwanted = self._replication.unwanted
         if unwanted and self.live:
             what = f"{unwanted[0][1]!r:.80}" + (f" and {len(unwanted) - 1} more" if len(unwanted) > 1 else "")
-            self.complaints.append(
-                (unwanted[0][0], f"its whole map has no child {what} any more, and so this one has not")
-            )
+            self._found.append((unwanted[0][0], f"its whole map has no child {what} any more, and so this one has not"))
         unwanted.clear()
         for peer in self._replication.floods:
-            self.complaints.append((peer, f"it asks for everything more than {HELLOS} times in a beat: it has to wait"))
+            self._found.append((peer, f"it asks for everything more than {HELLOS} times in a beat: it has to wait"))
         self._replication.floods.clear()
+        for peer, writer in self._replication.forgers:
+            self._found.append((peer, f"it told rows in the name of {writer} that this node has not written"))
+        self._replication.forgers.clear()
 
     # -- leaving -------------------------------------------------------------------------------------------------------
 

@@ -66,11 +66,12 @@ class Replication(Knowledge):
     sender knew; and everybody is told at once, whatever the strategy says. ``votes``: my acknowledgements count for a
     quorum. ``holds``: whether I hold to this row of mine. ``kept``: rows of mine that others have removed, though I do.
     ``unwanted``: children that somebody's whole map did not have any more. ``floods``: who asks for everything all the time.
+    ``forgers``: who has told rows in whose name that it never wrote.
     """
 
-    __slots__ = ("_announced", "_forwards", "_heard", "_idle", "_me", "_owes", "_proclaimed", "_pruned", "_ripe", "_round",
-                 "_store", "_strategy", "acked", "complete", "floods", "holds", "kept", "links", "unwanted",
-                 "votes")  # fmt: skip
+    __slots__ = ("_announced", "_forwards", "_heard", "_hearsay", "_idle", "_me", "_owes", "_proclaimed", "_pruned", "_ripe",
+                 "_round", "_store", "_strategy", "acked", "complete", "floods", "forgers", "holds", "kept", "links",
+                 "unwanted", "votes")  # fmt: skip
 
     def __init__(self, me: NodeId, store: Store, strategy: Synchronization) -> None:
         self._me = me
@@ -93,6 +94,9 @@ class Replication(Knowledge):
         self.kept: list[Key] = []
         self.unwanted: list[tuple[NodeId, str]] = []
         self.floods: list[NodeId] = []
+        self.forgers: list[tuple[NodeId, NodeId]] = []
+        #: linked writer -> who told more of it than it had said, and how much that was
+        self._hearsay: dict[NodeId, tuple[NodeId, Moment]] = {}
 
     def demand_all(self) -> None:
         """A lease hangs on what is acknowledged: see ``complete``."""
@@ -109,6 +113,7 @@ class Replication(Knowledge):
     def down(self, peer: NodeId) -> None:
         """The link has ended."""
         self.links.pop(peer, None)
+        self._hearsay.pop(peer, None)
 
     def pass_on(self) -> None:
         """Do not wait for a beat to pass on what others wrote."""
@@ -168,14 +173,20 @@ class Replication(Knowledge):
                 if sync.more:
                     return
                 rows, link.chunks = link.chunks, {}
-                removed = store.join_whole(rows, sync.upto, sync.since, partial(self._is_kept, peer, sync.upto))
+                rows, upto = self._own_words(peer, rows, sync.upto)
+                known = dict(store.rows) if peer in self._hearsay else {}
+                removed = store.join_whole(rows, upto, sync.since, partial(self._is_kept, peer))
+                self._note_forgers(peer, [(key, known[key].stamp) for key in removed if key in known])
                 self.unwanted += [(peer, key[1]) for key in removed if key[0] == "want" and not key[1].startswith("@")]
                 link.news = link.met = True
                 for other in self.links.values():  # what I have just learnt to be removed, a delta does not tell
                     if other is not link and other.greeted and not store.reaches_horizon(other.told):
                         other.whole = True
             else:
+                self._note_hearsay(peer, sync)
                 gaps = store.join(sync.rows, sync.upto, sync.since, peer)
+                self._note_forgers(peer, store.forged)
+                store.forged = []
                 link.news = link.news or (bool(sync.rows) and (not self._forwards or peer in sync.upto))
                 if gaps:
                     self.ask_again(peer)
@@ -184,6 +195,27 @@ class Replication(Knowledge):
                 self._learn(peer, link, sync, before)
         if sync.digest != store.digest and not link.repaired and self.acked[peer] == store.version:
             link.repaired = link.whole = True
+
+    def _note_hearsay(self, peer: NodeId, sync: Sync) -> None:
+        """Who has told more of others than they have said themselves, in case they never wrote it."""
+        for writer, moment in sync.upto.items():
+            said = self.acked.get(writer, {}).get(writer, NEVER)
+            if moment <= said or writer == peer or writer not in self.links:
+                continue
+            if writer not in self._hearsay or self._hearsay[writer][1] < said:
+                self._hearsay[writer] = (peer, said)
+
+    def _note_forgers(self, writer: NodeId, removed: Iterable[tuple[Key, Stamp]]) -> None:
+        """These rows go, by their writer's own word: were they told by another before it had written so far?"""
+        teller, said = self._hearsay.get(writer, ("", NEVER))
+        if teller and any(key[-1] == stamp.node == writer and stamp[:2] > said for key, stamp in removed):
+            self.forgers.append((teller, writer))
+
+    def show_all(self, peer: NodeId) -> None:
+        """This peer has seen of me what I never wrote: it gets all that I have, once in a beat."""
+        link = self.links[peer]
+        if not link.repaired:
+            link.repaired = link.whole = self._owes = True
 
     def _learn(self, peer: NodeId, link: LinkState, sync: Sync, before: Version) -> None:
         """What of this is to be passed on; and does the peer have what I lack? Then it must hear that I do."""

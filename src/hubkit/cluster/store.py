@@ -45,10 +45,23 @@ class Store:
 
     ``changed`` collects the keys whose rows have changed, for whoever clears it. ``digest`` is the exclusive or of the
     fingerprints of all rows that are no tombstones: equal maps have equal digests, whatever has been collected. ``weight``: the
-    bytes of the specs that each writer has in the map.
+    bytes of the specs that each writer has in the map. ``buried``: how many tombstones there are of rows of other nodes.
+    ``forged``: rows that others had told in their writers' names, who never wrote them; for whoever clears it.
     """
 
-    __slots__ = ("_graves", "_log", "changed", "clock", "digest", "horizon", "rows", "version", "weight")
+    __slots__ = (
+        "_graves",
+        "_log",
+        "buried",
+        "changed",
+        "clock",
+        "digest",
+        "forged",
+        "horizon",
+        "rows",
+        "version",
+        "weight",
+    )
 
     def __init__(self, clock: HybridClock) -> None:
         self.clock: HybridClock = clock
@@ -58,6 +71,8 @@ class Store:
         self.changed: list[Key] = []
         self.digest: int = 0
         self.weight: dict[NodeId, int] = {}
+        self.buried: int = 0
+        self.forged: list[tuple[Key, Stamp]] = []
         self._log: dict[NodeId, dict[Key, None]] = {}  # writer -> its rows, oldest first
         self._graves: dict[NodeId, dict[Key, None]] = {}  # the same of tombstones
 
@@ -127,6 +142,7 @@ class Store:
             upto = {writer: moment for writer, moment in upto.items() if writer not in missed}
         if by is not None and by in upto and by in self._log:
             for key in self._forged(by, rows, since.get(by, NEVER), upto[by]):
+                self.forged.append((key, self.rows[key].stamp))
                 self._drop(key)
         self._take_in(rows, upto)
         return gaps
@@ -201,16 +217,18 @@ class Store:
         self._log.setdefault(writer, {})[key] = None
         if value is None:
             self._graves.setdefault(writer, {})[key] = None
+            self.buried += row[2] is not None
         else:
             self.digest ^= fingerprint(stamp)
             if key[0] == "want":
                 self.weight[writer] = self.weight.get(writer, 0) + len(value.body)  # type: ignore[union-attr]  # a `Want`
 
     def _drop(self, key: Key) -> None:
-        stamp, value, _ = self.rows.pop(key)
+        stamp, value, seen = self.rows.pop(key)
         del self._log[stamp[2]][key]
         if value is None:
             del self._graves[stamp[2]][key]
+            self.buried -= seen is not None
         else:
             self.digest ^= fingerprint(stamp)
             if key[0] == "want":
