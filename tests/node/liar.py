@@ -43,6 +43,7 @@ class Liar:
         self.sim, self.node, self.address = sim, node, address
         self.links: dict[str, Link] = {}
         self.heard: dict[str, list[list[Any]]] = {}
+        self.turns: dict[str, trio.Lock] = {}
         self.beats = 0
         self.ticks = 0
 
@@ -87,7 +88,8 @@ class Liar:
             link = self.links.get(name)
             if link is not None:
                 with suppress(LinkError):
-                    await link.send(encode_frame(list(messages)))
+                    async with self.turns.setdefault(name, trio.Lock()):  # frames are numbered: one at a time
+                        await link.send(encode_frame(list(messages)))
 
     async def say(self, *messages: list[Any], to: str = NODES) -> None:
         """Send messages of the floor above."""

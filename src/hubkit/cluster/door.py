@@ -50,7 +50,7 @@ class Door:
             self.refused.add(peer)
             return Refuse(peer, found)
         if found is not sync:
-            replication.ask_again(peer)
+            replication.ask_again(peer, later=True)
         return found
 
     def complaints(self, now: float) -> list[Warn]:

@@ -26,6 +26,7 @@ class LinkState:
         "have",
         "hello",
         "hellos",
+        "lacks",
         "met",
         "news",
         "outdated",
@@ -51,6 +52,7 @@ class LinkState:
         self.caught_up: dict[NodeId, Moment] | None = None  # of these versions it lacks nothing
         self.met: bool = False  # I have had their answer
         self.asked: bool = False  # I have sent a second hello since the last beat
+        self.lacks: bool = False  # not all that came was taken: ask for it at the next beat
         self.repaired: bool = False  # ... or have given or got the whole map because of unequal digests
         self.told: dict[NodeId, Moment] = {}  # what the peer has, once all that was sent has arrived
         self.have: dict[NodeId, Moment] = {}  # what the peer knows that I have

@@ -148,10 +148,12 @@ class Replication(Knowledge):
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 
-    def ask_again(self, peer: NodeId) -> None:
-        """What came was not all taken: ask for it, once in a beat."""
+    def ask_again(self, peer: NodeId, *, later: bool = False) -> None:
+        """What came was not all taken: ask for it, once in a beat; ``later``: and not before the next."""
         link = self.links[peer]
-        if not link.asked:
+        if later:
+            link.lacks = True
+        elif not link.asked:
             link.asked = link.hello = self._owes = True
 
     def receive(self, peer: NodeId, sync: Sync) -> None:
@@ -383,7 +385,8 @@ class Replication(Knowledge):
                 lacks = link.greeted and any(told.get(writer, NEVER) < moment for writer, moment in ripe.items())
                 link.caught_up = ripe if link.greeted and not lacks else None
                 link.relay = lacks and (link.spoke or not self._forwards)
-            link.asked = link.repaired = link.spoke = False
+            link.hello, link.asked = link.hello or link.lacks, link.lacks
+            link.lacks = link.repaired = link.spoke = False
             if link.hellos > HELLOS:
                 link.answer = link.greeted
             link.hellos = 0

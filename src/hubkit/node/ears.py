@@ -103,7 +103,7 @@ class Ears:
         for other in node._members():
             if other == peer.node or name_of(other) != name or not node.liveness.alive(other, node.now()):
                 continue
-            if node.liveness.speaks(other, node.now()):
+            if other in node._exchange.linked and node.liveness.speaks(other, node.now()):
                 return f"busy: {other}, of the same name, speaks: come when it is silent"
             address = node._address_of(other)
             if boot_of(peer.node) < boot_of(other):
