@@ -176,7 +176,7 @@ class Crowd:
             vectors = {member.id: member.liveness.beat(self.now) for member in self.members.values()}
             for sender, target in self.links:
                 if (names[sender], names[target]) not in self.held:
-                    self.members[names[target]].liveness.heard(vectors[sender], self.now)
+                    self.members[names[target]].liveness.heard(vectors[sender], self.now, sender)
             for member in self.members.values():
                 member.core.tick(self.now)
             self.settle()

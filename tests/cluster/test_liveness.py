@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubkit.cluster.liveness import Liveness
+from hubkit.cluster.liveness import MOST, Liveness
 
 
 def make(now: float = 0.0) -> Liveness:
@@ -99,8 +99,58 @@ def test_a_newer_boot_proves_the_older_one_dead() -> None:
     live.forget("b#1")
     assert live.proven_dead("b#1")  # that it was superseded stays known
     assert live.proven_dead("c#1")
+    live.linked("b#2", 1.0)
     live.linked("b#1", 1.0)
     assert live.proven_dead("b#1")  # not even a handshake: it must have been the last before its end
+
+
+def test_a_newer_boot_that_is_only_spoken_of_proves_nothing() -> None:
+    live = make()
+    live.linked("b#1", 0.0)
+    for now in (0.0, 1.0, 2.0):
+        live.heard({"b#1": int(now) + 1}, now, "b#1")
+        live.mention("b#9", now)
+        live.heard({"b#9": int(now)}, now, "c#1")
+        assert live.alive("b#1", now)
+        assert not live.proven_dead("b#1")
+        assert not live.alive("b#9", now)  # the name is b#1's
+    live.heard({"b#9": 7}, 6.5, "c#1")  # b#1 is out of touch
+    assert live.proven_dead("b#1")
+    assert live.alive("b#9", 6.5)
+    live.linked("b#1", 7.0)
+    assert live.alive("b#1", 7.0)
+    live.refuse("b#1")
+    live.heard({"b#9": 8}, 7.0, "c#1")
+    assert live.proven_dead("b#1")
+    live.heard({"a#5": 1}, 7.0, "c#1")
+    assert not live.alive("a#5", 7.0)  # my own name, of all
+    assert live.alive("a#1", 7.0)
+
+
+def test_what_a_node_says_of_itself_outweighs_what_others_say() -> None:
+    live = make()
+    assert live.heard({"b#1": 1 << 60, "c#1": 1 << 60}, 0.0, "d#1") == {"b#1", "c#1"}
+    assert live.heard({"b#1": 5}, 1.0, "b#1") == {"b#1"}
+    assert live.heard({"b#1": 6}, 2.0, "b#1") == {"b#1"}
+    assert live.heard({"b#1": 6}, 2.0, "b#1") == frozenset()  # it has said so already
+    assert live.heard({"c#1": 9}, 2.0, "b#1") == frozenset()  # hearsay against hearsay: the greater
+    assert live.heard({"c#1": 9}, 2.0, "d#1") == {"c#1"}  # who exaggerated corrects itself
+    assert live.heard({"c#1": 1 << 60}, 3.0, "d#1") == {"c#1"}
+    assert live.heard({"c#1": 10}, 8.0, "b#1") == {"c#1"}  # d is gone, and its word is void
+    assert live.heard({"c#1": 3}, 8.0) == frozenset()  # of whoever
+
+
+def test_those_that_nobody_met_are_not_remembered_without_end() -> None:
+    live = make()
+    live.linked("b#1", 0.0)
+    live.heard({f"n{n}#1": 1 for n in range(2 * MOST)}, 0.0, "b#1")
+    assert len(live.beat(0.0)) <= MOST + 2
+    for n in range(3 * MOST):
+        live.mention(f"m{n}#1", 1.0)
+        live.mention(f"b#{n + 2}", 1.0)
+    assert live.alive("b#1", 1.0)
+    tables = (live._heard, live._numbers, live._boots, live._touch, live._tellers)
+    assert sum(len(table) for table in tables) + len(live._rumours) < 6 * MOST
 
 
 def test_a_message_is_news_too_but_takes_no_proof_back() -> None:

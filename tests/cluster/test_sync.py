@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubkit.cluster.affinity import Placement
+from hubkit.cluster.bounds import LOAD
 from hubkit.cluster.rows import Key, NodeRow, Row, Run, Ticket, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import Kind, Sync, from_wire, to_wire
@@ -52,7 +53,7 @@ def entries(draw: st.DrawFn) -> tuple[Key, Row]:
     if kind == "run":
         return ("run", draw(texts), node), Row(Stamp(*moment, writer), None if removed else draw(runs), seen)
     row = NodeRow(name_of(node), draw(st.none() | texts), draw(st.sampled_from(["joining", "ready", "leaving"])),
-                  tuple(draw(st.lists(texts, max_size=2))), draw(st.floats(allow_nan=False)),
+                  tuple(draw(st.lists(texts, max_size=2))), draw(st.floats(0, LOAD)),
                   draw(st.floats(0.5, 9)), tuple(sorted(draw(labels).items())))  # fmt: skip
     return ("node", node), Row(Stamp(*moment, writer), None if removed else row, seen)
 

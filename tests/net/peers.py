@@ -96,7 +96,7 @@ class Peer:
         self.beats += 1
         return {self.id: self.beats}
 
-    def heard(self, vector: Mapping[str, int], now: float) -> None:
+    def heard(self, vector: Mapping[str, int], now: float, by: str | None = None) -> None:
         self.heard_beats.append(vector)
 
     def linked(self, node: str, now: float) -> None:

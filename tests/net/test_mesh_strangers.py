@@ -50,13 +50,19 @@ async def test_a_name_is_given_once(named: str, caplog: pytest.LogCaptureFixture
         assert a.linked_to(b)
 
 
-async def test_a_newer_boot_from_the_same_address_takes_over() -> None:
-    a = Peer("a")
+async def test_a_newer_boot_from_the_same_address_takes_over_once_the_older_is_silent() -> None:
+    a = Peer("a", beat=0.2)
     async with running(a), impostor(a, "x", boot=3, address="ws://127.0.0.1:9"):
         await until(lambda: a.mesh.links)
         with pytest.raises(HandshakeRefused, match="is taken"):
             async with impostor(a, "x", boot=2, address="ws://127.0.0.1:9"):
                 pass
+        with pytest.raises(HandshakeRefused, match="and speaks") as caught:  # an address is soon claimed
+            async with impostor(a, "x", boot=4, address="ws://127.0.0.1:9"):
+                pass
+        assert caught.value.code == "busy"
+        session = a.mesh._sessions["x#3"]
+        await until(lambda: session._now() - session.heard > 0.4)
         async with impostor(a, "x", boot=4, address="ws://127.0.0.1:9"):
             await until(lambda: set(a.mesh.links) == {"x#4"})
             assert a.said("refused", "x#3")

@@ -346,7 +346,7 @@ class Box:
         elif isinstance(message, tuple):
             _, child, ticket, why = message
             self.core.declined(child, ticket, peer, why, now)
-        elif isinstance(message, dict) and self.liveness.heard(message, now):
+        elif isinstance(message, dict) and self.liveness.heard(message, now, peer):
             self.core.touch(now)
 
 

@@ -5,7 +5,8 @@ first, the caller gets `ActorCrashed`, as for any call that had begun. A token c
 too; when nobody is left who could answer, the call fails: a token that Python throws away here is noticed at once, the last
 one elsewhere is reported by its node, and one that is lost on its way is given up after a while (`Owed.patience`).
 
-Answered twice on one node is an error there. Of two answers from two nodes, the first counts.
+A token's number cannot be guessed: who was not sent it cannot answer for it. Answered twice on one node is an error there.
+Of two answers from two nodes, the first counts.
 
 Counting the tokens of all nodes exactly was refused: a node that was cut off and comes back says again what it holds, and the
 time between is what patience is for.
@@ -151,12 +152,11 @@ class Owed:
     ``patience``: seconds for which nobody need say that he holds a token that is on its way.
     """
 
-    __slots__ = ("_debts", "_lent", "_number", "_of", "_system", "_tokens", "_trio", "patience")
+    __slots__ = ("_debts", "_lent", "_of", "_system", "_tokens", "_trio", "patience")
 
     def __init__(self, system: System) -> None:
         self._system = system
         self.patience: float = 10.0
-        self._number = 0
         self._debts: dict[int, _Debt] = {}
         self._of: dict[int, dict[int, _Debt]] = {}  # by the serial of the actor
         self._tokens: WeakValueDictionary[TokenId, LateReply[Any]] = WeakValueDictionary()
@@ -176,8 +176,7 @@ class Owed:
         if not inside or item is None or (not isinstance(item, Call) and (not item[1] or item[0] is None)):
             msg = f"{cell.describe()} handles no call here: reply_later() is for the body of a method that was called"
             raise ConfigurationError(msg)
-        self._number += 1
-        number = self._number
+        number = self._system.secret()  # who was not sent it cannot answer
         if isinstance(item, Call):
             if item.mailbox is not cell:
                 msg = f"{cell.describe()} has asked for a late reply to {item.method} already: one call, one token"

@@ -132,6 +132,12 @@ class System:
             restarts=restarts,
         )
 
+    def secret(self) -> int:
+        """A number that nobody can guess, of 62 bits."""
+        if self._environment is None:
+            self._environment = Environment()
+        return int.from_bytes(self._environment.token(8), "big") >> 2
+
     def chance(self) -> float:
         """A random number from 0 to 1, for waits that shall not all be equal."""
         if self._environment is None:

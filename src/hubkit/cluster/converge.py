@@ -56,8 +56,8 @@ class Rules:
     child long ago, as of one that nobody wants any more, and then nobody would know how far the terms had come.
     """
 
-    __slots__ = ("_ledger", "_liveness", "_me", "_members", "_placement", "_replication", "_strays", "allowed", "announced",
-                 "copies", "instances", "leaving", "now", "quorum")  # fmt: skip
+    __slots__ = ("_disputes", "_ledger", "_liveness", "_me", "_members", "_placement", "_replication", "_strays", "allowed",
+                 "announced", "copies", "instances", "leaving", "now", "quorum")  # fmt: skip
 
     def __init__(
         self, me: NodeId, ledger: Ledger, members: Members, placement: Placement, liveness: Liveness,
@@ -76,6 +76,9 @@ class Rules:
         self.allowed: bool = True
         self.leaving: bool = False
         self.now: float = 0.0
+        self._disputes: dict[
+            str, float
+        ] = {}  # children with rows of the living that others have removed, and since when
         self._strays: dict[str, float] = {}  # children with rows of strangers about a want never seen, and since when
 
     def decide(self, child: str) -> Step:
@@ -223,6 +226,8 @@ class Rules:
                     known, answered = self._known(("run", child, node)), self._replication.answered
                     known = known and answered(node, ("run", child, self._me))
                     return Step(Do.DROP if known else Do.REST, "superseded", nodes=(node,), unsure=not known)
+                if not self._replication.vouches(node, self._replication.stamp_of(("run", child, node))):
+                    return Step(Do.REST, "unconfirmed", nodes=(node,), unsure=True)  # it will say so itself, or deny it
                 if self.copies.all_active:
                     return Step(Do.DEMOTE, "superseded", mine.term)
                 return Step(Do.STOP, "superseded", run.term, (node if at is None else at,), "conflict")
@@ -333,6 +338,8 @@ class Rules:
         unaccounted = self._unaccounted(runs)
         if unaccounted:
             return Step(Do.REST, "a former holder is missing", nodes=unaccounted, unsure=True)
+        if removed := self._disputed(child):
+            return Step(Do.REST, "a removal may be disputed", nodes=removed, unsure=True)
         last = max((run.term for run in runs.values()), default=0)
         mine = runs.get(me)
         if mine is None or mine.role == "passive":
@@ -352,6 +359,16 @@ class Rules:
         if giver is not None:
             return Step(Do.BEGIN, "granted", term, (giver,), "migration")
         return Step(Do.BEGIN, "claim", term, reason="start" if first else "failover")
+
+    def _disputed(self, child: str) -> tuple[NodeId, ...]:
+        """Nodes that speak to me, and whose rows about this child others have removed: for a moment they may object."""
+        found = [node for node in self._replication.buried(child) if self._liveness.speaks(node, self.now)]
+        if not found:
+            if self._disputes:
+                self._disputes.pop(child, None)
+            return ()
+        since = self._disputes.setdefault(child, self.now)
+        return tuple(found) if self.now - since <= self._liveness.beat_interval else ()
 
     def _rivals(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId, ...]:
         """Others that may run it, or be about to."""

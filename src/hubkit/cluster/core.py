@@ -18,7 +18,7 @@ from hubkit.cluster.affinity import Labels
 from hubkit.cluster.balance import Balance
 from hubkit.cluster.converge import Rules
 from hubkit.cluster.copies import Copies
-from hubkit.cluster.credence import incredible
+from hubkit.cluster.door import Door
 from hubkit.cluster.doubts import Doubts, trusted
 from hubkit.cluster.effects import Effect, Publish, Refuse
 from hubkit.cluster.electorate import Electorate
@@ -35,7 +35,7 @@ from hubkit.cluster.quorum import Quorum
 from hubkit.cluster.reconciler import Reconciler
 from hubkit.cluster.replication import Replication
 from hubkit.cluster.rows import NodeRow, Run, RunKey, Want
-from hubkit.cluster.stamps import NEVER, HybridClock, Stamp
+from hubkit.cluster.stamps import HybridClock, Stamp
 from hubkit.cluster.store import Store
 from hubkit.cluster.sync import Sync
 from hubkit.errors import ConfigurationError
@@ -81,9 +81,7 @@ class Core(Instances):
         self._liveness = liveness
         doubts = Doubts()
         self._strategies = strategies = trusted(strategies, doubts)
-        self._drift_max = drift_max
         self._forget_after = forget_after
-        self._refused: set[NodeId] = set()  # links to be closed, and not listened to until then
         self._received: list[tuple[NodeId, Sync]] = []  # since things were last brought in line
         self._published_settled = False
         self._moved: tuple[tuple[str, ...], Moved] | None = None  # the ready nodes that are being acted on
@@ -94,6 +92,7 @@ class Core(Instances):
         self._members = Members(node, hub, liveness)
         self._placement = Placement(strategies.distribution, strategies.redundancy, doubts)
         self._replication = Replication(node, self._store, strategies.synchronization)
+        self._door = Door(self._store, self._ledger, self._replication, drift_max)
         self.quorum: Quorum = Quorum(
             node,
             strategies.partition_tolerance,
@@ -104,6 +103,7 @@ class Core(Instances):
             liveness,
             now,
         )
+        self._replication.holds = lambda key: key[0] == "node" or key[1] in self._rules.instances
         self._copies = Copies(node, self._members, self._placement, strategies)
         self._rules = Rules(
             node, self._ledger, self._members, self._placement, liveness, self._replication, self._copies, self.quorum
@@ -118,7 +118,7 @@ class Core(Instances):
         self._membership = Membership(
             node, hub, self._store, self._ledger, self._members, self._placement, self._replication, liveness,
             self.quorum, seeds=seeds, now=now, address=address, actors=tuple(actors),
-            forget_after=forget_after, weight=weight, labels=labels,
+            forget_after=forget_after, weight=weight, labels=labels, found=self._door.found,
         )  # fmt: skip
         self._published_allowed = not self.quorum.strict
         self._reconcile(now)
@@ -128,7 +128,7 @@ class Core(Instances):
     def link_up(self, peer: NodeId, now: float) -> None:
         """A link to this peer has been made; it begins a new life, whatever there was before."""
         if not self.left:
-            self._refused.discard(peer)
+            self._door.refused.discard(peer)
             self._replication.up(peer, now)
             self._ledger.dirty |= self._copies.linked(peer, self._rules.instances)
             self._reconcile(now)
@@ -139,19 +139,22 @@ class Core(Instances):
         self._reconcile(now)
 
     def receive(self, peer: NodeId, sync: Sync, now: float) -> None:
-        """A message of a linked peer. One whose stamps are too far ahead is refused, and so is what follows on its link."""
-        if self.left or peer not in self._replication.links or peer in self._refused:
+        """A message of a linked peer. One that is not to be believed is refused, and so is what follows on its link."""
+        if self.left or peer not in self._replication.links or peer in self._door.refused:
             return
         self._liveness.spoke(peer, now)
-        reason = incredible(sync, self._ledger.runs, self._clock.wall_ms(now), self._drift_max)
-        if reason is not None:
-            self._refused.add(peer)
-            self._reconciler.effects.append(Refuse(peer, reason))
+        found = self._door.let_in(peer, sync, now)
+        if isinstance(found, Refuse):
+            self._reconciler.effects.append(found)
             return
-        self._membership.outgrow(max(sync.have.get(self.id, NEVER), sync.upto.get(self.id, NEVER)), now)
-        self.quorum.receive(peer, sync, now)
-        if sync.rows:
-            self._received.append((peer, sync))
+        believed = self._membership.defend(peer, found, now)
+        self.quorum.receive(peer, believed, now)
+        if self._replication.startled:
+            self._membership.restore(now)
+        if self._door.found:
+            self._reconciler.effects.extend(self._door.complaints(now))
+        if believed.rows:
+            self._received.append((peer, believed))
         self._reconcile(now)
 
     def tick(self, now: float) -> None:
@@ -190,7 +193,7 @@ class Core(Instances):
         for child in changes:
             want = pinned.get(child)
             if want is not None:
-                stamps[child] = stamp = self._clock.next(now)
+                stamps[child] = stamp = self._store.stamp(("want", child), now)
                 revised = Want(want.start, want.body, want.tag, want.pins, stamp, want.placement)
                 self._store.write(("want", check_id(child)), revised, stamp)
             elif self._store.get(("want", child)) is not None:

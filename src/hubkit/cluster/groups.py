@@ -10,6 +10,9 @@ on to what is known is answered by a question for the whole. At a beat each peer
 not been told yet on this link, of others' rosters, too: so whoever has no link to the writer asks for them elsewhere. Every
 so many beats, and on a new link, all versions are told.
 
+Nobody speaks for who is linked here: of that node only its own word counts. Of others it is hearsay, which lasts until the node
+hears of it, and outgrows it. A version of the day after tomorrow is passed over.
+
 Members of nodes out of sight are not shown, but their rosters are kept while the node is a member of the hub: when a
 partition heals they are there again at once, and what has changed meanwhile follows.
 
@@ -22,20 +25,27 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from hubkit.cluster.bounds import MEMBERSHIPS, MOMENT
 from hubkit.cluster.stamps import Moment
-from hubkit.cluster.tidings import NOTHING, Ask, Change, Message, Serials, Tell, Whole
+from hubkit.cluster.tidings import NOTHING, Ask, Change, Message, Serials, Tell, Whole, following, is_near
+from hubkit.errors import ProtocolViolation
 from hubkit.pids import NodeId
 
 __all__ = ["ROUND", "Groups", "News"]
 
 #: After so many beats all versions are told again, in case anything went wrong.
 ROUND = 15
+#: Times in a beat that a peer is given one roster: an honest one asks once.
+GIVEN = 4
+#: Milliseconds by which a version may be ahead of my clock.
+AHEAD = 300_000
 
 
 @dataclass(slots=True)
 class _Roster:
     version: Moment
     groups: dict[str, set[int]]
+    size: int = 0  # of others' rosters
 
 
 @dataclass(slots=True)
@@ -62,6 +72,7 @@ class Groups:
         "_beats",
         "_born",
         "_come",
+        "_given",
         "_gone",
         "_later",
         "_me",
@@ -85,7 +96,8 @@ class Groups:
         #: whom I have asked for which roster since the last beat; "": anybody, of a node that I have no link to
         self._asked: set[tuple[NodeId, NodeId]] = set()
         self._later: dict[NodeId, dict[NodeId, Moment]] = {}  # rosters that others have, later than I, and who has
-        self._owed: list[tuple[NodeId, NodeId]] = []  # who is to get which roster
+        self._owed: dict[tuple[NodeId, NodeId], None] = {}  # who is to get which roster
+        self._given: dict[tuple[NodeId, NodeId], int] = {}  # ... and how often it got it since the last beat
         self._out: list[tuple[NodeId, Message]] = []
         self._beats = 0
 
@@ -183,6 +195,7 @@ class Groups:
     def beat(self) -> None:
         """One beat has passed."""
         self._asked.clear()
+        self._given.clear()
         self._ask()
         self._beats += 1
         for peer, told in sorted(self._told.items()):
@@ -199,15 +212,26 @@ class Groups:
 
     # -- inputs: messages ----------------------------------------------------------------------------------------------
 
-    def receive(self, peer: NodeId, message: Message, members: Collection[NodeId]) -> None:
-        """A message of a linked peer. ``members``: the nodes of the hub, in sight or not."""
+    def receive(self, peer: NodeId, message: Message, members: Collection[NodeId], wall: int | None = None) -> None:
+        """A message of a linked peer. ``members``: the nodes of the hub, in sight or not. ``wall``: my clock, in milliseconds.
+
+        Raises `ProtocolViolation` for a roster that is larger than any, or of a time that is not near.
+        """
         if peer not in self._told:
             return
+        limit = (MOMENT if wall is None else wall + AHEAD, 0)
+        if not is_near(peer, message, limit[0]):
+            msg = f"its version of who is in which group is of {(limit[0] - AHEAD) / 1000:.0f} + {AHEAD / 1000:.0f} s or later"
+            raise ProtocolViolation(msg)
         match message:
             case Tell(versions):
-                self._compare(peer, versions, members)
+                self._compare(peer, {n: v for n, v in versions.items() if v < limit}, members)
             case Ask(nodes):
-                self._owed += ((peer, node) for node in nodes)
+                for node in nodes:
+                    if node in self._rosters and self._given.get((peer, node), 0) < GIVEN:
+                        self._owed[peer, node] = None
+            case Whole(_, version, _) if version > limit:
+                pass
             case Change(since, upto, joined, left):
                 self._change(peer, since, upto, joined, left)
             case _:
@@ -215,6 +239,8 @@ class Groups:
 
     def _whole(self, peer: NodeId, whole: Whole, members: Collection[NodeId]) -> None:
         node, known = whole.node, self._rosters.get(whole.node)
+        if node != peer and node in self._told:
+            return
         if node == self._me:
             self._outgrow(whole.version)
         elif (known is None or whole.version > known.version) and self._is_known(node, members):
@@ -231,7 +257,7 @@ class Groups:
             elif version > known:
                 if self._is_known(node, members):
                     self._later.setdefault(node, {})[peer] = version
-            elif version == known:
+            elif version == known and roster is not None:
                 told[node] = version
         self._ask()
 
@@ -256,7 +282,7 @@ class Groups:
         """Somebody remembers a later roster of mine, of an earlier life of this hub here: mine must be later."""
         mine = self._rosters[self._me]
         if version > mine.version:
-            mine.version = (version[0], version[1] + 1)
+            mine.version = following(version)
             self._born = max(self._born, version[0])
             for peer, told in sorted(self._told.items()):
                 told.pop(self._me, None)
@@ -271,12 +297,14 @@ class Groups:
                 self._asked.add((peer, peer))
                 self._out.append((peer, Ask((peer,))))
             return
+        _check_size(roster.size, joined)
         groups = {group: frozenset(roster.groups.get(group, ())) for group in joined.keys() | left.keys()}
         for group, serials in groups.items():
             self._set(peer, roster, group, (serials | joined.get(group, frozenset())) - left.get(group, frozenset()))
         roster.version = self._told[peer][peer] = upto
 
     def _replace(self, node: NodeId, version: Moment, groups: Serials) -> None:
+        _check_size(0, groups)
         roster = self._rosters.setdefault(node, _Roster(NOTHING, {}))
         for group in sorted(roster.groups.keys() | groups.keys()):
             self._set(node, roster, group, groups.get(group, frozenset()))
@@ -285,6 +313,7 @@ class Groups:
     def _set(self, node: NodeId, roster: _Roster, group: str, serials: Collection[int]) -> None:
         before = roster.groups.get(group, set())
         after = set(serials)
+        roster.size += len(after) - len(before)
         for serial in before ^ after:
             self._note(group, node, serial, here=serial in after)
         if after:
@@ -306,14 +335,15 @@ class Groups:
         if self._come or self._gone:
             mine = self._rosters[self._me]
             since = mine.version
-            mine.version = (max(self._born, since[0]), since[1] + 1)
+            mine.version = following(since, self._born)
             change = Change(since, mine.version, _frozen(self._come), _frozen(self._gone))
             self._come, self._gone = {}, {}
             for peer, told in sorted(self._told.items()):
                 told[self._me] = mine.version
                 self._out.append((peer, change))
-        owed, self._owed = self._owed, []
-        for peer, node in dict.fromkeys(owed):  # only now: what is in it is what its version says
+        owed, self._owed = self._owed, {}
+        for peer, node in owed:  # only now: what is in it is what its version says
+            self._given[peer, node] = self._given.get((peer, node), 0) + 1
             roster = self._rosters.get(node)
             if peer in self._told and roster is not None and roster.version > NOTHING:
                 self._out.append((peer, Whole(node, roster.version, _frozen(roster.groups))))
@@ -326,6 +356,12 @@ class Groups:
             return {}
         news, self._news = self._news, {}
         return {group: change for group, change in sorted(news.items()) if change.joined or change.left}
+
+
+def _check_size(size: int, more: Serials) -> None:
+    if size + sum(map(len, more.values())) > MEMBERSHIPS:
+        msg = f"more than {MEMBERSHIPS:,} memberships in groups on one node"
+        raise ProtocolViolation(msg)
 
 
 def _undo_or_add(to: dict[str, set[int]], other: dict[str, set[int]], group: str, serial: int) -> None:

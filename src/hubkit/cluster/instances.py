@@ -87,9 +87,9 @@ class Instances:
         self._reconcile(now)
 
     def declined(self, child: str, ticket: Ticket, peer: NodeId, error: str, now: float) -> None:
-        """The copy on that node does not take the state of this ticket."""
+        """The copy on that node, to which it was offered, does not take the state of this ticket."""
         instance = self._rules.instances.get(child)
-        if instance is not None and instance.stopping is None:
+        if instance is not None and instance.stopping is None and instance.offers.get(peer, (None,))[0] == ticket:
             if instance.frozen == ticket:
                 self._move_failed(child, error, now, peer)
             else:

@@ -25,6 +25,8 @@ class LinkState:
         "greeted",
         "have",
         "hello",
+        "hellos",
+        "lacks",
         "met",
         "news",
         "outdated",
@@ -41,6 +43,7 @@ class LinkState:
         self.hello: bool = True  # I owe a hello
         self.greeted: bool = False  # I have had theirs
         self.answer: bool = False  # I owe an answer to it
+        self.hellos: int = 0  # how many I have had since the last beat
         self.whole: bool = False  # I owe the whole map
         self.news: bool = False  # I owe an acknowledgement, or a digest
         self.relay: bool = False  # the peer lacks what others wrote a beat ago
@@ -49,6 +52,7 @@ class LinkState:
         self.caught_up: dict[NodeId, Moment] | None = None  # of these versions it lacks nothing
         self.met: bool = False  # I have had their answer
         self.asked: bool = False  # I have sent a second hello since the last beat
+        self.lacks: bool = False  # not all that came was taken: ask for it at the next beat
         self.repaired: bool = False  # ... or have given or got the whole map because of unequal digests
         self.told: dict[NodeId, Moment] = {}  # what the peer has, once all that was sent has arrived
         self.have: dict[NodeId, Moment] = {}  # what the peer knows that I have

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.rows import NodeRow
 from hubkit.events import Event, NodeJoined, NodeJoining, NodeLeaving, NodeLeft, NodeSuspected
-from hubkit.pids import NodeId, boot_of
+from hubkit.pids import NodeId, boot_of, name_of
 
 __all__ = ["Members"]
 
@@ -53,18 +53,22 @@ class Members:
         return changed
 
     def forgettable(self, nodes: Mapping[NodeId, NodeRow], now: float, forget_after: float) -> list[NodeId]:
-        """Members that are proven dead, or have been out of sight for ``forget_after`` seconds."""
+        """Members that are proven dead, or have been out of sight for ``forget_after`` seconds.
+
+        Another of my own name is out of sight, or I would not be here: it need not be waited for.
+        """
         found: list[NodeId] = []
         for node in sorted(nodes.keys() - self.alive):
             since = self._silent_since.setdefault(node, now)
-            if self._liveness.proven_dead(node) or now - since > forget_after:
+            mine = name_of(node) == name_of(self._me) and now - since > self._liveness.down_after
+            if self._liveness.proven_dead(node) or now - since > forget_after or mine:
                 found.append(node)
         return found
 
     def events(self, nodes: Mapping[NodeId, NodeRow]) -> Iterator[Event]:
         """What has changed since this was last asked, name by name."""
         newest: dict[str, NodeId] = {}
-        for node in sorted(nodes, key=boot_of):
+        for node in sorted(nodes, key=lambda node: (node in self.alive, boot_of(node))):
             if node != self._me:
                 newest[nodes[node].name] = node
         told, hub = self._told, self._hub

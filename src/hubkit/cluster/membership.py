@@ -4,6 +4,9 @@ Law of this room: membership is rows, too. A node says of itself that it is join
 row as its last word; of others it only removes the row, when they are dead. One that finds itself removed while it lives
 writes its row again, and whoever sees that takes back what it held for proof.
 
+And it alone writes of itself. What comes in its name from elsewhere is not taken; all that it has said is written anew, later,
+and so the others drop what was forged (`hubkit.cluster.replication`). Who told it is named.
+
 A newcomer acts when everybody it has heard of has told it what it knows. Not before: it would start what already runs.
 """
 
@@ -14,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from hubkit.cluster.affinity import Labels
+from hubkit.cluster.bounds import HELLOS
 from hubkit.cluster.effects import Effect, Publish
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.liveness import Liveness
@@ -21,9 +25,10 @@ from hubkit.cluster.members import Members
 from hubkit.cluster.placement import Placement
 from hubkit.cluster.quorum import Quorum
 from hubkit.cluster.replication import Replication
-from hubkit.cluster.rows import NodeRow, NodeState, Run
+from hubkit.cluster.rows import Key, NodeRow, NodeState, Row, Run
 from hubkit.cluster.stamps import NEVER, Moment
 from hubkit.cluster.store import Store
+from hubkit.cluster.sync import Sync
 from hubkit.pids import NodeId, name_of
 
 __all__ = ["Membership", "Moved"]
@@ -38,14 +43,15 @@ class Membership:
     ``live``: it may act. ``leaving``, ``left``: it is about to go, it has gone. ``allowed``: by the partition strategy.
     """
 
-    __slots__ = ("_born", "_exhausted", "_farewell", "_forget_after", "_hub", "_ledger", "_liveness", "_me", "_members",
-                 "_met_since", "_placement", "_quorum", "_replication", "_row", "_seeds", "_store", "_written_off", "allowed",
-                 "leaving", "left", "live")  # fmt: skip
+    __slots__ = ("_born", "_exhausted", "_farewell", "_forget_after", "_found", "_hub", "_ledger", "_liveness", "_me",
+                 "_members", "_met_since", "_outgrow", "_outgrown", "_placement", "_quorum", "_replication", "_row", "_seeds",
+                 "_store", "_written_off", "allowed", "leaving", "left", "live")  # fmt: skip
 
     def __init__(
         self, me: NodeId, hub: str, store: Store, ledger: Ledger, members: Members, placement: Placement,
         replication: Replication, liveness: Liveness, quorum: Quorum, *, seeds: bool, now: float,
         address: str | None, actors: tuple[str, ...], forget_after: float, weight: float = 1.0, labels: Labels = (),
+        found: list[tuple[NodeId, str]],
     ) -> None:  # fmt: skip
         self._me = me
         self._hub = hub
@@ -64,6 +70,9 @@ class Membership:
         self._farewell: Moment | None = None  # when I removed my own node row
         self._written_off: set[NodeId] = set()  # nodes that were members, and were removed by others
         self._row = NodeRow(name_of(me), address, "joining", actors, 0.0, weight, labels)  # what is to be said of me
+        self._outgrow: Moment = NEVER  # what others have seen of me, and I must outgrow at the next beat
+        self._outgrown = False  # since the last one I have
+        self._found = found
         self.live: bool = False
         self.left: bool = False
         self.leaving: bool = False
@@ -152,6 +161,9 @@ class Membership:
 
     def beat(self, now: float) -> None:
         """Under a lease: stamp my node row anew, so that others may acknowledge it."""
+        self._outgrown = False
+        if self._outgrow > self._store.version.get(self._me, NEVER):
+            self._must_outgrow(self._outgrow, now)
         row = self._ledger.nodes.get(self._me)
         if self._quorum.strict and row is not None and self._farewell is None:
             self._quorum.stamped(self._store.put(("node", self._me), row, now), now)
@@ -186,13 +198,65 @@ class Membership:
         settled = any(node in nodes and nodes[node].state != "joining" for node in met)
         return settled or now - self._met_since >= liveness.beat_interval
 
-    def outgrow(self, seen: Moment, now: float) -> None:
+    # -- what others say in my name --------------------------------------------------------------------------------------
+
+    def defend(self, peer: NodeId, sync: Sync, now: float) -> Sync:
+        """Take out of a message what speaks in my name, and write anew what it would remove of mine; else it is as it was."""
+        me, store = self._me, self._store
+        known, seen = store.version.get(me, NEVER), max(sync.have.get(me, NEVER), sync.upto.get(me, NEVER))
+        if seen > known:
+            if self.live:
+                self._found.append((peer, "it tells of what this node is to have written, and has not"))
+                self._replication.show_all(peer)
+            self._must_outgrow(seen, now)
+        for key, row in sync.rows.items():
+            if row[1] is None and row[2] is not None and key[-1] == me and self.live and self._replication.holds(key):
+                mine = store.rows.get(key)
+                if mine is not None and mine.value is not None and mine.stamp[:2] <= row[2]:
+                    self._found.append(
+                        (peer, f"it removes the row of this node about {key[1]!r:.80}, as of a dead one")
+                    )
+                    store.clock.outdo(row[2])
+                    store.put(key, mine.value, now)
+        return self._unforged(sync, known, now) if self.live and sync.upto.get(me, NEVER) > known else sync
+
+    def _unforged(self, sync: Sync, known: Moment, now: float) -> Sync:
+        """The same without what I am to have written after what I know of."""
+        rows: dict[Key, Row] = {}
+        for key, row in sync.rows.items():
+            if row.stamp.node != self._me or row.stamp[:2] <= known:
+                rows[key] = row
+            elif row.value is not None and key[0] != "want" and self._store.get(key) is None:
+                self._store.put(key, None, now)  # whoever has heard of it hears that it is none of mine
+        return sync._replace(rows=rows, upto={**sync.upto, self._me: known})
+
+    def _must_outgrow(self, seen: Moment, now: float) -> None:
         """Somebody has seen later writes of mine than I remember: of an earlier life of this id. Mine must be later."""
-        if seen > self._store.version.get(self._me, NEVER):
-            self._store.clock.witness(seen)
-            for key, row in list(self._store.rows.items()):
-                if row.stamp.node == self._me:
-                    self._store.put(key, row.value, now)
+        if self._outgrown and self.live:  # once in a beat: it tells everybody everything
+            self._outgrow = max(seen, self._outgrow)
+            return
+        self._outgrown = True
+        self._store.clock.outdo(seen)
+        for key, row in list(self._store.rows.items()):
+            if row.stamp.node == self._me:
+                self._store.put(key, row.value, now)
+
+    def restore(self, now: float) -> None:
+        """A whole map has removed rows of mine that I hold to: they are written anew. And who removed children is named."""
+        for key in self._replication.kept:
+            self._store.put(key, self._store.get(key), now)
+        self._replication.kept.clear()
+        unwanted = self._replication.unwanted
+        if unwanted and self.live:
+            what = f"{unwanted[0][1]!r:.80}" + (f" and {len(unwanted) - 1} more" if len(unwanted) > 1 else "")
+            self._found.append((unwanted[0][0], f"its whole map has no child {what} any more, and so this one has not"))
+        unwanted.clear()
+        for peer in self._replication.floods:
+            self._found.append((peer, f"it asks for everything more than {HELLOS} times in a beat: it has to wait"))
+        self._replication.floods.clear()
+        for peer, writer in self._replication.forgers:
+            self._found.append((peer, f"it told rows in the name of {writer} that this node has not written"))
+        self._replication.forgers.clear()
 
     # -- leaving -------------------------------------------------------------------------------------------------------
 

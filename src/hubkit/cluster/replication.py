@@ -18,16 +18,21 @@ is passed on only to who has just said that it lacks it (who is shown that it la
 written with goes to everybody, from its writer: all must answer, and nobody need pass it on.
 
 Two safeguards that should never be needed: a delta that starts later than what is known here is answered by a hello, and
-unequal digests at equal versions by the whole map.
+unequal digests at equal versions by the whole map. And three against who lies: hellos are answered `HELLOS` times in a beat; a
+whole map removes no row of mine that I hold to, nor one that its writer has told me on a link of its own; and what others
+told in a writer's name goes with that writer's next delta, which does not have it (`Store.join`).
 """
 
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 
+from hubkit.cluster.bounds import HELLOS, WRITERS
 from hubkit.cluster.effects import Send
+from hubkit.cluster.knowledge import Knowledge
 from hubkit.cluster.linkstate import LinkState
 from hubkit.cluster.policy import Synchronization
 from hubkit.cluster.rows import Key, Row, Run
@@ -54,16 +59,19 @@ def _stamp_of(item: tuple[Key, Row]) -> Stamp:
     return item[1][0]
 
 
-class Replication:
+class Replication(Knowledge):
     """All links of one core. ``acked``: what each peer is known to have, and still has when its link is broken.
 
     ``complete``: whatever is sent carries all that the peer lacks, so that an acknowledgement never comes before what its
     sender knew; and everybody is told at once, whatever the strategy says. ``votes``: my acknowledgements count for a
-    quorum.
+    quorum. ``holds``: whether I hold to this row of mine. ``kept``: rows of mine that others have removed, though I do.
+    ``unwanted``: children that somebody's whole map did not have any more. ``floods``: who asks for everything all the time.
+    ``forgers``: who has told rows in whose name that it never wrote.
     """
 
-    __slots__ = ("_announced", "_forwards", "_heard", "_idle", "_me", "_owes", "_proclaimed", "_pruned", "_ripe", "_round",
-                 "_store", "_strategy", "acked", "complete", "links", "votes")  # fmt: skip
+    __slots__ = ("_announced", "_forwards", "_heard", "_hearsay", "_idle", "_me", "_owes", "_proclaimed", "_pruned", "_ripe",
+                 "_round", "_store", "_strategy", "acked", "complete", "floods", "forgers", "holds", "kept", "links",
+                 "unwanted", "votes")  # fmt: skip
 
     def __init__(self, me: NodeId, store: Store, strategy: Synchronization) -> None:
         self._me = me
@@ -82,6 +90,13 @@ class Replication:
         self.acked: dict[NodeId, dict[NodeId, Moment]] = {}
         self.complete: bool = False
         self.votes: bool = False
+        self.holds: Callable[[Key], bool] = lambda key: False
+        self.kept: list[Key] = []
+        self.unwanted: list[tuple[NodeId, str]] = []
+        self.floods: list[NodeId] = []
+        self.forgers: list[tuple[NodeId, NodeId]] = []
+        #: linked writer -> who told more of it than it had said, and how much that was
+        self._hearsay: dict[NodeId, tuple[NodeId, Moment]] = {}
 
     def demand_all(self) -> None:
         """A lease hangs on what is acknowledged: see ``complete``."""
@@ -98,11 +113,7 @@ class Replication:
     def down(self, peer: NodeId) -> None:
         """The link has ended."""
         self.links.pop(peer, None)
-
-    def met(self, peer: NodeId) -> bool:
-        """Whether this peer has told me all that it knew when we were linked."""
-        link = self.links.get(peer)
-        return link is not None and link.met
+        self._hearsay.pop(peer, None)
 
     def pass_on(self) -> None:
         """Do not wait for a beat to pass on what others wrote."""
@@ -137,13 +148,24 @@ class Replication:
 
     # -- what comes in -------------------------------------------------------------------------------------------------
 
+    def ask_again(self, peer: NodeId, *, later: bool = False) -> None:
+        """What came was not all taken: ask for it, once in a beat; ``later``: and not before the next."""
+        link = self.links[peer]
+        if later:
+            link.lacks = True
+        elif not link.asked:
+            link.asked = link.hello = self._owes = True
+
     def receive(self, peer: NodeId, sync: Sync) -> None:
         """Take in a message of a linked peer."""
         link, store, self._owes = self.links[peer], self._store, True
         if sync.kind == "hello":
             self.acked[peer] = dict(sync.have)
             link.told, link.caught_up = dict(sync.have), None
-            link.greeted = link.answer = True
+            link.hellos += 1
+            link.greeted, link.answer = True, link.hellos <= HELLOS
+            if link.hellos == HELLOS + 1:
+                self.floods.append(peer)
         else:
             self._acknowledge(peer, link, sync.have.items())
             link.spoke = True
@@ -153,21 +175,49 @@ class Replication:
                 if sync.more:
                     return
                 rows, link.chunks = link.chunks, {}
-                store.join_whole(rows, sync.upto, sync.since)
+                rows, upto = self._own_words(peer, rows, sync.upto)
+                known = dict(store.rows) if peer in self._hearsay else {}
+                removed = store.join_whole(rows, upto, sync.since, partial(self._is_kept, peer))
+                self._note_forgers(peer, [(key, known[key].stamp) for key in removed if key in known])
+                self.unwanted += [(peer, key[1]) for key in removed if key[0] == "want" and not key[1].startswith("@")]
                 link.news = link.met = True
                 for other in self.links.values():  # what I have just learnt to be removed, a delta does not tell
                     if other is not link and other.greeted and not store.reaches_horizon(other.told):
                         other.whole = True
             else:
-                gaps = store.join(sync.rows, sync.upto, sync.since)
+                self._note_hearsay(peer, sync)
+                gaps = store.join(sync.rows, sync.upto, sync.since, peer)
+                self._note_forgers(peer, store.forged)
+                store.forged = []
                 link.news = link.news or (bool(sync.rows) and (not self._forwards or peer in sync.upto))
-                if gaps and not link.asked:
-                    link.asked = link.hello = True
+                if gaps:
+                    self.ask_again(peer)
                 link.met = link.met or not (gaps or sync.more)
             if self._forwards:
                 self._learn(peer, link, sync, before)
         if sync.digest != store.digest and not link.repaired and self.acked[peer] == store.version:
             link.repaired = link.whole = True
+
+    def _note_hearsay(self, peer: NodeId, sync: Sync) -> None:
+        """Who has told more of others than they have said themselves, in case they never wrote it."""
+        for writer, moment in sync.upto.items():
+            said = self.acked.get(writer, {}).get(writer, NEVER)
+            if moment <= said or writer == peer or writer not in self.links:
+                continue
+            if writer not in self._hearsay or self._hearsay[writer][1] < said:
+                self._hearsay[writer] = (peer, said)
+
+    def _note_forgers(self, writer: NodeId, removed: Iterable[tuple[Key, Stamp]]) -> None:
+        """These rows go, by their writer's own word: were they told by another before it had written so far?"""
+        teller, said = self._hearsay.get(writer, ("", NEVER))
+        if teller and any(key[-1] == stamp.node == writer and stamp[:2] > said for key, stamp in removed):
+            self.forgers.append((teller, writer))
+
+    def show_all(self, peer: NodeId) -> None:
+        """This peer has seen of me what I never wrote: it gets all that I have, once in a beat."""
+        link = self.links[peer]
+        if not link.repaired:
+            link.repaired = link.whole = self._owes = True
 
     def _learn(self, peer: NodeId, link: LinkState, sync: Sync, before: Version) -> None:
         """What of this is to be passed on; and does the peer have what I lack? Then it must hear that I do."""
@@ -335,7 +385,11 @@ class Replication:
                 lacks = link.greeted and any(told.get(writer, NEVER) < moment for writer, moment in ripe.items())
                 link.caught_up = ripe if link.greeted and not lacks else None
                 link.relay = lacks and (link.spoke or not self._forwards)
-            link.asked = link.repaired = link.spoke = False
+            link.hello, link.asked = link.hello or link.lacks, link.lacks
+            link.lacks = link.repaired = link.spoke = False
+            if link.hellos > HELLOS:
+                link.answer = link.greeted
+            link.hellos = 0
             if now - link.since >= self._strategy.sync_interval:
                 link.have.clear()
             if link.have != store.version or link.digest != store.digest:
@@ -361,56 +415,16 @@ class Replication:
         idle = self._store.version.keys() - {self._me, *known, *self.links, *self._store.writers()}
         for writer in self._idle.keys() - idle:
             del self._idle[writer]
-        for writer in sorted(idle):
-            if now - self._idle.setdefault(writer, now) > forget_after:
+        crowd = len(idle) - WRITERS // 16
+        for writer in sorted(idle, key=lambda writer: (self._idle.get(writer, now), writer)):
+            if now - self._idle.setdefault(writer, now) > forget_after or crowd > 0:
+                crowd -= 1
                 self._pruned[writer] = self._store.version[writer]
                 self._store.prune(writer)
                 self._ripe.pop(writer, None)
                 del self._idle[writer]
                 for link in self.links.values():
                     link.have.pop(writer, None)
-
-    # -- what is known of others ---------------------------------------------------------------------------------------
-
-    def floor(self, nodes: Iterable[NodeId]) -> Moment:
-        """How far all of these nodes are known to have what I wrote."""
-        me = self._me
-        floor = self._store.version.get(me, NEVER)
-        for node in nodes:
-            if node != me:
-                floor = min(floor, self.acked.get(node, {}).get(me, NEVER))
-        return floor
-
-    def knows_all_of(self, peer: NodeId) -> bool:
-        """Whether all that this peer is known to have seen has been seen here, be it of writers that are forgotten by now."""
-        version, pruned = self._store.version, self._pruned
-        return all(
-            version.get(writer, NEVER) >= moment or pruned.get(writer, NEVER) >= moment
-            for writer, moment in self.acked.get(peer, {}).items()
-        )
-
-    def has(self, node: NodeId, key: Key) -> bool:
-        """Whether this node is known to have the row of this key, or what replaced it."""
-        return covers(self.acked.get(node, {}), self._store.rows[key].stamp)
-
-    def known(self, key: Key, nodes: Iterable[NodeId]) -> bool:
-        """Whether all of these nodes are known to have the row of this key, or what replaced it."""
-        row = self._store.rows.get(key)
-        if row is None:
-            return True
-        stamp = row.stamp
-        return all(node == self._me or covers(self.acked.get(node, {}), stamp) for node in nodes)
-
-    def answered(self, node: NodeId, key: Key) -> bool:
-        """Whether what I see of this node's rows was written, or left as it was, when it knew the row of this key."""
-        seen, version = self.acked.get(node, {}), self._store.version
-        return covers(seen, self._store.rows[key].stamp) and seen.get(node, NEVER) <= version.get(node, NEVER)
-
-    def seen(self, stamp: Stamp) -> bool:
-        """Whether the write of this stamp has been seen here."""
-        return covers(self._store.version, stamp)
-
-    def held_by(self, stamp: Stamp, nodes: Iterable[NodeId]) -> int:
-        """How many of these nodes are known to have the write of this stamp."""
-        version = self._store.version
-        return sum(covers(version if node == self._me else self.acked.get(node, {}), stamp) for node in nodes)
+        if len(self._pruned) > WRITERS:
+            told = {writer for version in self.acked.values() for writer in version}
+            self._pruned = {writer: moment for writer, moment in self._pruned.items() if writer in told}

@@ -18,17 +18,31 @@ forget them.
 
 from __future__ import annotations
 
+from hubkit.cluster.bounds import MOMENT, NAME, SIZE
 from hubkit.cluster.policy import QuorumView
 from hubkit.cluster.rows import Want
 from hubkit.cluster.store import Store
 
-__all__ = ["PREFIX", "VOTERS", "Rank", "Settings"]
+__all__ = ["PREFIX", "VOTERS", "Rank", "Settings", "is_plausible"]
 
 #: The reserved child; ids that begin with `PREFIX` are settings.
 VOTERS = "@quorum"
 PREFIX = "@quorum/"
 
 Rank = tuple[int, int]
+
+
+def is_plausible(id: str, want: Want) -> bool:
+    """Whether a hub can have this setting, as far as that shows. (What a later release may set is let through.)"""
+    _, kind, *rank = id.split("/")
+    if kind not in ("size", "voters"):
+        return True
+    if len(rank) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 20 for part in rank):
+        return False
+    if int(rank[0]) >= MOMENT or int(rank[1]) > (SIZE if kind == "size" else MOMENT):
+        return False
+    names = want.body.split(b"\n") if want.body else []
+    return len(names) <= SIZE and all(0 < len(name) <= 4 * NAME for name in names)
 
 
 class Settings:

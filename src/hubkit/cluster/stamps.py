@@ -6,7 +6,8 @@ newest stamp seen per writer, a `Version`, says exactly which writes somebody ha
 
 The clock is a hybrid logical one: wall-clock milliseconds, and a tick where those do not suffice. Wall time only makes the
 order plausible to people; nothing depends on clocks that agree. One bad clock could win for ever, though, so stamps from
-too far ahead are refused at the door (see `hubkit.cluster.core`).
+too far ahead are refused at the door (`hubkit.cluster.credence`), and nobody's drag this clock beyond its ``limit``: only what
+is to be replaced by a later write does.
 
 Refused: a vector clock per row (costs a vector per row and leaves the conflicts to the caller).
 """
@@ -59,12 +60,13 @@ def includes(version: Version, other: Version) -> bool:
 class HybridClock:
     """Makes the stamps of one node."""
 
-    __slots__ = ("last", "node", "offset")
+    __slots__ = ("last", "limit", "node", "offset")
 
     def __init__(self, node: NodeId, offset: float = 0.0) -> None:
         self.node: NodeId = node
         self.offset: float = offset
         self.last: Moment = NEVER
+        self.limit: Moment = (1 << 62, 0)
 
     def wall_ms(self, now: float) -> int:
         """Wall-clock milliseconds at the monotonic time ``now``."""
@@ -81,6 +83,10 @@ class HybridClock:
         return Stamp(*self.last, self.node)
 
     def witness(self, moment: Moment) -> None:
-        """Somebody's write of this moment has been seen: whatever is written here from now on is later."""
+        """Somebody's write of this moment has been seen: what is written here from now on is later, as far as that goes."""
         if moment > self.last:
-            self.last = moment
+            self.last = moment if moment <= self.limit else max(self.last, self.limit)
+
+    def outdo(self, moment: Moment) -> None:
+        """What is written here next is later than this, however far ahead that is: it replaces it."""
+        self.last = max(moment, self.last)

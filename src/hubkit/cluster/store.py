@@ -12,7 +12,7 @@ would not tell of those removals, and only the whole map will do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -44,10 +44,24 @@ class Store:
     """The replicated map as one node has it.
 
     ``changed`` collects the keys whose rows have changed, for whoever clears it. ``digest`` is the exclusive or of the
-    fingerprints of all rows that are no tombstones: equal maps have equal digests, whatever has been collected.
+    fingerprints of all rows that are no tombstones: equal maps have equal digests, whatever has been collected. ``weight``: the
+    bytes of the specs that each writer has in the map. ``buried``: how many tombstones there are of rows of other nodes.
+    ``forged``: rows that others had told in their writers' names, who never wrote them; for whoever clears it.
     """
 
-    __slots__ = ("_graves", "_log", "changed", "clock", "digest", "horizon", "rows", "version")
+    __slots__ = (
+        "_graves",
+        "_log",
+        "buried",
+        "changed",
+        "clock",
+        "digest",
+        "forged",
+        "horizon",
+        "rows",
+        "version",
+        "weight",
+    )
 
     def __init__(self, clock: HybridClock) -> None:
         self.clock: HybridClock = clock
@@ -56,6 +70,9 @@ class Store:
         self.horizon: dict[NodeId, Moment] = {}
         self.changed: list[Key] = []
         self.digest: int = 0
+        self.weight: dict[NodeId, int] = {}
+        self.buried: int = 0
+        self.forged: list[tuple[Key, Stamp]] = []
         self._log: dict[NodeId, dict[Key, None]] = {}  # writer -> its rows, oldest first
         self._graves: dict[NodeId, dict[Key, None]] = {}  # the same of tombstones
 
@@ -65,6 +82,10 @@ class Store:
         """The value of a key; `None` if there is none, or a tombstone."""
         row = self.rows.get(key)
         return None if row is None else row.value
+
+    def count(self, writer: NodeId) -> int:
+        """How many rows of this writer stand."""
+        return len(self._log.get(writer, ()))
 
     def writers(self) -> Iterable[NodeId]:
         """Everybody of whom a row stands."""
@@ -93,34 +114,71 @@ class Store:
 
     def put(self, key: Key, value: Value | None, now: float) -> Stamp:
         """Write a value, or with `None` a tombstone."""
-        return self.write(key, value, self.clock.next(now))
+        return self.write(key, value, self.stamp(key, now))
+
+    def stamp(self, key: Key, now: float) -> Stamp:
+        """A stamp for a new writing of this key: later than what stands there, whatever clock that was written by."""
+        old = self.rows.get(key)
+        if old is not None and old[0][:2] > self.clock.last:
+            self.clock.outdo(old[0][:2])
+        return self.clock.next(now)
 
     def write(self, key: Key, value: Value | None, stamp: Stamp) -> Stamp:
-        """Write a value under a stamp that `HybridClock.next` has just made."""
+        """Write a value under a stamp that `stamp` has just made."""
         foreign = value is None and key[0] != "want" and key[-1] != stamp.node
         self._set(key, Row(stamp, value, self.version.get(key[-1], NEVER) if foreign else None))
         self.version[stamp.node] = stamp[:2]
         return stamp
 
-    def join(self, rows: Mapping[Key, Row], upto: Version, since: Version) -> list[NodeId]:
-        """Take in a delta. The writers for which it starts later than what is known here: of these nothing was taken."""
+    def join(self, rows: Mapping[Key, Row], upto: Version, since: Version, by: NodeId | None = None) -> list[NodeId]:
+        """Take in a delta. The writers for which it starts later than what is known here: of these nothing was taken.
+
+        ``by``: whose word it is.
+        """
         gaps = [writer for writer in upto if self.version.get(writer, NEVER) < since.get(writer, NEVER)]
         if gaps:
             missed = frozenset(gaps)
             rows = {key: row for key, row in rows.items() if row.stamp.node not in missed}
             upto = {writer: moment for writer, moment in upto.items() if writer not in missed}
+        if by is not None and by in upto and by in self._log:
+            for key in self._forged(by, rows, since.get(by, NEVER), upto[by]):
+                self.forged.append((key, self.rows[key].stamp))
+                self._drop(key)
         self._take_in(rows, upto)
         return gaps
 
-    def join_whole(self, rows: Mapping[Key, Row], upto: Version, horizon: Version) -> None:
-        """Take in a whole map: what is absent from it, and covered by it, has been removed."""
+    def _forged(self, writer: NodeId, rows: Mapping[Key, Row], since: Moment, upto: Moment) -> list[Key]:
+        """Rows that others have told in this writer's name, and that are not in its own delta, which is complete.
+
+        (Wants are anyone's: one that it does not tell may have been replaced by another's, which is on its way.)
+        """
+        found: list[Key] = []
+        for key in reversed(self._log[writer]):
+            stamp = self.rows[key].stamp
+            if stamp[:2] <= since:
+                break
+            told = rows.get(key)
+            if key[0] != "want" and stamp[:2] <= upto and (told is None or told.stamp != stamp):
+                found.append(key)
+        return found
+
+    def join_whole(
+        self, rows: Mapping[Key, Row], upto: Version, horizon: Version, keep: Callable[[Key, Row], bool] | None = None
+    ) -> list[Key]:
+        """Take in a whole map: what is absent from it, and covered by it, has been removed, unless it is to be kept.
+
+        Returns what has been.
+        """
         removed = [key for key, row in self.rows.items() if key not in rows and covers(upto, row.stamp)]
+        if keep is not None:
+            removed = [key for key in removed if not keep(key, self.rows[key])]
         for key in removed:
             self._drop(key)
         self._settle_differences(rows)
         self._take_in(rows, upto)
         for writer, moment in horizon.items():
             self._raise_horizon(writer, moment)
+        return removed
 
     def _settle_differences(self, rows: Mapping[Key, Row]) -> None:
         """Where both have a row that the other should have replaced, what stands by the order stands.
@@ -159,16 +217,22 @@ class Store:
         self._log.setdefault(writer, {})[key] = None
         if value is None:
             self._graves.setdefault(writer, {})[key] = None
+            self.buried += row[2] is not None
         else:
             self.digest ^= fingerprint(stamp)
+            if key[0] == "want":
+                self.weight[writer] = self.weight.get(writer, 0) + len(value.body)  # type: ignore[union-attr]  # a `Want`
 
     def _drop(self, key: Key) -> None:
-        stamp, value, _ = self.rows.pop(key)
+        stamp, value, seen = self.rows.pop(key)
         del self._log[stamp[2]][key]
         if value is None:
             del self._graves[stamp[2]][key]
+            self.buried -= seen is not None
         else:
             self.digest ^= fingerprint(stamp)
+            if key[0] == "want":
+                self.weight[stamp[2]] -= len(value.body)  # type: ignore[union-attr]  # a `Want`
         self.changed.append(key)
 
     # -- forgetting ----------------------------------------------------------------------------------------------------
@@ -211,6 +275,7 @@ class Store:
             return False
         for table in (self.version, self.horizon):
             table.pop(writer, None)
+        self.weight.pop(writer, None)
         self._log.pop(writer, None)
         self._graves.pop(writer, None)
         return True

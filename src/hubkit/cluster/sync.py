@@ -6,7 +6,8 @@ Law of this room: a sync is complete per writer, or says that it is not. A *delt
 opens a link, or asks for the rest after a gap, and says what its sender has.
 
 On the wire a sync is a list of plain values. Node ids are written once, in a table. Whatever comes in is checked to the
-last field, and nothing that is not exactly a sync becomes one.
+last field, and nothing that is not exactly a sync becomes one. Texts and numbers have their bounds (`hubkit.cluster.bounds`);
+node rows and run rows are written by their node, or remove what it wrote.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from hubkit.cluster.affinity import WEIGHT_MAX, WEIGHT_MIN, Placement, check_labels
+from hubkit.cluster.bounds import ACTORS, BOOT, ERROR, LOAD, MOMENT, NAME, PINS, TEXT, WRITERS
 from hubkit.cluster.rows import Key, NodeRow, Row, Run, Ticket, Want
 from hubkit.cluster.stamps import TICKS, Moment, Stamp, Version
 from hubkit.errors import ProtocolViolation
@@ -237,6 +239,14 @@ def _natural(value: object) -> int:
     return value
 
 
+def _count(value: object) -> int:
+    """A number that others will count on from."""
+    if _natural(value) >= MOMENT:
+        msg = f"{value} is beyond all counting"
+        raise ValueError(msg)
+    return value  # type: ignore[return-value]  # it is an int
+
+
 def _list(value: object) -> list[Any]:
     if type(value) is not list:
         msg = f"expected a list, not {value!r:.40}"
@@ -246,6 +256,9 @@ def _list(value: object) -> list[Any]:
 
 def _read_table(names: object) -> _NodeTable:
     nodes = _list(names)
+    if len(nodes) > WRITERS:
+        msg = f"it speaks of {len(nodes):,} nodes"
+        raise ValueError(msg)
     for node in nodes:
         if type(node) is not str or not _is_node_id(node):
             msg = f"expected a node id, not {node!r:.40}"
@@ -259,7 +272,9 @@ def _read_table(names: object) -> _NodeTable:
 @lru_cache(maxsize=1024)
 def _is_node_id(text: str) -> bool:
     name, _, boot = text.rpartition("#")
-    return 2 < len(text) <= 300 and bool(name) and boot.isascii() and boot.isdigit()
+    if not (2 < len(text) <= NAME and name and boot.isascii() and boot.isdigit() and len(boot) < 20):
+        return False
+    return int(boot) < BOOT and text.isprintable()
 
 
 def _read_version(flat: object, table: _NodeTable) -> dict[NodeId, Moment]:
@@ -272,7 +287,7 @@ def _read_version(flat: object, table: _NodeTable) -> dict[NodeId, Moment]:
         if type(node) is not int or type(time_ms) is not int or type(tick) is not int:
             msg = f"expected three numbers for each writer, not {numbers!r:.80}"
             raise TypeError(msg)
-        if time_ms < 0 or not 0 <= tick < TICKS:
+        if not 0 <= time_ms < MOMENT or not 0 <= tick < TICKS:
             msg = f"not a moment: {time_ms}, {tick}"
             raise ValueError(msg)
         version[table[node]] = (time_ms, tick)
@@ -285,24 +300,28 @@ def _read_version(flat: object, table: _NodeTable) -> dict[NodeId, Moment]:
 def _read_stamp(parts: Any, table: _NodeTable) -> Stamp | None:
     if parts is None:
         return None
-    time_ms, tick, writer = map(_natural, parts)
+    time_ms, tick, writer = map(_count, parts)
     return Stamp(time_ms, tick, table[writer])
 
 
 def _read_ticket(parts: Any, table: _NodeTable) -> Ticket | None:
     if parts is None:
         return None
-    term, number, giver = map(_natural, parts)
+    term, number, giver = map(_count, parts)
     return Ticket(term, number, table[giver])
 
 
 def _read_moment(parts: list[int]) -> Moment:
-    time_ms, tick = map(_natural, parts)
+    time_ms, tick = map(_count, parts)
     return time_ms, tick
 
 
 def _wrong(row: object, what: str) -> ValueError:
     return ValueError(f"not a {what} row: {row!r:.80}")
+
+
+def _are_texts(parts: list[Any], most: int, longest: int) -> bool:
+    return len(parts) <= most and all(type(part) is str and len(part) <= longest for part in parts)
 
 
 def _read_labels(flat: list[Any]) -> dict[str, str]:
@@ -327,9 +346,9 @@ def _read_nodes(found: list[Any], table: _NodeTable, rows: _Rows) -> None:
         if shape[:10] in _NODE_SHAPES:
             time_ms, tick, writer, _, name, address, state, load, weight, labels, *actors = row
             own = writer == row[3] and name == node.rpartition("#")[0]
-            if not own or state < 0 or not all(type(actor) is str for actor in actors) or load != load:
+            if not own or state < 0 or not _are_texts(actors, ACTORS, TEXT) or not 0 <= load <= LOAD:
                 raise _wrong(row, "node")
-            if not WEIGHT_MIN <= weight <= WEIGHT_MAX:
+            if not WEIGHT_MIN <= weight <= WEIGHT_MAX or (address is not None and not _are_texts([address], 1, TEXT)):
                 raise _wrong(row, "node")
             value = NodeRow(
                 name, address, _STATES[state], tuple(actors), load, weight, tuple(_read_labels(labels).items())
@@ -350,7 +369,9 @@ def _read_wants(found: list[Any], table: _NodeTable, rows: _Rows) -> None:
         value: Want | None = None
         if shape[:9] in _WANT_SHAPES:
             time_ms, tick, writer, child, start, body, tag, rev, placement, *pins = row
-            if not all(type(pin) is str for pin in pins):
+            if pins and not _are_texts(pins, PINS, NAME):
+                raise _wrong(row, "want")
+            if len(start) > TEXT or (tag is not None and len(tag) > NAME):
                 raise _wrong(row, "want")
             asked = None if placement is None else _read_placement(placement)
             value = Want(start, body, tag, tuple(pins), _read_stamp(rev, table), asked)
@@ -370,7 +391,9 @@ def _read_runs(found: list[Any], table: _NodeTable, rows: _Rows) -> None:
         buried: Moment | None = None
         if shape in _RUN_SHAPES:
             time_ms, tick, writer, child, node, term, role, to, rev, phase, serial, error, ticket = row
-            if writer != node or term < 0 or role < 0 or phase < 0 or serial < 0:
+            if writer != node or not 0 <= term < MOMENT or role < 0 or phase < 0 or not 0 <= serial < MOMENT:
+                raise _wrong(row, "run")
+            if len(error) > ERROR:
                 raise _wrong(row, "run")
             target = None if to is None else table[to]
             given = _read_ticket(ticket, table)

@@ -95,7 +95,7 @@ class Driver(Meeting, Reports):
         self._admission = admission
         self.refusal: HubkitError | None = None
         self._burden = Burden.of(strategies.distribution, wires.environment, wires.liveness.beat_interval)
-        self._differing: set[NodeId] = set()
+        self._differing: set[str] = set()
         self.household: Household | None = None
         self.handovers: Handovers | None = None
         self.desk: Desk

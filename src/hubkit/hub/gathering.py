@@ -121,7 +121,8 @@ class Gathering:
         if message and type(message[0]) is int and message[0] >= FIRST:
             self.publishing.receive(peer, message)
         else:
-            self.rosters.receive(peer, from_wire(message), self._driver.core.nodes.keys())
+            wall = round(self._wires.environment.wall() * 1000)
+            self.rosters.receive(peer, from_wire(message), self._driver.core.nodes.keys(), wall)
         self._driver.wake()
 
     def look(self) -> None:

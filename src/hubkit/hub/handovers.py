@@ -39,6 +39,8 @@ __all__ = ["Handovers", "hand_over"]
 log: logging.Logger = logging.getLogger("hubkit.hub")
 
 OFFER, DECLINE = range(2)
+#: States that wait to be accepted by one copy.
+OFFERS = 16
 
 
 class Handovers(Checkpoints):
@@ -305,6 +307,7 @@ class Handovers(Checkpoints):
 
     def ended(self, keeper: Keeper, cell: Cell) -> None:
         """An incarnation has ended here, and its child has not: tell those who wait for what it does not do any more."""
+        keeper.offers = 0
         if keeper.offered is not None:
             (peer, offered), keeper.offered = keeper.offered, None
             self._decline(peer, keeper.child, offered, "the copy ended before it had accepted the state")
@@ -351,6 +354,10 @@ class Handovers(Checkpoints):
         cell = None if keeper is None else keeper.cell
         if keeper is None or not keeper.passive or keeper.stopping is not None or cell is None or not keeper.running:
             self._decline(peer, child, ticket, "no copy stands by there at this moment")
+        elif not self._talk.may_offer(child, peer):
+            self._decline(peer, child, ticket, "that node does not have the child, by what is known there")
+        elif keeper.offers >= OFFERS:
+            self._decline(peer, child, ticket, "too many states wait to be accepted there")
         elif keeper.held is not None and keeper.held[0] >= ticket:
             self._talk.accepted(child, keeper.born, keeper.held[0])
         elif cell.instance is None:
@@ -358,12 +365,14 @@ class Handovers(Checkpoints):
             self._talk.accepted(child, keeper.born, ticket)
         else:
             keeper.offered = (peer, ticket)
+            keeper.offers += 1
             cell.order(partial(self._accept, keeper, cell, peer, ticket, data))
 
     def _decline(self, peer: NodeId, child: str, ticket: Ticket, reason: str) -> None:
         self._talk.tell(peer, [DECLINE, child, list(ticket), reason[:1000]])
 
     async def _accept(self, keeper: Keeper, cell: Cell, peer: NodeId, ticket: Ticket, data: bytes) -> None:
+        keeper.offers = max(0, keeper.offers - 1)
         if not keeper.passive:
             return
         if keeper.held is None or keeper.held[0] < ticket:

@@ -107,8 +107,9 @@ class Keeper:
 
     ``born``: the term of its start, by which the core knows it. ``passive``: it stands by. ``role``: told last.
     ``frozen``: for which move. ``held``: the newest state that was taken of it, or that it has accepted; ``owed``: nothing
-    was handled since, so the next incarnation goes on from there. ``offered``: who has offered it a state that it has not
-    accepted yet. ``recalled``: it was told to end, and to begin anew when it is called again.
+    was handled since, so the next incarnation goes on from there. ``offers``: how many states of others wait for it;
+    ``offered``: who has offered it one that it has not accepted yet. ``recalled``: it was told to end, and to begin anew
+    when it is called again.
     """
 
     child: str
@@ -133,6 +134,7 @@ class Keeper:
     held: tuple[Ticket, bytes] | None = None
     owed: bool = False
     offered: tuple[NodeId, Ticket] | None = None
+    offers: int = 0
     recalled: bool = False
     gate: Gate | None = None
 

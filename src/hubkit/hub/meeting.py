@@ -1,6 +1,7 @@
 """What a hub on one node says of the same hub on another: whether it may take part, and whether both decide alike.
 
 Law of this room: who joins and may not gives up, and its user is told why; who is there already stays apart, and says so once.
+So does one that joins and has met somebody who agrees: a single node does not keep others apart.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ import logging
 from collections.abc import Mapping
 
 from hubkit.cluster.agreement import differences
+from hubkit.cluster.core import Core
 from hubkit.errors import ConfigurationError, HandshakeRefused, HubkitError
 from hubkit.hub.admission import Admission, denial
 from hubkit.pids import NodeId, name_of
 
 __all__ = ["Meeting"]
+
+_MOST = 1000  # names that are remembered
 
 log: logging.Logger = logging.getLogger("hubkit.hub")
 
@@ -26,7 +30,8 @@ class Meeting:
     agreement: tuple[str, ...]
     refusal: HubkitError | None
     _admission: Admission
-    _differing: set[NodeId]
+    _differing: set[str]  # names that this was said of
+    core: Core
 
     @property
     def live(self) -> bool:
@@ -41,11 +46,16 @@ class Meeting:
         """The hub has other strategies on a linked node. Who joins gives up; who is there already stays apart."""
         what = "; ".join(differences(self.agreement, agreement))
         text = f"hub {self.hub_id!r} has other strategies on node {name_of(peer)!r}: {what}. All nodes of a hub need the same"
-        if refused:
+        if refused and not self.core.links:
             self.refusal = self.refusal or ConfigurationError(text)
             self.rouse()
-        elif peer not in self._differing:
-            self._differing.add(peer)
+        else:
+            self._say_apart(peer, text)
+
+    def _say_apart(self, peer: NodeId, text: str) -> None:
+        name = name_of(peer)
+        if name not in self._differing and len(self._differing) < _MOST:
+            self._differing.add(name)
             log.warning("node %s stays apart: %s", name_of(self.node), text)
 
     @property
@@ -60,9 +70,8 @@ class Meeting:
     def denied(self, peer: NodeId) -> None:
         """A linked node does not admit this one. Who joins gives up; who is there already stays apart."""
         text = denial(self.hub_id, name_of(peer), name_of(self.node))
-        if not self.live:
+        if not self.live and not self.core.links:
             self.refusal = self.refusal or HandshakeRefused(text, code="admission", by_peer=True)
             self.rouse()
-        elif peer not in self._differing:
-            self._differing.add(peer)
-            log.warning("node %s stays apart: %s", name_of(self.node), text)
+        else:
+            self._say_apart(peer, text)

@@ -31,6 +31,8 @@ log: logging.Logger = logging.getLogger("hubkit.hub")
 MERGE = 2
 #: How often the state of a duplicate is sent on to where the child runs by now, and seconds until it is given up.
 HOPS, MERGE_WITHIN = 5, 30.0
+#: Bytes of states that are on their way from here at a time; and states that wait for one actor here.
+MOST, WAITING = 256 << 20, 16
 
 
 class Merges:
@@ -41,6 +43,7 @@ class Merges:
     ) -> None:
         self._hub_id, self._household, self._system = hub_id, household, system
         self._states, self._talk, self._nursery = states, talk, nursery
+        self._weight = 0  # of what is on its way
 
     def leave(self, keeper: Keeper, cell: Cell) -> Order:
         """How the loser of a conflict ends: it leaves its state to the winner."""
@@ -58,6 +61,17 @@ class Merges:
 
     async def _send(self, child: str, data: bytes, hops: int, after: Pid | None) -> None:
         """Send the state of a duplicate that has lost to where the child runs."""
+        weight = len(data) + 1000
+        if self._weight + weight > MOST:
+            log.warning("hub %s: the state of a duplicate of child %.80r is lost: too many wait", self._hub_id, child)
+            return
+        self._weight += weight
+        try:
+            await self._find(child, data, hops, after)
+        finally:
+            self._weight -= weight
+
+    async def _find(self, child: str, data: bytes, hops: int, after: Pid | None) -> None:
         with trio.move_on_after(MERGE_WITHIN):
             try:
                 while True:
@@ -78,12 +92,14 @@ class Merges:
         keeper = self._household.keepers.get(child)
         cell = None if keeper is None else keeper.cell
         if keeper is not None and cell is not None and keeper.running and not keeper.passive and not keeper.stopping:
-            if cell.instance is not None:
+            if cell.instance is not None and keeper.offers < WAITING:
+                keeper.offers += 1
                 cell.order(partial(self._merge, keeper, cell, hops, data))
         elif hops:
             self._nursery.start_soon(self._send, child, data, hops - 1, None)
 
     async def _merge(self, keeper: Keeper, cell: Cell, hops: int, data: bytes) -> None:
+        keeper.offers = max(0, keeper.offers - 1)
         if keeper.frozen is not None or keeper.passive:  # its own state has left it already
             if hops:
                 self._nursery.start_soon(self._send, keeper.child, data, hops - 1, cell.pid)

@@ -37,6 +37,8 @@ __all__ = ["FIRST", "Publishing"]
 #   [GIVE_UP, number]                                  who has no room for it yet need not have it
 FIRST = PUBLISH = 8
 TAKEN, GIVE_UP = 9, 10
+#: Messages of one node that wait here for room at a time; what comes beyond is a dead letter.
+MOST = 1024
 
 
 class _Awaited:
@@ -220,7 +222,7 @@ class Publishing:
         match message:
             case [8, int(number), str(group), packed, list(waiting)]:
                 self._take(peer, number, group, packed, [serial for serial in waiting if type(serial) is int])
-            case [9, int(number), int(count)]:
+            case [9, int(number), int(count)] if 0 <= count < 1 << 32:
                 awaited = self._awaited.get(number)
                 if awaited is not None and peer in awaited.nodes:
                     awaited.taken += count
@@ -248,7 +250,12 @@ class Publishing:
             self._dead(f"the members of group {group!r} here", f"a message of node {name_of(peer)!r}", why)
             self._reply(peer, number, 0)
             return
-        full = [cell for cell in self._cells(group) if cell.full and not cell.closed]
+        full = any(cell.full and not cell.closed for cell in self._cells(group))
+        if full and number >= 0:
+            if (peer, number) in self._serving:
+                msg = f"two messages to groups have the number {number}"
+                raise ProtocolViolation(msg)
+            full = sum(node == peer for node, _ in self._serving) < MOST
         if number < 0 or not full:  # in its order, and without a task
             self._reply(peer, number, sum(self._give_nowait(cell, message) for cell in self._cells(group)))
             return

@@ -102,6 +102,12 @@ class Reports:
         held = [node for node, run in runs.items() if run.role == "passive" and (run.ticket or (0,)) >= ticket]
         return tuple(sorted({self.core.id, *held}))
 
+    def may_offer(self, child: str, peer: NodeId) -> bool:
+        """Whether a copy here takes a state from that node: by its rows it has the child, or is about to."""
+        runs = self.core.runs.get(child, {})
+        mine = runs.get(peer)
+        return (mine is not None and mine.role != "passive") or any(run.to == peer for run in runs.values())
+
     def tell(self, peer: NodeId, message: list[Any]) -> bool:
         """Send a message about a child's state to this hub on another node."""
         return self._wires.state(peer, self.hub_id, message)
@@ -117,7 +123,7 @@ class Reports:
 
     def take_state(self, peer: NodeId, message: list[Any]) -> None:
         """Another node's hub has something to say about a child's state."""
-        if self.handovers is not None and not self.closed:
+        if self.handovers is not None and not self.closed and peer in self.core.links:
             self.handovers.receive(peer, message)
 
     def _note(self, report: Callable[[float], None]) -> None:

@@ -80,6 +80,10 @@ class Talk(Protocol):
         """Where the child runs."""
         ...
 
+    def may_offer(self, child: str, peer: NodeId) -> bool:
+        """Whether a copy here takes a state from that node."""
+        ...
+
     def tell(self, peer: NodeId, message: list[Any]) -> bool:
         """Send a message to this hub on a linked node; `False`: there is no link."""
         ...

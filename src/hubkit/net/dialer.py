@@ -5,6 +5,9 @@ peace while its node is linked. Otherwise it is dialled: at once when its link h
 soon after a failure, then ever more rarely up to `RETRY_MAX`, each wait shortened at random so that nodes which failed
 together do not come back together. An address that was found, not written down, is left in peace for `LEFT` when its node
 has said goodbye: name servers go on telling of it for a while.
+
+What others tell of nodes that nobody here has met is hearsay: no more than `HEARSAY` of them are dialled, none for ever, and
+none in the place of a node that is linked.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from hubkit.errors import DialRefused, HandshakeRefused, HubkitError
 from hubkit.net.lines import one_line
 from hubkit.pids import NodeId, boot_of, name_of
 
-__all__ = ["Dialer", "DialerEvents", "Target"]
+__all__ = ["HEARSAY", "Dialer", "DialerEvents", "Target"]
 
 logger: logging.Logger = logging.getLogger("hubkit.net")
 
@@ -35,6 +38,9 @@ OWN_ADDRESS = 30.0
 LEFT = 30.0
 #: Lines of the log an hour about addresses that were found, and do not answer. Others may be told of without end.
 FOUND_LINES = 64
+#: Nodes that were only heard of from others, and are dialled; and seconds after which one that never answered is left in peace.
+HEARSAY = 256
+GIVEN_UP = 600.0
 _STEADY = 1.0  # seconds that a link must have lasted for its end to be followed by a dial at once
 
 
@@ -91,6 +97,8 @@ class Dialer:
         self._environment = environment
         self._targets: dict[str, Target] = {}
         self._members: dict[NodeId, str] = {}
+        self._unmet: dict[str, float] = {}  # addresses that only others have told of, and since when they are dialled
+        self._overheard = False  # that there are too many was said
         self._nursery: trio.Nursery | None = None
         self._seeds_known = False
         self._said_exhausted = False
@@ -134,15 +142,29 @@ class Dialer:
         self._look_for_exhaustion()
 
     def know(self, node: NodeId, address: str, *, courtesy: bool = False) -> None:
-        """A member lives at this address. Of two boots of one name the newer one counts."""
+        """A member lives at this address. Of two boots of one name the newer one counts.
+
+        ``courtesy``: others say so; they may both dial, and the lesser id waits a moment.
+        """
+        if not courtesy:
+            self._unmet.pop(address, None)
         if node == self._me or self._members.get(node) == address:
             return
+        if courtesy and address not in self._targets and len(self._unmet) >= HEARSAY:
+            if not self._overheard:
+                self._overheard = True
+                logger.warning(
+                    "others tell of more than %d nodes that nobody here has met: %s is not dialled", HEARSAY, node
+                )
+            return
         for other in [other for other in self._members if name_of(other) == name_of(node)]:
-            if boot_of(other) > boot_of(node):
+            if boot_of(other) > boot_of(node) or (courtesy and self._events.is_linked(other)):
                 return
             self.forget(other)
         self._members[node] = address
         target = self._target(address, courtesy=COURTESY if courtesy and node < self._me else 0.0)
+        if courtesy and target.node is None and not target.seed:
+            self._unmet.setdefault(address, self._environment.now())
         if target.node is None or name_of(target.node) == name_of(node) or not self._events.is_linked(target.node):
             target.node = node
         if target.left is not None and target.left != node:  # another one lives there by now
@@ -178,6 +200,7 @@ class Dialer:
         if target.seed or target.address in self._members.values():
             return
         del self._targets[target.address]
+        self._unmet.pop(target.address, None)
         if target.node is None or not self._events.is_linked(target.node):
             target.scope.cancel()
         # Otherwise its task may be carrying the link; it ends with it.
@@ -251,6 +274,10 @@ class Dialer:
                 logger.info("dialling %s: %s", target.address, said)
         target.tried = True
         target.failures += 1
+        since = self._unmet.get(target.address)
+        if since is not None and self._environment.now() - since > GIVEN_UP:
+            for node in [node for node, address in self._members.items() if address == target.address]:
+                self.forget(node)
         if target.seed:
             if not own and not duplicate:
                 self._events.seed_failed(target.address, error)

@@ -44,6 +44,7 @@ logger: logging.Logger = logging.getLogger("hubkit.net")
 _PEERS_MAX = 4096  # entries in a PEERS or BEAT message
 _KINDS = frozenset(Kind)
 _PARTING = 2.0  # seconds that a link may take to close, and some more
+_SPEAKS = 1.5  # beats for which one that was heard of still speaks
 
 
 class Mesh:
@@ -79,8 +80,7 @@ class Mesh:
         self.url: str | None = None
         self.leaving: bool = False
         self._transport = transport
-        self._secrets, self._operators = tuple(secrets), tuple(operators)
-        self._versions = tuple(versions)
+        self._secrets, self._operators, self._versions = tuple(secrets), tuple(operators), tuple(versions)
         self._events = events
         self._environment = environment
         self._liveness = liveness
@@ -252,7 +252,7 @@ class Mesh:
             else:
                 await self._carry(link, peer, attempt, handshake)
         except HandshakeRefused as error:
-            level = logging.DEBUG if error.code == "duplicate" else logging.WARNING
+            level = logging.DEBUG if error.code in ("duplicate", "distrusted") else logging.WARNING
             logger.log(level, "%s: no link: %s", link.remote, one_line(error))
         except LinkError as error:
             logger.warning("%s: closed: %s", link.remote, one_line(error))
@@ -285,8 +285,7 @@ class Mesh:
             names = ", ".join(map(repr, tls.names[:4])) or "nobody"
             text = f"the certificate of {peer.node} is for {names}: give the node such a name, or a certificate with its own"
             return Refusal("certificate", text)
-        refusal = self._admit_name(peer)
-        if refusal is not None:
+        if (refusal := self._admit_name(peer)) is not None:
             return refusal
         try:
             objection = self._events.admit(peer)
@@ -310,6 +309,8 @@ class Mesh:
             if name_of(node) == name and node != peer.node and not self._sessions[node].ending:
                 other = self._sessions[node]
                 if boot_of(node) < boot_of(peer.node) and peer.address and peer.address == other.peer.address:
+                    if self._environment.now() - other.heard < _SPEAKS * self._beat:  # an address is soon claimed
+                        return Refusal("busy", f"{node} has that name and address, and speaks: come when it is silent")
                     # The port belongs to the newer boot now: the old process is gone, its link just does not know yet.
                     other.abort(f"{peer.node} has taken its place")
                     self.refused(node)
@@ -400,7 +401,7 @@ class Mesh:
                 if not all(map(is_node_id, vector)) or not {int}.issuperset(map(type, vector.values())):
                     msg = "a heartbeat is malformed"
                     raise ProtocolViolation(msg)
-                self._liveness.heard(vector, self._environment.now())
+                self._liveness.heard(vector, self._environment.now(), session.peer.node)
             case [Kind.PEERS, list(peers), *_] if len(peers) <= _PEERS_MAX:
                 for entry in peers:
                     self._recommended(entry)

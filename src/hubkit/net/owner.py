@@ -50,8 +50,8 @@ class Liveness(Protocol):
         """What to tell all peers now."""
         ...
 
-    def heard(self, vector: Mapping[NodeId, int], now: float) -> object:
-        """What a peer has told."""
+    def heard(self, vector: Mapping[NodeId, int], now: float, by: NodeId | None = None) -> object:
+        """What the peer ``by`` has told."""
 
     def linked(self, node: NodeId, now: float) -> object:
         """A handshake with ``node`` is done."""

@@ -25,6 +25,7 @@ from hubkit.cluster.liveness import Liveness
 from hubkit.errors import ProtocolViolation
 from hubkit.net.payload import Payloads
 from hubkit.node.answers import decode_cause, encode_cause
+from hubkit.node.bounds import BONDS, check_room
 from hubkit.pids import NodeId, Pid, boot_of, name_of, node_id
 
 __all__ = ["SHAPES", "Bonds"]
@@ -162,6 +163,7 @@ class Bonds:
         peer, system = self._peer(node), self._shell.system
         if number in peer.theirs:
             return
+        check_room(len(peer.theirs), BONDS, "links")
         fresh, peer.seen = number > peer.seen, max(number, peer.seen)
         if fresh and serial in system.cells:
             pid = Pid(name_of(node), boot_of(node), of)

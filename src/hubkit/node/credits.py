@@ -22,6 +22,7 @@ import trio
 from outcome import Value
 
 from hubkit.actors.system import System
+from hubkit.node.bounds import MARKS, check_room
 from hubkit.pids import NodeId
 
 __all__ = ["CAPABILITY", "MARK", "ROOM", "SHAPES", "Credits"]
@@ -62,6 +63,7 @@ class Credits:
         self._number = 0
         self._marks: dict[int, tuple[NodeId, int]] = {}
         self._accounts: dict[NodeId, dict[int, _Account]] = {}  # of those who answer marks
+        self._theirs: dict[NodeId, set[int]] = {}  # the marks of others that wait here for room
         self.takers: dict[int, Callable[..., None]] = {MARK: self._take_mark, ROOM: self._take_room}
 
     # -- requests of ours -------------------------------------------------------------------------------------------------
@@ -138,6 +140,7 @@ class Credits:
     def link_down(self, peer: NodeId) -> None:
         """A link has ended: who waits for credit on it looks again."""
         accounts = self._accounts.pop(peer, {})
+        self._theirs.pop(peer, None)
         for number in [number for number, (node, _) in self._marks.items() if node == peer]:
             del self._marks[number]
         for account in accounts.values():
@@ -167,13 +170,18 @@ class Credits:
             self._grant(account)
 
     def _take_mark(self, peer: NodeId, number: int, serial: int) -> None:
+        waiting = self._theirs.setdefault(peer, set())
+        check_room(len(waiting), MARKS, "marks")
+
         def done(_: object) -> None:
+            waiting.discard(number)
             self._send(peer, [ROOM, number])
 
         cell = self.system.cells.get(serial)
         if cell is None or cell.closed or not cell.full:
             done(None)
         else:
+            waiting.add(number)
             cell.queue_up(None, done)
 
 

@@ -10,8 +10,9 @@ beats; and the next, when there is no way over that one, or no answer for some b
 what bears another is of one that has ended. The node between remembers nothing but whom to tell when one of its links ends;
 and it gives up on whoever does not read, before its own outbox is full of what is not its own.
 
-What a detour proves about who speaks is the word of the node between, which has proved the secret. Refused: to take its
-word that somebody has died; who leaves says so itself, on the detour.
+What a detour proves about who speaks is the word of the node between, which has proved the secret. So it is taken only about
+members that are in sight and have no link to here, and about no more than `MOST` of them. Refused: to take its word that
+somebody has died; who leaves says so itself, on the detour.
 
 On the wire, ``[VIA, to, item]`` goes to the node between, ``[FROM, of, item]`` to the end, ``[LOST, of]`` says that there is no
 way; an item is ``[0, number, address, capabilities]`` (open), ``[1, ...]`` (it is), ``[2, number, leaving]`` (it is over) or
@@ -32,7 +33,7 @@ from hubkit.net.owner import MeshEvents
 from hubkit.node.passage import MOST_NOWAIT
 from hubkit.pids import NodeId
 
-__all__ = ["CAPABILITY", "FROM", "LOST", "PATIENCE", "VIA", "Detours"]
+__all__ = ["CAPABILITY", "FROM", "LOST", "MOST", "PATIENCE", "VIA", "Detours"]
 
 log: logging.Logger = logging.getLogger("hubkit.node")
 
@@ -45,6 +46,8 @@ PATIENCE = 2
 _ANSWER = 4
 _OPEN, _OPENED, _OVER, _MESSAGE = range(4)
 _PAIRS = 10_000  # of nodes for which one passes on
+#: Detours to here at a time.
+MOST = 256
 
 
 class Links(Protocol):
@@ -86,6 +89,7 @@ class Detours:
         self._mesh: Links | None = None
         self._able: dict[NodeId, None] = {}  # the linked nodes that pass on
         self._detours: dict[NodeId, _Detour] = {}
+        self._members: frozenset[NodeId] = frozenset()  # in sight, at the last beat
         self._missing: dict[NodeId, int] = {}  # members in sight without a link -> for how many beats
         self._served: dict[NodeId, set[NodeId]] = {}  # for whom I have passed on, by to whom
         self._number = 0
@@ -134,7 +138,8 @@ class Detours:
             return
         me, linked = self._mesh.identity.node, self._mesh.is_linked
         missing: dict[NodeId, int] = {}
-        for peer in members:
+        self._members = frozenset(members)
+        for peer in sorted(self._members):
             detour = self._detours.get(peer)
             if peer == me or linked(peer) or (detour is not None and detour.is_up):
                 continue
@@ -257,7 +262,8 @@ class Detours:
     def _asked(self, of: NodeId, between: NodeId, number: int, identity: Identity) -> None:
         """A detour is wanted: there is one, unless there is better, or that node would not be linked either."""
         detour = _Detour(between, number)
-        if self._links.is_linked(of) or of >= self._links.identity.node or self._above.admit(identity) is not None:
+        wanted = of in self._members and of < self._links.identity.node and not self._links.is_linked(of)
+        if not wanted or len(self._detours) >= MOST or self._above.admit(identity) is not None:
             self._send(of, detour, [_OVER, number, False])
             return
         self._end(of, "another takes its place")

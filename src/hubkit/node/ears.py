@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from hubkit.errors import HandshakeRefused
+from hubkit.errors import HandshakeRefused, ProtocolViolation
 from hubkit.net.handshake import Identity
 from hubkit.node.operator import answer, objection
 from hubkit.pids import NodeId, boot_of, name_of
@@ -59,7 +59,14 @@ class Ears:
         node._exchange.look()
 
     def message(self, peer: NodeId, message: list[Any]) -> None:
-        """A message has arrived."""
+        """A message has arrived. Whose messages make no sense loses its link, and is not let in for a while."""
+        try:
+            self._take(peer, message)
+        except ProtocolViolation:
+            self._node._bar(peer)
+            raise
+
+    def _take(self, peer: NodeId, message: list[Any]) -> None:
         node = self._node
         if message and node._exchange.knows(message[0]):  # nearly all
             node._exchange.receive(peer, message)
@@ -92,9 +99,13 @@ class Ears:
         that lives behind others.
         """
         node, name = self._node, name_of(peer.node)
+        if node._distrust.bars(peer.node, node.now()):
+            return f"distrusted: {peer.node} has told lies here a moment ago"
         for other in node._members():
-            if other == peer.node or name_of(other) != name or node.liveness.gone(other, node.now()):
+            if other == peer.node or name_of(other) != name or not node.liveness.alive(other, node.now()):
                 continue
+            if other in node._exchange.linked and node.liveness.speaks(other, node.now()):
+                return f"busy: {other}, of the same name, speaks: come when it is silent"
             address = node._address_of(other)
             if boot_of(peer.node) < boot_of(other):
                 return f"name: a newer node named {name!r} is alive"

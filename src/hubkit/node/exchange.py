@@ -30,6 +30,7 @@ from hubkit.net.payload import Payloads
 from hubkit.net.wire import CHUNK
 from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause, encode_error
 from hubkit.node.bonds import Bonds
+from hubkit.node.bounds import CHAIN, PASSED_ON_MOST, SERVED, WATCHES, check_room
 from hubkit.node.credits import Credits
 from hubkit.node.packing import pack, pack_arguments, shown, unpack, unpack_arguments
 from hubkit.node.passage import HINTS, MOST_NOWAIT, Passage, Wire
@@ -65,9 +66,9 @@ class Exchange(Relays, Passage):
         self.linked: set[NodeId] = set()
         self._number = 0
         self._waiting: dict[int, _Waiting] = {}
-        self._serving: dict[tuple[NodeId, int], Callable[..., object]] = {}
+        self._serving: dict[NodeId, dict[int, Callable[..., object]]] = {}
         self._watching: dict[int, tuple[Pid, NodeId]] = {}
-        self._watched: dict[tuple[NodeId, int], int] = {}
+        self._watched: dict[NodeId, dict[int, int]] = {}
         self._relayed = {}
         self._unheard = Unheard(wire.send)
         self._hints: dict[ChildKey, Pid] = {}
@@ -219,10 +220,10 @@ class Exchange(Relays, Passage):
         self._end_relayed(peer)
         self.system.owed.out_of_touch(peer)
         self._tell_unheard(peer)
-        for key in [key for key in self._serving if key[0] == peer]:
-            self._serving.pop(key)()
-        for key in [key for key in self._watched if key[0] == peer]:
-            self.system.remove_remote_watch(self._watched.pop(key), key)
+        for withdraw in self._serving.pop(peer, {}).values():
+            withdraw()
+        for number, serial in self._watched.pop(peer, {}).items():
+            self.system.remove_remote_watch(serial, (peer, number))
         self._notice()
 
     def look(self) -> None:
@@ -286,12 +287,12 @@ class Exchange(Relays, Passage):
             self._finish(number, payload if code == _OK else decode_error(code, payload, self._payloads))
 
     def _take_withdrawal(self, peer: NodeId, number: int) -> None:
-        withdraw = self._serving.pop((peer, abs(number)), None)
+        withdraw = self._serving.get(peer, {}).pop(abs(number), None)
         if withdraw is not None:
             withdraw(expired=number < 0)
 
     def _take_demonitor(self, peer: NodeId, number: int) -> None:
-        serial = self._watched.pop((peer, number), 0)
+        serial = self._watched.get(peer, {}).pop(number, 0)
         self.system.remove_remote_watch(serial, (peer, number))
 
     def _take_down(self, peer: NodeId, number: int, reason: str, error: Any) -> None:
@@ -308,6 +309,7 @@ class Exchange(Relays, Passage):
                 msg = "the time that a call has left must be a finite number"
                 raise ProtocolViolation(msg)
             deadline = trio.current_time() + remaining
+        check_room(len(chain), CHAIN, "callers in a chain")
         if not method and (len(args) != 1 or kwargs):
             msg = "a plain message must be one value"
             raise ProtocolViolation(msg)
@@ -317,12 +319,12 @@ class Exchange(Relays, Passage):
     def _serve_call(
         self, peer: NodeId, number: int, serial: int, method: str, chain: list[Any], arguments: Any, remaining: Any
     ) -> None:
-        key, serving, replied = (peer, number), self._serving, False
+        serving, replied = self._served(peer, number), False
 
         def on_reply(result: Any, error: BaseException | None) -> None:
             nonlocal replied
             replied = True
-            serving.pop(key, None)
+            serving.pop(number, None)
             if method == STATE and error is None:
                 result = {name: shown(value, self._payloads) for name, value in result.items()}
             self._reply(peer, number, result, error)
@@ -334,7 +336,7 @@ class Exchange(Relays, Passage):
             return
         withdraw = self.system.deliver_call_soon(serial, request, on_reply)
         if not replied:
-            serving[key] = withdraw
+            serving[number] = withdraw
 
     def _reply(self, peer: NodeId, number: int, result: Any, error: BaseException | None) -> None:
         try:
@@ -361,11 +363,12 @@ class Exchange(Relays, Passage):
                 self.system.dead_letter(str(self.system._own(serial)), (method, arguments), text)
             return
         if number <= 0:
-            self.system.deliver_cast_nowait(serial, request, always=number == PASSED_ON)
+            self.system.deliver_cast_nowait(serial, request, always=number == PASSED_ON and self._has_room(serial))
             return
+        serving = self._served(peer, number)
 
         def done(error: Exception | None) -> None:
-            self._serving.pop((peer, number), None)
+            serving.pop(number, None)
             self._reply(peer, number, None, error)
 
         try:  # in its order, and without a task
@@ -376,18 +379,35 @@ class Exchange(Relays, Passage):
         if withdraw is None:
             self._reply(peer, number, None, None)
         else:
-            self._serving[peer, number] = withdraw
+            serving[number] = withdraw
+
+    def _served(self, peer: NodeId, number: int) -> dict[int, Callable[..., object]]:
+        """What is served of a node, to which this is to be added. Raises `ProtocolViolation` if it cannot be."""
+        serving = self._serving.get(peer)
+        if serving is None:
+            serving = self._serving[peer] = {}
+        if number in serving or len(serving) >= SERVED:
+            check_room(len(serving), SERVED, "requests without an answer")
+            msg = f"two requests have the number {number}"
+            raise ProtocolViolation(msg)
+        return serving
+
+    def _has_room(self, serial: int) -> bool:
+        """Whether what was passed on may be put into this mailbox though it is full."""
+        cell = self.system.cells.get(serial)
+        return cell is None or cell.length < cell.capacity + PASSED_ON_MOST
 
     def _serve_monitor(self, peer: NodeId, number: int, serial: int) -> None:
-        token = (peer, number)
-        if token in self._watched:
+        token, watched = (peer, number), self._watched.setdefault(peer, {})
+        if number in watched:
             return
+        check_room(len(watched), WATCHES, "watches")
 
         def on_down(reason: str, error: BaseException | None) -> None:
-            self._watched.pop(token, None)
+            watched.pop(number, None)
             self._wire.send(
                 peer, [DOWN, number, reason, None if error is None else encode_cause(error, self._payloads)]
             )
 
-        self._watched[token] = serial
+        watched[number] = serial
         self.system.add_remote_watch(serial, token, on_down)

@@ -25,6 +25,7 @@ from hubkit.errors import ConfigurationError, HandshakeRefused, HubClosed
 from hubkit.events import Event
 from hubkit.net.address import parse
 from hubkit.net.handshake import Identity
+from hubkit.net.lines import one_line
 from hubkit.net.mesh import Mesh
 from hubkit.net.payload import Payloads
 from hubkit.net.transport import Transport
@@ -34,6 +35,7 @@ from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.detours import CAPABILITY as DETOUR
 from hubkit.node.detours import Detours
 from hubkit.node.directory import ANSWERS, Directory
+from hubkit.node.distrust import Distrust
 from hubkit.node.ears import Ears
 from hubkit.node.exchange import Exchange
 from hubkit.node.operator import tree
@@ -134,7 +136,7 @@ class Node(Roads, Block):
         self._drivers: dict[str, Attached] = {}
         self._directory = Directory(lambda: self._id, self._drivers, self.linked, self.send)
         self._id: NodeId = ""
-        self._distrusted: set[NodeId] = set()
+        self._distrust, self._gossip = Distrust(), Distrust()
         self._url: str | None = None
         self._state = "new"
         self._refusal: HandshakeRefused | None = None
@@ -327,12 +329,17 @@ class Node(Roads, Block):
 
     def refuse(self, peer: NodeId, reason: str) -> None:
         """Close the link to a node that sends what must not be believed."""
-        if peer not in self._distrusted:  # the link will come back, and be refused again: it is said once
-            self._distrusted.add(peer)
-            log.warning("node %s: nothing is taken from %s: %s", self.name, peer, reason)
+        if self._bar(peer):  # the link will come back, and be refused again: it is said once in a while
+            log.warning("node %s: nothing is taken from %s: %s", self.name, peer, one_line(reason))
         if self._mesh is not None and self._detours is not None:
             self._detours.close(peer)
             self._mesh.close_link(peer, reason)
+
+    def _bar(self, peer: NodeId) -> bool:
+        """This node lies: it is not let in for a while. Whether that is to be told. (On a detour it may be another's lie.)"""
+        if self._detours is not None and peer in self._detours.open:
+            return True
+        return self._distrust.found(peer, self.now())
 
     def notice(self) -> None:
         """Let those who wait for children look again."""
@@ -370,11 +377,21 @@ class Node(Roads, Block):
                     driver.beat()
                 self._exchange.look()
                 self._look_for_detours(now)
+                self._tell_rumours(now)
                 continue
             for driver in list(self._drivers.values()):
                 deadline = driver.deadline
                 if deadline is not None and deadline <= now:
                     driver.touch()
+
+    def _tell_rumours(self, now: float) -> None:
+        for boot, teller in self.liveness.rumours:
+            if self._gossip.found(boot, now):
+                who = "by rows of a hub" if teller is None else f"by {teller}"
+                log.warning(
+                    "node %s: %s is said to live, %s, but an earlier one of its name does", self.name, boot, who
+                )
+        self.liveness.rumours.clear()
 
     def wake_at(self, deadline: float) -> None:
         """A hub wants a `touch` at ``deadline``, by this node's clock."""

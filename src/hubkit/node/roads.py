@@ -17,6 +17,7 @@ from hubkit.cluster.liveness import Liveness
 from hubkit.net.mesh import Mesh
 from hubkit.net.session import LinkStatistics
 from hubkit.node.detours import Detours
+from hubkit.node.distrust import Distrust
 from hubkit.node.exchange import Exchange
 from hubkit.pids import NodeId, name_of
 
@@ -28,7 +29,7 @@ class Roads:
 
     _mesh: Mesh | None = None
     _detours: Detours | None = None
-    _distrusted: set[NodeId]
+    _distrust: Distrust
     _exchange: Exchange
     liveness: Liveness
 
@@ -39,7 +40,8 @@ class Roads:
     def _look_for_detours(self, now: float) -> None:
         if self._detours is not None:
             alive = self.liveness.alive
-            self._detours.look([m for m in self._members() if alive(m, now) and m not in self._distrusted])
+            bars = self._distrust.bars
+            self._detours.look([m for m in self._members() if alive(m, now) and not bars(m, now)])
 
     def _members(self) -> list[NodeId]:
         raise NotImplementedError
