@@ -23,6 +23,7 @@ from uuid import UUID
 from hubkit.errors import NotSerializable, ProtocolViolation
 from hubkit.messages import find_message, message_type
 from hubkit.net import cbor
+from hubkit.net.cargo import BLOB, INLINE, Cargo, packed
 from hubkit.pids import Pid
 
 __all__ = ["Payloads"]
@@ -33,10 +34,10 @@ _MAX_DECIMAL = 4096  # digits, about
 _MAX_COLLISIONS = 32  # keys of one hash; honest values have a handful
 
 _LIST, _TUPLE, _DICT, _SET, _FROZENSET = range(5)
-_INT, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID, _PID, _REF, _MESSAGE = range(5, 15)
+_INT, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID, _PID, _REF, _MESSAGE, _BLOB = range(5, 16)
 
-_PLAIN = frozenset({type(None), bool, float, bytes})  # need no look when written
-_SCALARS = _PLAIN | {int, str}  # need none when read
+_PLAIN = frozenset({type(None), bool, float})  # need no look when written
+_SCALARS = _PLAIN | {bytes, int, str}  # need none when read
 _CAN = (
     "None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, datetime, date, time, timedelta, Decimal, UUID, "
     "refs, pids, and dataclasses marked with @hubkit.message can travel"
@@ -75,7 +76,11 @@ class Payloads:
 
     def __init__(self, *, encode_ref: EncodeRef = _no_refs, decode_ref: DecodeRef = _unknown_ref) -> None:
         self._encode_ref = encode_ref
+        self._weight = 0  # of the large bytes in what is being written
+        self._blobs: list[bytes] | None = None  # those that are kept out of it, if they are
+        self._given: tuple[bytes, ...] = ()  # those that were kept out of what is being read
         self._encoders: dict[type, Callable[[Any, int], Any]] = {
+            bytes: self._encode_bytes,
             int: _encode_int,
             str: _encode_str,
             list: lambda value, depth: self._items([_LIST], value, depth),
@@ -101,20 +106,46 @@ class Payloads:
             _decode_pid,
             lambda data: decode_ref(data[1:]),
             self._decode_message,
+            self._decode_blob,
         )
 
     def dumps(self, value: object) -> bytes:
         """The bytes of a value. Raises `NotSerializable`, which says where in the value and what is wrong."""
+        return cbor.encode(self._plain(value))
+
+    def pack(self, value: object) -> bytes | Cargo:
+        """The same, as a `Cargo` if it is large. Raises `NotSerializable`, also if it is too large."""
+        self._weight = 0
+        plain = self._plain(value)
+        blobs: list[bytes] = []
+        if self._weight > INLINE:
+            self._blobs = blobs
+            try:
+                plain = self._plain(value)
+            finally:
+                self._blobs = None
+        return packed(cbor.encode(plain), blobs)
+
+    def _plain(self, value: object) -> Any:
         try:
-            return cbor.encode(self._encode(value, 0))
+            return self._encode(value, 0)
         except _Unfit as unfit:
             where = "".join(reversed(unfit.path))
             place = f" at {where.removeprefix('.')}" if where else ""
             msg = f"a value cannot travel to another process{place}: {unfit}"
             raise NotSerializable(msg) from None
 
-    def loads(self, data: bytes) -> Any:
-        """The value of ``data``. Raises `ProtocolViolation` for anything that `dumps` does not write."""
+    def loads(self, data: bytes | Cargo) -> Any:
+        """The value of ``data``. Raises `ProtocolViolation` for anything that `dumps` and `pack` do not write."""
+        if isinstance(data, Cargo):
+            self._given = data.blobs
+            try:
+                return self._read(data.head)
+            finally:
+                self._given = ()
+        return self._read(data)
+
+    def _read(self, data: bytes) -> Any:
         plain = cbor.decode(data)
         try:
             return self._decode(plain)
@@ -138,6 +169,15 @@ class Payloads:
         if encoder is not None:
             return encoder(value, depth)
         return self._encode_other(value, depth)
+
+    def _encode_bytes(self, value: bytes, depth: int) -> Any:
+        if len(value) < BLOB:
+            return value
+        if self._blobs is None:
+            self._weight += len(value)
+            return value
+        self._blobs.append(value)
+        return [_BLOB, len(self._blobs) - 1]
 
     def _items(self, out: list[Any], values: Iterable[Any], depth: int) -> list[Any]:
         encode = self._encode
@@ -229,6 +269,13 @@ class Payloads:
         made = make(members)
         _unique(made, members)
         return made
+
+    def _decode_blob(self, data: list[Any]) -> bytes:
+        match data:
+            case [_, int(index)] if type(index) is int and 0 <= index < len(self._given):
+                return self._given[index]
+        msg = "not a value: bytes that did not come with it"
+        raise ProtocolViolation(msg)
 
     def _decode_message(self, data: list[Any]) -> object:
         name = data[1]

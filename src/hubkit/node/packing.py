@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hubkit.errors import HubkitError, ProtocolViolation
+from hubkit.errors import HubkitError, NotSerializable, ProtocolViolation
+from hubkit.net.cargo import MAX_HEAD, Cargo
 from hubkit.net.payload import Payloads
+from hubkit.pids import NodeId, name_of
 
-__all__ = ["pack", "pack_arguments", "shown", "unpack", "unpack_arguments"]
+__all__ = ["load", "load_arguments", "pack", "pack_arguments", "shown", "unpack", "unpack_arguments", "whole"]
 
 _LIGHT: frozenset[type] = frozenset({type(None), bool, float, str})
 _INT: int = 1 << 63
@@ -29,9 +31,25 @@ def pack(value: object, payloads: Payloads) -> Any:
     return value if _is_light(value) else payloads.dumps(value)
 
 
+def load(value: object, payloads: Payloads) -> Any:
+    """A result for the wire, or a `Cargo` if it is too large for one message. Raises `NotSerializable`."""
+    return value if _is_light(value) else payloads.pack(value)
+
+
+def whole(cargo: Cargo, payloads: Payloads, peer: NodeId) -> bytes:
+    """The same for a node of the release before, which takes one message. Raises `NotSerializable`."""
+    if cargo.size > MAX_HEAD:
+        msg = (
+            f"a value of {cargo.size:,} bytes cannot travel to node {name_of(peer)!r}: that is of a release which takes "
+            f"{MAX_HEAD:,} bytes at most; upgrade it, or send it in several messages"
+        )
+        raise NotSerializable(msg)
+    return payloads.dumps(payloads.loads(cargo))
+
+
 def unpack(data: Any, payloads: Payloads) -> Any:
     """A result from the wire. Raises `ProtocolViolation`."""
-    if type(data) is bytes:
+    if type(data) is bytes or type(data) is Cargo:
         return payloads.loads(data)
     if _is_light(data):
         return data
@@ -58,11 +76,18 @@ def pack_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], payloads: P
     return payloads.dumps([list(args), dict(kwargs)])
 
 
+def load_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], payloads: Payloads) -> Any:
+    """The arguments of a request for the wire, or a `Cargo`. Raises `NotSerializable`."""
+    if not kwargs and all(map(_is_light, args)):
+        return list(args)
+    return payloads.pack([list(args), dict(kwargs)])
+
+
 def unpack_arguments(data: Any, payloads: Payloads) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a request from the wire. Raises `ProtocolViolation`."""
     if type(data) is list and all(map(_is_light, data)):
         return tuple(data), {}
-    value = payloads.loads(data) if type(data) is bytes else None
+    value = payloads.loads(data) if type(data) is bytes or type(data) is Cargo else None
     if type(value) is not list or [type(part) for part in value] != [list, dict]:
         msg = "the arguments of a request must be a list of light values, or a payload of a list and a dict"
         raise ProtocolViolation(msg)
