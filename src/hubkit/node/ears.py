@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from hubkit.errors import HandshakeRefused
 from hubkit.net.handshake import Identity
-from hubkit.node.freight import LADEN
 from hubkit.node.operator import answer, objection
 from hubkit.pids import NodeId, boot_of, name_of
 
@@ -23,7 +22,7 @@ log: logging.Logger = logging.getLogger("hubkit.node")
 
 #: [UNKNOWN, kind]: messages of this kind are not known here, and nothing has been done
 UNKNOWN = -11
-_KINDS = (0, -8, -9, LADEN, UNKNOWN)  # beside those of the directory, which has been asked, and of the exchange
+_KINDS = (0, -8, -9, UNKNOWN)  # beside those of the directory, which has been asked, and of the exchange
 
 _FINAL = ("secret", "access", "certificate", "version", "name")
 
@@ -74,8 +73,6 @@ class Ears:
                 driver = node._drivers.get(hub_id)
                 if driver is not None and not node._directory.bars(peer, driver):
                     driver.take_group(peer, about)
-            case [22, int(number), list(path), list(laden), *_] if laden and laden[0] != LADEN:
-                self.message(peer, node._exchange.freight.unload(peer, number, path, laden))
             case _ if node._directory.receive(peer, message):
                 pass
             case [int(kind), *_] if (

@@ -81,6 +81,7 @@ class Exchange(Relays, Laden):
         self._closed: bool = False
         self.credits: Credits = Credits(wire.send)
         self.freight: Freight = Freight(wire)
+        self.freight.deliver = self.receive
         self._turns = self.freight.turns
         self._bonds = Bonds(self, wire.send, payloads, liveness, wire.now)
         self._tokens = Tokens(self, wire.send, payloads)

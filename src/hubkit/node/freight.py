@@ -90,7 +90,7 @@ class Lot:
         self.until: int | None = None  # how much may be; `None`: not announced
         self.refusal: str | None = None
         self.began: float | None = None
-        self.told: float = 0.0
+        self.told: float | None = None
         self._sizes = cargo.sizes
         self._cutter = Cutter(cargo)
         self._freight = freight
@@ -166,9 +166,13 @@ class Turns(dict[tuple[NodeId, int], trio.StrictFIFOLock]):
 
 
 class Freight:
-    """The large values of one node, to and from all others. ``nursery``: for what nobody waits for."""
+    """The large values of one node, to and from all others.
+
+    ``nursery``: for what nobody waits for. ``deliver``: takes a message whose value has come.
+    """
 
     nursery: trio.Nursery
+    deliver: Callable[[NodeId, list[Any]], None]
 
     def __init__(self, wagons: Wagons, assembly: Assembly | None = None) -> None:
         self.wagons = wagons
@@ -185,6 +189,7 @@ class Freight:
             PIECE: self._take_piece,
             ABANDON: self._take_abandon,
             REFUSE: self._take_refuse,
+            LADEN: self._take_laden,
         }
 
     # -- links ---------------------------------------------------------------------------------------------------------
@@ -215,7 +220,9 @@ class Freight:
         now = self.wagons.now()
         self._say(self._assembly.look(now))
         for lot in self._lots.values():
-            if lot.began is not None and now - lot.began >= LONG and now - lot.told >= AGAIN:
+            if lot.began is None or now - lot.began < LONG:
+                continue
+            if lot.told is None or now - lot.told >= AGAIN:
                 lot.told = now
                 log.info("to %s: %s", name_of(lot.peer), _told(lot, now))
 
@@ -244,7 +251,7 @@ class Freight:
             if not lot.is_sent and peer in self._able and lot.refusal is None:
                 self.wagons.send(peer, [ABANDON, lot.number])
             now = self.wagons.now()
-            if lot.told:
+            if lot.told is not None:
                 log.info("to %s: %s: %s", name_of(peer), _told(lot, now), "all of it" if lot.is_sent else "given up")
 
     async def send(
@@ -292,19 +299,19 @@ class Freight:
 
     # -- what arrives --------------------------------------------------------------------------------------------------
 
-    def unload(self, peer: NodeId, number: int, path: list[Any], message: list[Any]) -> list[Any]:
-        """A message whose value has gone ahead, with the value in its place. Raises `ProtocolViolation`."""
+    def _take_laden(self, peer: NodeId, number: int, path: list[Any], message: list[Any]) -> None:
+        """A message whose value has gone ahead: put the value in its place."""
         cargo = self._assembly.take(peer, number)
         self._say(self._assembly.look(self.wagons.now()))  # there is room now
         place: Any = message
         *way, last = path if 0 < len(path) <= _DEEPEST else [None]
         for index in way:
             place = place[index] if _leads(place, index) else None
-        if not _leads(place, last) or place[last] is not None:
+        if not _leads(place, last) or place[last] is not None or message[0] == LADEN:
             msg = "a large value for no place in its message"
             raise ProtocolViolation(msg)
         place[last] = cargo
-        return message
+        self.deliver(peer, message)
 
     def _take_begin(self, peer: NodeId, number: int, sizes: list[Any]) -> None:
         self._say(self._assembly.begin(peer, number, sizes, self.wagons.now()))
@@ -339,7 +346,8 @@ def _leads(place: object, index: object) -> bool:
 def _told(lot: Lot, now: float) -> str:
     """How far it is, in words."""
     seconds = now - (lot.began or now)
-    return f"{lot.sent >> 20:,} of {lot.size >> 20:,} MiB of a large value sent in {seconds:.0f} s"
+    sent, size = lot.sent / (1 << 20), lot.size / (1 << 20)
+    return f"{sent:,.1f} of {size:,.1f} MiB of a large value sent in {seconds:.0f} s"
 
 
 SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
@@ -348,4 +356,5 @@ SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     PIECE: (4, (int, int, int)),
     ABANDON: (2, (int, int)),
     REFUSE: (3, (int, int, str)),
+    LADEN: (4, (int, int, list, list)),
 }

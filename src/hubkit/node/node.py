@@ -198,7 +198,9 @@ class Node(Roads, Block):
     async def _start_mesh(self, transport: Transport) -> None:
         assert self._nursery is not None
         identity = Identity(self._id, self._url, "node", CAPABILITIES)
-        self._detours = Detours(Ears(self))
+        ears = Ears(self)
+        self._exchange.freight.deliver = ears.message
+        self._detours = Detours(ears)
         self._mesh = Mesh(
             identity,
             transport,
