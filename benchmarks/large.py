@@ -1,7 +1,7 @@
 """How fast large values travel, and how late heartbeats are meanwhile: ratios, measured against bare connections in one run.
 
-Run ``python benchmarks/large.py [--huge]``. Two processes: bytes go from the one that has dialled to the other, over raw trio TCP,
-over a bare trio-websocket connection (with the best of several receive buffers, as one message and as many), as
+Run ``python benchmarks/large.py [--huge]``. Two processes: bytes go from the one that has dialled to the other, over raw trio
+TCP, over a bare trio-websocket connection (with the best of several receive buffers, as one message and as many), as
 arguments and as results of a call, and as the state of a child that moves. Rates are the best of several rounds, taken in
 alternation, so that a busy machine disturbs all alike. Meanwhile both processes measure how late their own heartbeats
 are, and how late those of the other come; what is shown is the worst of all. ``--huge``: once with 1 GiB, and the
