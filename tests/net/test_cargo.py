@@ -29,7 +29,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 @settings(max_examples=60, deadline=None)
 @given(values)
 def test_a_value_is_read_as_what_it_was(value: Any) -> None:
-    data = PAYLOADS.pack(value)
+    data = PAYLOADS.pack_now(value)
     assert PAYLOADS.loads(data) == value
     if isinstance(data, Cargo):
         assert data.size > INLINE
@@ -40,7 +40,7 @@ def test_a_value_is_read_as_what_it_was(value: Any) -> None:
 
 def test_large_bytes_are_not_copied() -> None:
     large = bytes(2 * INLINE)
-    data = PAYLOADS.pack({"a": [large, 1], "b": (large,)})
+    data = PAYLOADS.pack_now({"a": [large, 1], "b": (large,)})
     assert isinstance(data, Cargo)
     assert [blob is large for blob in data.blobs] == [True, True]
     read = PAYLOADS.loads(data)
@@ -51,8 +51,8 @@ def test_large_bytes_are_not_copied() -> None:
 def test_what_is_too_large_says_so_and_what_to_do() -> None:
     huge = bytes(MAX_CARGO // 2)  # of zeros, which take no memory
     with pytest.raises(NotSerializable, match=r"at most 1,073,741,824 bytes can; send it in several messages"):
-        PAYLOADS.pack([huge, huge])
-    assert isinstance(PAYLOADS.pack([huge, huge[:-100]]), Cargo)
+        PAYLOADS.pack_now([huge, huge])
+    assert isinstance(PAYLOADS.pack_now([huge, huge[:-100]]), Cargo)
     with pytest.raises(NotSerializable, match=r"beside its large ones .* make bytes of it"):
         packed(bytes(MAX_HEAD + 1), ())
 

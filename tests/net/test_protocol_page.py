@@ -27,7 +27,7 @@ def test_the_page_names_all_kinds_of_messages() -> None:
     named = {name: getattr(directory, name) for name in ("HUBS", "OPEN", "CLOSE", "DENY")}
     named |= {name: getattr(exchange, name) for name in ("REPLY", "MONITOR", "DEMONITOR", "DOWN")}
     named |= {name: getattr(relays, name) for name in ("CALL", "CAST", "WITHDRAW")}
-    named |= {name: getattr(assembly, name) for name in ("BEGIN", "GRANT", "PIECE", "ABANDON", "REFUSE")}
+    named |= {name: getattr(assembly, name) for name in ("BEGIN", "GRANT", "PIECE", "ABANDON", "REFUSE", "READ")}
     named |= {"LADEN": freight.LADEN, "UNKNOWN": ears.UNKNOWN, "SYNC": room.SYNC, "STATE": room.STATE}
     for name, number in named.items():
         assert re.search(rf"^\| `{number}` {name} \|", PAGE, flags=re.MULTILINE), name

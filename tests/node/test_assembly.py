@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hubkit.errors import ProtocolViolation
 from hubkit.net.cargo import BLOB, MAX_CARGO, Cargo, Cutter
-from hubkit.node.assembly import GRANT, IDLE, KEEP, LEAST, OPEN, REFUSE, WINDOW, Assembly
+from hubkit.node.assembly import GRANT, IDLE, KEEP, LEAST, OPEN, READ, REFUSE, WINDOW, Assembly
 
 PEERS = ("a#1", "b#1", "c#1")
 
@@ -145,6 +145,26 @@ def test_pieces_of_any_size_make_the_parts(sizes: list[int], most: int) -> None:
     for start in range(0, cutter.size, most):
         assembly.piece("a#1", 1, start, cutter.piece(start, most), 0.0)
     assert assembly.take("a#1", 1) == cargo
+
+
+def test_a_value_of_many_parts_is_read_before_it_is_taken() -> None:
+    head = b"\x83\x20\x00\x01\x82\x00\x05"
+    assembly = Assembly()
+    assembly.begin("a#1", 1, [len(head)], 0.0)
+    assert assembly.unread("a#1", 1) is None
+    assembly.piece("a#1", 1, 0, head, 0.0)
+    cargo = assembly.unread("a#1", 1)
+    assert cargo == Cargo(head)
+    with pytest.raises(ProtocolViolation, match="before the large value in it"):
+        assembly.take("a#1", 1)
+    assert assembly.look(2 * IDLE) == []  # it is being read, however long that takes
+    assert assembly.has_read("a#1", 2, cargo) == []
+    assert assembly.has_read("a#1", 1, Cargo(head)) == []  # of another with that number, which was given up
+    assembly.link_down("a#1", 2 * IDLE)
+    assert assembly.has_read("a#1", 1, cargo) == []
+    assert assembly.begin("a#1", 1, [len(head)], 2 * IDLE) == [("a#1", [GRANT, 1, 7, 7]), ("a#1", [READ, 1])]
+    assert assembly.take("a#1", 1) is cargo
+    assert assembly.unread("b#1", 1) is None
 
 
 # -- peers that lie

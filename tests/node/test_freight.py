@@ -14,13 +14,16 @@ import hubkit
 from hubkit.actors.messages import NotBegun, Request
 from hubkit.errors import NodeDown, NotSerializable, ProtocolViolation
 from hubkit.events import DeadLetter
-from hubkit.net.cargo import INLINE, MAX_HEAD
+from hubkit.net.cargo import INLINE, MAX_HEAD, Cargo
+from hubkit.net.lengthy import MANY
 from hubkit.node import freight as room
-from hubkit.node.assembly import ABANDON, BEGIN, GRANT, OPEN, PIECE, REFUSE, Assembly
+from hubkit.node.assembly import ABANDON, BEGIN, GRANT, OPEN, PIECE, READ, REFUSE, Assembly
 from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.freight import LADEN, SIZE, SLOTS
 
 LARGE = 3 * INLINE
+#: A value of many parts.
+MANIFOLD = [[n, str(n)] for n in range(MANY)]
 
 
 class Taker(hubkit.Actor):
@@ -36,6 +39,9 @@ class Taker(hubkit.Actor):
 
     async def give(self, size: int) -> bytes:
         return b"x" * size
+
+    async def read(self) -> list[Any]:
+        return self.notes
 
     async def wait(self, value: Any = None) -> None:
         await self.gate.wait()
@@ -104,9 +110,64 @@ async def test_arguments_results_and_plain_messages_of_any_size(autojump_clock: 
 async def test_a_value_that_is_large_without_large_bytes(autojump_clock: trio.testing.MockClock) -> None:
     async with wired() as (nursery, a, b):
         cell = await spawn(b, nursery, Taker)
-        value = ["some text of some length"] * 60_000
+        value = ["some text" * 100] * 2000
+        assert isinstance(a.exchange._payloads.pack(value), Cargo)
         await a.system.ref(cell.pid).call(Taker.note, value)
         assert cell.instance.notes == [value]  # type: ignore[union-attr]  # a Taker
+        stop(cell)
+
+
+async def test_values_of_many_parts(autojump_clock: trio.testing.MockClock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery, Taker)
+        ref = a.system.ref(cell.pid)
+        async with trio.open_nursery() as callers:
+            for value in (MANIFOLD, 1, [*MANIFOLD, bytes(LARGE)], 2):
+                callers.start_soon(ref.call, Taker.note, value)
+                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.checkpoint()
+        assert cell.instance.notes == [MANIFOLD, 1, [*MANIFOLD, bytes(LARGE)], 2]  # type: ignore[union-attr]  # a Taker
+        assert await ref.call(Taker.read) == [MANIFOLD, 1, [*MANIFOLD, bytes(LARGE)], 2]
+        nothing_is_left(a, b)
+        stop(cell)
+
+
+async def test_what_has_been_read_is_not_sent_again_when_the_link_breaks(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with wired() as (nursery, a, b):
+        sent = Tap(a)
+
+        words: list[int] = []
+
+        def lost(peer: str, message: list[Any]) -> bool:
+            if message[0] == READ:
+                words.append(READ)
+                if len(words) == 1:
+                    return True
+            return plain(peer, message)
+
+        plain, b.send = b.send, lost  # type: ignore[method-assign]  # the first word that it has been read is lost
+        assert await interrupted(a, b, nursery, Taker.note, MANIFOLD) == [1]
+        kinds = [message[0] for message in sent.seen if message[0] in (BEGIN, PIECE)]
+        assert kinds == [BEGIN, PIECE, BEGIN]
+        assert words == [READ, READ]
+        nothing_is_left(a, b)
+
+
+async def test_what_cannot_be_read_is_refused(autojump_clock: trio.testing.MockClock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery, Taker)
+
+        def garbled(peer: str, message: list[Any]) -> bool:
+            if message[0] == PIECE:
+                message = [*message[:3], message[3][:-1] + b"\xff"]
+            return plain(peer, message)
+
+        plain, a.send = a.send, garbled  # type: ignore[method-assign]  # a peer that writes nonsense
+        with pytest.raises(NotSerializable, match=r"node 'b' does not take .* it cannot be read there"):
+            await a.system.ref(cell.pid).call(Taker.note, MANIFOLD)
+        nothing_is_left(a, b)
         stop(cell)
 
 
@@ -323,6 +384,8 @@ async def test_a_node_of_the_release_before_gets_it_in_one_message(autojump_cloc
         assert await ref.call(Taker.note, bytes(LARGE)) == 1
         await ref.cast(Taker.note, bytes(LARGE))
         assert len(await ref.call(Taker.give, LARGE)) == LARGE
+        assert await ref.call(Taker.note, MANIFOLD) == 3
+        assert await ref.call(Taker.read) == [LARGE, LARGE, MANIFOLD]
         with pytest.raises(NotSerializable, match="'b': that is of a release which takes"):
             await ref.call(Taker.note, bytes(MAX_HEAD + 1))
         with pytest.raises(NotSerializable, match=r"the request was handled, .* 'a': that is of a release which takes"):
@@ -352,11 +415,13 @@ async def test_what_waited_for_an_actor_that_moved_is_passed_on_in_its_order(
             old.push(old.letter("note", (bytes(LARGE),), {}))
             callers.start_soon(call, bytes(LARGE + 1))
             await trio.testing.wait_all_tasks_blocked()
-            old.push(old.letter("note", (7,), {}))
+            for value in (7, MANIFOLD, 8):
+                old.push(old.letter("note", (value,), {}))
             items, old.queue = list(old.queue or ()), None
             for item in items:
                 a.exchange.forward(new.pid, item)
-        assert new.instance.notes == [LARGE, LARGE + 1, 7]  # type: ignore[union-attr]  # a Taker
+        await trio.testing.wait_all_tasks_blocked()
+        assert new.instance.notes == [LARGE, LARGE + 1, 7, MANIFOLD, 8]  # type: ignore[union-attr]  # a Taker
         assert results == [2]
         nothing_is_left(a, b)
         old.stands_by = False

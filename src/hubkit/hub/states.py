@@ -13,6 +13,7 @@ import trio
 from hubkit.actors.cell import Cell
 from hubkit.net.cargo import Cargo
 from hubkit.net.payload import Payloads
+from hubkit.node.packing import slowly
 
 __all__ = ["State", "States"]
 
@@ -38,7 +39,10 @@ class States:
         if isinstance(state, Awaitable):
             with trio.fail_after(PATIENCE):
                 state = await state
-        return self._payloads.pack(state)
+        data: State | None = self._payloads.pack(state)
+        if data is None:
+            data = await slowly(self._payloads.pack_slowly(state))
+        return data
 
     def differs(self, cell: Cell, data: State) -> bool:
         """Whether the state of an actor is not this one, as far as that can be seen at once."""
@@ -47,7 +51,7 @@ class States:
             if isinstance(state, Coroutine):
                 state.close()
                 return False
-            return self._payloads.pack(state) != data
+            return self._payloads.pack_now(state) != data
         except Exception:
             return False  # of the actor's own code: it was asked once too often
 
@@ -56,17 +60,22 @@ class States:
         instance = cell.instance
         if instance is not None:
             accept: Any = instance.accept_handover
-            answer = accept(self._payloads.loads(data))
+            answer = accept(await self._read(data))
             if isinstance(answer, Awaitable):
                 with trio.fail_after(PATIENCE):
                     await answer
+
+    async def _read(self, data: State) -> Any:
+        if isinstance(data, Cargo):
+            return await slowly(self._payloads.load_slowly(data))
+        return self._payloads.loads(data)
 
     async def merge(self, cell: Cell, data: State) -> None:
         """Call ``merge_handover`` with the state. Raises what it raises, and `trio.TooSlowError`."""
         instance = cell.instance
         if instance is not None:
             merge: Any = instance.merge_handover
-            answer = merge(self._payloads.loads(data))
+            answer = merge(await self._read(data))
             if isinstance(answer, Awaitable):
                 with trio.fail_after(PATIENCE):
                     await answer

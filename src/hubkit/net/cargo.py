@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Any
 
 from hubkit.errors import NotSerializable
 
@@ -30,10 +31,14 @@ MAX_HEAD = (64 << 20) - 65_536
 
 @dataclass(frozen=True, slots=True)
 class Cargo:
-    """A value as bytes. ``blobs``: what is kept out of the ``head``, in the order of its numbers."""
+    """A value as bytes. ``blobs``: what is kept out of the ``head``, in the order of its numbers.
+
+    ``ready``: the value, if it has been read already; for the first who asks, as it may change then.
+    """
 
     head: bytes
     blobs: tuple[bytes, ...] = ()
+    ready: list[Any] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def sizes(self) -> list[int]:
@@ -46,9 +51,9 @@ class Cargo:
         return sum(self.sizes)
 
 
-def packed(head: bytes, blobs: Sequence[bytes]) -> bytes | Cargo:
-    """What has been written, as it travels. Raises `NotSerializable` if it is too large."""
-    if not blobs and len(head) <= INLINE:
+def packed(head: bytes, blobs: Sequence[bytes], *, long: bool = False) -> bytes | Cargo:
+    """What has been written (``long``: in slices), as it travels. Raises `NotSerializable` if it is too large."""
+    if not blobs and not long and len(head) <= INLINE:
         return head
     cargo = Cargo(head, tuple(blobs))
     if cargo.size > MAX_CARGO:
@@ -57,7 +62,7 @@ def packed(head: bytes, blobs: Sequence[bytes]) -> bytes | Cargo:
             "messages, or leave it where both can read it and send its name"
         )
         raise NotSerializable(msg)
-    if len(head) > MAX_HEAD:
+    if len(head) > MAX_HEAD and not long:
         msg = (
             f"a value with {len(head):,} bytes beside its large ones cannot travel: of everything but `bytes` objects of "
             f"{BLOB:,} bytes and more, at most {MAX_HEAD:,} bytes can; send it in several messages, or make bytes of it"

@@ -18,7 +18,7 @@ import cbor2
 
 from hubkit.errors import ProtocolViolation
 
-__all__ = ["MAX_DEPTH", "array_head", "decode", "decode_ending", "encode", "encode_ending"]
+__all__ = ["MAX_DEPTH", "Sequence", "array_head", "decode", "decode_ending", "encode", "encode_ending"]
 
 #: How deep containers may be nested in what is read.
 MAX_DEPTH = 80
@@ -48,18 +48,42 @@ encode: Callable[[object], bytes] = cbor2.dumps
 def decode(data: bytes | BytesIO) -> Any:
     """The one value in ``data``. Raises `ProtocolViolation` if it is not exactly one plain value."""
     decoder = cbor2.CBORDecoder(BytesIO(data) if isinstance(data, bytes) else data, **_OPTIONS)
+    value = _next(decoder)
+    _end(decoder)
+    return value
+
+
+def _next(decoder: cbor2.CBORDecoder) -> Any:
     try:
-        value = decoder.decode()
+        return decoder.decode()
     except Exception as error:
         # The decoder raises its own errors, and a few others on odd input (UnicodeDecodeError, OverflowError, MemoryError).
         msg = f"not valid here: {error}"
         raise ProtocolViolation(msg) from None
+
+
+def _end(decoder: cbor2.CBORDecoder) -> None:
     try:
         decoder.read(1)
     except cbor2.CBORDecodeEOF:
-        return value
+        return
     msg = "bytes follow the value"
     raise ProtocolViolation(msg)
+
+
+class Sequence:
+    """Values one after the other. ``stream``: their bytes."""
+
+    def __init__(self, stream: BytesIO) -> None:
+        self._decoder = cbor2.CBORDecoder(stream, **_OPTIONS)
+
+    def next(self) -> Any:
+        """The next value. Raises `ProtocolViolation` if there is none, or it is not plain."""
+        return _next(self._decoder)
+
+    def end(self) -> None:
+        """Raises `ProtocolViolation` if there is one more."""
+        _end(self._decoder)
 
 
 # -- large bytes at the end

@@ -10,7 +10,8 @@ there. Refused: to keep it longer, or on disk; and hashes of the pieces (a link 
 
 On the wire: ``[BEGIN, number, sizes]``, the parts of a cargo; ``[GRANT, number, come, until]``, so much is here, and you may
 send on up to there; ``[PIECE, number, offset, bytes]``; ``[ABANDON, number]``, its sender gives up; ``[REFUSE, number, text]``,
-nobody takes it. Numbers are the sender's.
+nobody takes it. Numbers are the sender's. A value of many parts (`hubkit.net.lengthy`) is read before its message comes:
+``[READ, number]`` says that it has been.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from typing import Any
 
 from hubkit.errors import ProtocolViolation
 from hubkit.net.cargo import BLOB, MAX_CARGO, Cargo
+from hubkit.net.lengthy import is_long
 from hubkit.pids import NodeId
 
-__all__ = ["ABANDON", "BEGIN", "GRANT", "LINK", "NODE", "OPEN", "PIECE", "REFUSE", "Assembly"]
+__all__ = ["ABANDON", "BEGIN", "GRANT", "LINK", "NODE", "OPEN", "PIECE", "READ", "REFUSE", "Assembly"]
 
 BEGIN, GRANT, PIECE, ABANDON, REFUSE = range(17, 22)
+READ = 23  # 22 is the message itself
 
 #: Bytes of values that may be in assembly at a time: of one peer, and of all together. One of the largest always finds room.
 LINK, NODE = MAX_CARGO, 2 * MAX_CARGO
@@ -46,7 +49,8 @@ Says = list[tuple[NodeId, list[Any]]]
 class _Parcel:
     """One value. ``come``: how much of it is here; ``until``: how much its sender may send; ``granted``: it has room.
 
-    ``parts``: those that are whole; ``open``: the one that is not, of which ``left`` bytes are still to come.
+    ``is_read``: it has many parts, and they
+    have been read. ``parts``: those that are whole; ``open``: the one that is not, of which ``left`` bytes are still to come.
     """
 
     sizes: array[int]
@@ -54,11 +58,30 @@ class _Parcel:
     touched: float
     granted: bool = False
     parted: bool = False
+    is_read: bool = False
     come: int = 0
     until: int = 0
     parts: list[bytes] = field(default_factory=list)
     open: BytesIO = field(default_factory=BytesIO)
     left: int = 0
+    whole: Cargo | None = None
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it has many parts: they are read a slice at a time, before the message of the value comes."""
+        return bool(self.parts) and is_long(self.parts[0])
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is being read."""
+        return self.come == self.total and self.is_long and not self.is_read
+
+    @property
+    def cargo(self) -> Cargo:
+        """All of it; the same one always."""
+        if self.whole is None:
+            self.whole = Cargo(self.parts[0], tuple(self.parts[1:]))
+        return self.whole
 
     def add(self, data: bytes) -> None:
         """More has come."""
@@ -102,7 +125,7 @@ class Assembly:
             raise ProtocolViolation(msg)
         if parcel is not None:
             parcel.parted, parcel.touched = False, now
-            return [self._grant(peer, number, parcel)]
+            return [self._grant(peer, number, parcel), *([(peer, [READ, number])] if parcel.is_read else ())]
         if sum(of == peer and not one.parted for (of, _), one in self._parcels.items()) >= OPEN:
             return [(peer, [REFUSE, number, f"{OPEN} others of your node have begun: let some of them end first"])]
         self._parcels[peer, number] = _Parcel(parts, total, now)
@@ -128,11 +151,24 @@ class Assembly:
     def take(self, peer: NodeId, number: int) -> Cargo:
         """The message that a value belongs to has come: the value."""
         parcel = self._parcels.get((peer, number))
-        if parcel is None or parcel.come < parcel.total:
+        if parcel is None or parcel.come < parcel.total or (parcel.is_long and not parcel.is_read):
             msg = "a message has come before the large value in it"
             raise ProtocolViolation(msg)
         del self._parcels[peer, number]
-        return Cargo(parcel.parts[0], tuple(parcel.parts[1:]))
+        return parcel.cargo
+
+    def unread(self, peer: NodeId, number: int) -> Cargo | None:
+        """The value, if all of it is here, and it is to be read before its message comes."""
+        parcel = self._parcels.get((peer, number))
+        return parcel.cargo if parcel is not None and parcel.come == parcel.total and parcel.is_long else None
+
+    def has_read(self, peer: NodeId, number: int, cargo: Cargo) -> Says:
+        """It has been read."""
+        parcel = self._parcels.get((peer, number))
+        if parcel is None or parcel.come < parcel.total or parcel.cargo is not cargo:
+            return []
+        parcel.is_read = True
+        return [] if parcel.parted else [(peer, [READ, number])]
 
     def drop(self, peer: NodeId, number: int) -> None:
         """The sender of a value has given up."""
@@ -153,7 +189,7 @@ class Assembly:
         for (peer, number), parcel in list(self._parcels.items()):
             if parcel.parted and now - parcel.touched > KEEP:
                 del self._parcels[peer, number]
-            elif parcel.granted and not parcel.parted and now - parcel.touched > IDLE:
+            elif parcel.granted and not parcel.parted and not parcel.is_busy and now - parcel.touched > IDLE:
                 del self._parcels[peer, number]
                 says.append((peer, [REFUSE, number, f"nothing more of it has come for {IDLE:g} s"]))
         return says + self._admit(now)

@@ -80,7 +80,7 @@ class Exchange(Relays, Laden):
         self._changed = trio.Event()
         self._closed: bool = False
         self.credits: Credits = Credits(wire.send)
-        self.freight: Freight = Freight(wire)
+        self.freight: Freight = Freight(wire, payloads)
         self.freight.deliver = self.receive
         self._turns = self.freight.turns
         self._bonds = Bonds(self, wire.send, payloads, liveness, wire.now)

@@ -22,9 +22,12 @@ import trio
 
 from hubkit.errors import NotSerializable, ProtocolViolation
 from hubkit.net.cargo import Cargo, Cutter
+from hubkit.net.lengthy import is_long
+from hubkit.net.payload import Payloads
 from hubkit.net.session import ROOM
 from hubkit.net.wire import CHUNK
-from hubkit.node.assembly import ABANDON, BEGIN, GRANT, KEEP, PIECE, REFUSE, Assembly
+from hubkit.node.assembly import ABANDON, BEGIN, GRANT, KEEP, PIECE, READ, REFUSE, Assembly
+from hubkit.node.packing import slowly
 from hubkit.pids import NodeId, name_of
 
 __all__ = ["CAPABILITY", "LADEN", "SHAPES", "Freight", "Lot", "Turns", "Wagons"]
@@ -91,6 +94,8 @@ class Lot:
         self.refusal: str | None = None
         self.began: float | None = None
         self.told: float | None = None
+        self.is_read: bool = not is_long(cargo.head)  # or need not be, before its message comes
+        self._long = is_long(cargo.head)
         self._sizes = cargo.sizes
         self._cutter = Cutter(cargo)
         self._freight = freight
@@ -111,13 +116,13 @@ class Lot:
             wagons = self._freight.wagons
             if not self._freight.carries(self.peer) or not wagons.send(self.peer, [BEGIN, self.number, self._sizes]):
                 return False
-            self.until = 0
+            self.until, self.is_read = 0, not self._long
             self.began = wagons.now() if self.began is None else self.began
             while (until := self.until) is not None:
                 if self.refusal is not None:
                     msg = f"node {name_of(self.peer)!r} does not take a value of {self.size:,} bytes: {self.refusal}"
                     raise NotSerializable(msg)
-                if until and self.sent >= self.size:
+                if until and self.sent >= self.size and self.is_read:
                     return True
                 if self.sent >= until:
                     await self._changed.park()
@@ -174,10 +179,10 @@ class Freight:
     nursery: trio.Nursery
     deliver: Callable[[NodeId, list[Any]], None]
 
-    def __init__(self, wagons: Wagons, assembly: Assembly | None = None) -> None:
-        self.wagons = wagons
+    def __init__(self, wagons: Wagons, payloads: Payloads) -> None:
+        self.wagons, self._payloads = wagons, payloads
         self.turns: Turns = Turns()
-        self._assembly = assembly or Assembly()
+        self._assembly = Assembly()
         self._able: set[NodeId] = set()
         self._lots: dict[int, Lot] = {}
         self._slots: dict[NodeId, trio.Semaphore] = {}
@@ -189,6 +194,7 @@ class Freight:
             PIECE: self._take_piece,
             ABANDON: self._take_abandon,
             REFUSE: self._take_refuse,
+            READ: self._take_read,
             LADEN: self._take_laden,
         }
 
@@ -318,6 +324,20 @@ class Freight:
 
     def _take_piece(self, peer: NodeId, number: int, offset: int, data: Any) -> None:
         self._say(self._assembly.piece(peer, number, offset, data, self.wagons.now()))
+        cargo = self._assembly.unread(peer, number)
+        if cargo is not None:
+            self.nursery.start_soon(self._read, peer, number, cargo)
+
+    async def _read(self, peer: NodeId, number: int, cargo: Cargo) -> None:
+        """Read a value of many parts: in one go that would hold up everybody."""
+        try:
+            cargo.ready.append(await slowly(self._payloads.load_slowly(cargo)))
+        except ProtocolViolation as error:
+            self._assembly.drop(peer, number)
+            self.wagons.send(peer, [REFUSE, number, f"it cannot be read there: {error}"[:500]])
+            self._say(self._assembly.look(self.wagons.now()))
+        else:
+            self._say(self._assembly.has_read(peer, number, cargo))
 
     def _take_abandon(self, peer: NodeId, number: int) -> None:
         self._assembly.drop(peer, number)
@@ -332,6 +352,12 @@ class Freight:
         lot = self._lots.get(number)
         if lot is not None and lot.peer == peer:
             lot.refusal = text[:500]
+            lot.wake()
+
+    def _take_read(self, peer: NodeId, number: int) -> None:
+        lot = self._lots.get(number)
+        if lot is not None and lot.peer == peer:
+            lot.is_read = True
             lot.wake()
 
     def _say(self, says: list[tuple[NodeId, list[Any]]]) -> None:
@@ -356,5 +382,6 @@ SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     PIECE: (4, (int, int, int)),
     ABANDON: (2, (int, int)),
     REFUSE: (3, (int, int, str)),
+    READ: (2, (int, int)),
     LADEN: (4, (int, int, list, list)),
 }

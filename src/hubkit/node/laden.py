@@ -19,7 +19,7 @@ from hubkit.net.cargo import Cargo
 from hubkit.net.payload import Payloads
 from hubkit.node.answers import Code, encode_error
 from hubkit.node.freight import LADEN
-from hubkit.node.packing import load, whole
+from hubkit.node.packing import MANIFOLD, load, slowly, whole
 from hubkit.node.passage import Passage
 from hubkit.node.relays import CALL
 from hubkit.node.shapes import REPLY
@@ -47,6 +47,8 @@ class Laden(Passage):
     async def _ask_laden(self, kind: int, pid: Pid, peer: NodeId, request: Request, cargo: Cargo) -> Any:
         """Send a request with these arguments, and wait for its answer."""
         async with self._turns.take(peer, pid.serial):
+            if cargo is MANIFOLD:
+                cargo = await slowly(self._payloads.pack_slowly([list(request.args), dict(request.kwargs)]))
             with self.freight.consign(peer, cargo) as lot:
                 while True:
                     if pid in request.chain and kind != CALL:  # as in `Exchange.cast`
@@ -82,7 +84,9 @@ class Laden(Passage):
                 if type(payload) is not Cargo:
                     self._wire.send(peer, [REPLY, number, int(Code.OK), payload])
                 elif self.freight.carries(peer):
-                    self._reply_laden(peer, number, payload)
+                    self._reply_laden(peer, number, payload, result)
+                elif payload is MANIFOLD:
+                    self._wire.send(peer, [REPLY, number, int(Code.OK), self._payloads.dumps(result)])
                 else:
                     self._wire.send(peer, [REPLY, number, int(Code.OK), whole(payload, self._payloads, peer)])
                 return
@@ -91,7 +95,7 @@ class Laden(Passage):
         code, answer = encode_error(error, self._payloads)
         self._wire.send(peer, [REPLY, number, int(code), answer])
 
-    def _reply_laden(self, peer: NodeId, number: int, cargo: Cargo) -> None:
+    def _reply_laden(self, peer: NodeId, number: int, cargo: Cargo, result: Any) -> None:
         if self._answering.get(peer, 0) >= MOST_ANSWERS:
             msg = f"{MOST_ANSWERS} large answers wait for your node already"
             raise NotSerializable(msg)
@@ -102,11 +106,13 @@ class Laden(Passage):
 
         self._serving[peer, number] = withdraw
         self._answering[peer] = self._answering.get(peer, 0) + 1
-        self.freight.nursery.start_soon(self._send_reply, peer, number, cargo, scope)
+        self.freight.nursery.start_soon(self._send_reply, peer, number, cargo, result, scope)
 
-    async def _send_reply(self, peer: NodeId, number: int, cargo: Cargo, scope: trio.CancelScope) -> None:
+    async def _send_reply(self, peer: NodeId, number: int, cargo: Cargo, result: Any, scope: trio.CancelScope) -> None:
         try:
             with scope:
+                if cargo is MANIFOLD:
+                    cargo = await slowly(self._payloads.pack_slowly(result))
                 answer = [REPLY, number, int(Code.OK), None]
                 await self.freight.send(peer, cargo, answer, _RESULT, again=False)
         except NotSerializable as error:

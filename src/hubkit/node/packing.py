@@ -8,14 +8,31 @@ of 63 bits, of exactly these types; bytes on the wire always mean a payload.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+import trio
 
 from hubkit.errors import HubkitError, NotSerializable, ProtocolViolation
 from hubkit.net.cargo import MAX_HEAD, Cargo
+from hubkit.net.lengthy import Slices
 from hubkit.net.payload import Payloads
 from hubkit.pids import NodeId, name_of
 
-__all__ = ["load", "load_arguments", "pack", "pack_arguments", "shown", "unpack", "unpack_arguments", "whole"]
+__all__ = [
+    "MANIFOLD",
+    "load",
+    "load_arguments",
+    "pack",
+    "pack_arguments",
+    "shown",
+    "slowly",
+    "unpack",
+    "unpack_arguments",
+    "whole",
+]
+
+#: In the place of a value that has too many parts to be written in one go: it is to be written `slowly`.
+MANIFOLD: Final = Cargo(b"")
 
 _LIGHT: frozenset[type] = frozenset({type(None), bool, float, str})
 _INT: int = 1 << 63
@@ -31,9 +48,24 @@ def pack(value: object, payloads: Payloads) -> Any:
     return value if _is_light(value) else payloads.dumps(value)
 
 
+async def slowly(slices: Slices) -> Any:
+    """What comes of it, while others run between its slices."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            return end.value
+        await trio.lowlevel.checkpoint()
+
+
 def load(value: object, payloads: Payloads) -> Any:
-    """A result for the wire, or a `Cargo` if it is too large for one message. Raises `NotSerializable`."""
-    return value if _is_light(value) else payloads.pack(value)
+    """A result for the wire; a `Cargo` if it is too large for one message, or `MANIFOLD`. Raises `NotSerializable`."""
+    return value if _is_light(value) else _packed(value, payloads)
+
+
+def _packed(value: object, payloads: Payloads) -> Any:
+    data = payloads.pack(value)
+    return MANIFOLD if data is None else data
 
 
 def whole(cargo: Cargo, payloads: Payloads, peer: NodeId) -> bytes:
@@ -77,10 +109,10 @@ def pack_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], payloads: P
 
 
 def load_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], payloads: Payloads) -> Any:
-    """The arguments of a request for the wire, or a `Cargo`. Raises `NotSerializable`."""
+    """The arguments of a request for the wire, a `Cargo`, or `MANIFOLD`. Raises `NotSerializable`."""
     if not kwargs and all(map(_is_light, args)):
         return list(args)
-    return payloads.pack([list(args), dict(kwargs)])
+    return _packed([list(args), dict(kwargs)], payloads)
 
 
 def unpack_arguments(data: Any, payloads: Payloads) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -20,7 +20,7 @@ from hubkit.net.cargo import Cargo
 from hubkit.net.payload import Payloads
 from hubkit.node.answers import Code, decode_error
 from hubkit.node.freight import LADEN, Freight, Lot
-from hubkit.node.packing import load_arguments, unpack, whole
+from hubkit.node.packing import MANIFOLD, load_arguments, unpack, whole
 from hubkit.node.unheard import Unheard
 from hubkit.pids import NodeId, Pid, node_id
 
@@ -92,7 +92,10 @@ class Relays:
             close_letter(item)
             _, _, args, kwargs = item
         try:
-            return load_arguments(args, kwargs, self._payloads)
+            arguments = load_arguments(args, kwargs, self._payloads)
+            if arguments is MANIFOLD:  # rare, and nobody may wait here
+                return self._payloads.pack_now([list(args), dict(kwargs)])
+            return arguments
         except NotSerializable as error:
             self._not_forwarded(pid, item, error)
             return None
