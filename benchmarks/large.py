@@ -3,7 +3,8 @@
 Run ``python benchmarks/large.py [--huge]``. Two processes: bytes go from the one that has dialled to the other, over raw trio
 TCP, over a bare trio-websocket connection (with the best of several receive buffers, as one message and as many), as
 arguments and as results of a call, and as the state of a child that moves. Rates are the best of several rounds, taken in
-alternation, so that a busy machine disturbs all alike. Meanwhile both processes measure how late their own heartbeats
+alternation, so that a busy machine disturbs all alike; beside them stands the processor time that both processes took, which
+it disturbs less. All keep what they receive. Meanwhile both processes measure how late their own heartbeats
 are, and how late those of the other come; what is shown is the worst of all. ``--huge``: once with 1 GiB, and the
 memory that it took.
 """
@@ -14,7 +15,6 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import sys
 import time
 from typing import Any
@@ -32,7 +32,13 @@ HUGE = 1 << 30
 ROUNDS = 5
 BEAT = 0.05
 BUFFERS = (16 * 1024, 64 * 1024, 256 * 1024, MIB)
+#: The one with which the whole is sent as one message, too.
+WHOLE = 256 * 1024
 FRAME = 256 * 1024
+
+
+#: What a process has at hand to send.
+DATA: list[bytes] = []
 
 
 class Store(hubkit.Actor):
@@ -71,6 +77,7 @@ class Watch:
 
     def __init__(self, node: hubkit.Node) -> None:
         self.late: list[float] = []
+        self.own: list[float] = []  # as much of it as this process has worked meanwhile
         self.gaps: list[float] = []
         self._last: float | None = None
         assert node._mesh is not None
@@ -88,19 +95,23 @@ class Watch:
 
     async def run(self) -> None:
         while True:
-            began = time.perf_counter()
+            began, worked = time.perf_counter(), time.thread_time()
             await trio.sleep(0.01)
-            self.late.append(max(0.0, time.perf_counter() - began - 0.01))
+            late = max(0.0, time.perf_counter() - began - 0.01)
+            self.late.append(late)
+            self.own.append(min(late, time.thread_time() - worked))
 
     def take(self) -> dict[str, float]:
         """The figures since the last time, in seconds."""
-        late, gaps = sorted(self.late), sorted(self.gaps)
-        self.late, self.gaps = [], []
+        late, gaps, own = sorted(self.late), sorted(self.gaps), sorted(self.own)
+        self.late, self.gaps, self.own = [], [], []
         if not late or not gaps:
-            return {}
+            return {}  # asked for again at once
         return {
             "late": late[-1],
             "late99": late[-(len(late) // 100) - 1],
+            "own": own[-1],
+            "own99": own[-(len(own) // 100) - 1],
             "gap": gaps[-1],
             "gap99": gaps[-(len(gaps) // 100) - 1],
         }
@@ -120,18 +131,20 @@ async def serve_bare(nursery: trio.Nursery) -> list[int]:
                     head += data
                 if len(head) < 8:
                     return
-                left = int.from_bytes(head, "big")
+                left, kept = int.from_bytes(head, "big"), []
                 while left:
-                    left -= len(await stream.receive_some(min(left, MIB)))
+                    kept.append(await stream.receive_some(min(left, MIB)))
+                    left -= len(kept[-1])
                 await stream.send_all(b"!")
 
     async def websocket(request: trio_websocket.WebSocketRequest) -> None:
         connection = await request.accept()
         try:
             while True:
-                left = int(await connection.get_message())
+                left, kept = int(await connection.get_message()), []
                 while left:
-                    left -= len(await connection.get_message())
+                    kept.append(await connection.get_message())
+                    left -= len(kept[-1])
                 await connection.send_message(b"!")
         except trio_websocket.ConnectionClosed:
             pass
@@ -174,30 +187,24 @@ async def send_bare(port: int, buffer: int, size: int, frame: int) -> float:
 
 async def member(options: dict[str, Any]) -> None:
     """One of the two processes: ``b`` joins ``a``, so it is the one that has dialled."""
+    listen = f"ws://127.0.0.1:{options['port']}"
     async with (
         trio.open_nursery() as nursery,
-        hubkit.Node(
-            listen=f"ws://127.0.0.1:{options['port']}",
-            join=options["join"],
-            name=options["name"],
-            beat=BEAT,
-            secret="s",
-        ) as node,
-        hubkit.Hub(
-            "large", node=node, distribution=hubkit.strategies.Guided(), migration=hubkit.strategies.HotSwap()
-        ) as hub,
+        hubkit.Node(listen=listen, join=options["join"], name=options["name"], beat=BEAT, secret="s") as node,
     ):
-        watch = Watch(node)
-        nursery.start_soon(watch.run)
-        bare = await serve_bare(nursery) if not options["join"] else []
-        print(json.dumps(bare), flush=True)
-        async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
-            rest = b""
-            async for chunk in stdin:
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in filter(None, lines):
-                    print(json.dumps(await obey(hub, watch, json.loads(line))), flush=True)
-        os._exit(0)  # the benchmark is over
+        watch = Watch(node)  # before there is a link
+        strategies: Any = {"distribution": hubkit.strategies.Guided(), "migration": hubkit.strategies.HotSwap()}
+        async with hubkit.Hub("large", node=node, **strategies) as hub:
+            nursery.start_soon(watch.run)
+            bare = await serve_bare(nursery) if not options["join"] else []
+            print(json.dumps(bare), flush=True)
+            async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
+                rest = b""
+                async for chunk in stdin:
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    for line in filter(None, lines):
+                        print(json.dumps(await obey(hub, watch, json.loads(line))), flush=True)
+            os._exit(0)  # the benchmark is over
 
 
 async def obey(hub: hubkit.Hub, watch: Watch, order: dict[str, Any]) -> Any:
@@ -208,6 +215,8 @@ async def obey(hub: hubkit.Hub, watch: Watch, order: dict[str, Any]) -> Any:
             return watch.take()
         case {"do": "memory"}:
             return high()
+        case {"do": "processor"}:
+            return time.process_time()
         case {"do": "bare", "port": port, "buffer": buffer, "size": size, "frame": frame}:
             return await send_bare(port, buffer, size, frame)
         case {"do": "start", "id": id, "node": node}:
@@ -215,10 +224,10 @@ async def obey(hub: hubkit.Hub, watch: Watch, order: dict[str, Any]) -> Any:
                 await trio.sleep(0.01)
             await hub.start_child(hubkit.ChildSpec(id, Store), nodes=[node])
             await hub.settled()
-        case {"do": "put", "id": id, "size": size}:
-            data = os.urandom(MIB) * (size // MIB)
-            began = time.perf_counter()
-            assert await hub.ref(id, Store).call(Store.put, data) == size
+        case {"do": "data", "size": size}:
+            DATA.append(os.urandom(MIB) * (size // MIB))
+        case {"do": "put", "id": id}:
+            assert await hub.ref(id, Store).call(Store.put, DATA[0]) == len(DATA[0])
         case {"do": "fill", "id": id, "size": size}:
             await hub.ref(id, Store).call(Store.fill, size)
         case {"do": "get", "id": id, "size": size}:
@@ -233,57 +242,76 @@ async def obey(hub: hubkit.Hub, watch: Watch, order: dict[str, Any]) -> Any:
 # --- the one that measures ----------------------------------------------------------------------------------------------
 
 
-def show(rates: dict[str, list[float]], base: str) -> None:
-    """Each kind: the rate of its fastest round, and how that compares."""
-    best = {name: max(found) for name, found in rates.items()}
-    for name, rate in best.items():
-        print(f"  {name:34} {rate / MIB:>8,.0f} MiB/s   {rate / best[base]:5.2f} x bare   median "
-              f"{statistics.median(rates[name]) / MIB:,.0f}", flush=True)  # fmt: skip
+def show(rates: dict[str, list[float]], times: dict[str, list[float]], base: str) -> None:
+    """Each kind: the rate of its fastest round, its least processor time, and how both compare with the best bare one."""
+    for name, found in rates.items():
+        rate, spent = max(found), min(times[name])
+        print(
+            f"  {name:36} {rate / MIB:>7,.0f} MiB/s {rate / max(rates[base]):6.2f} x bare   processor "
+            f"{1000 * spent * MIB / SIZE:6.2f} ms/MiB {min(times[base]) / spent:6.2f} x bare",
+            flush=True,
+        )
 
 
-def show_late(worst: dict[str, float]) -> None:
-    """How late heartbeats were."""
+def show_late(worst: dict[str, float], when: str = "") -> None:
+    """How late the two processes were, and heartbeats."""
+    late, own, gap = (
+        f"{1000 * worst[f'{name}99']:.0f} and {1000 * worst[name]:.0f} ms" for name in ("late", "own", "gap")
+    )
     print(
-        f"  heartbeats, in either process: own ones 99 % within {1000 * worst['late99']:.0f} ms, at most "
-        f"{1000 * worst['late']:.0f} ms late; those of the other 99 % within {1000 * worst['gap99']:.0f} ms, at most "
-        f"{1000 * worst['gap']:.0f} ms",
+        f"  late{when}, 99 % and at most: {late} of its own time ({own} by its own work), {gap} the heartbeats",
         flush=True,
     )
 
 
 async def rounds(a: Process, b: Process, ports: list[int]) -> None:
     rates: dict[str, list[float]] = {}
+    times: dict[str, list[float]] = {}
     worst: dict[str, float] = {}
 
-    def add(name: str, seconds: float) -> None:
-        rates.setdefault(name, []).append(SIZE / seconds)
+    async def processor() -> float:
+        return float(await a.ask(do="processor")) + float(await b.ask(do="processor"))
+
+    async def time_of(name: str, **order: Any) -> None:
+        before = await processor()
+        rates.setdefault(name, []).append(SIZE / await b.ask(**order))
+        times.setdefault(name, []).append(await processor() - before)
 
     await b.ask(do="start", id="sink", node="a")
     await b.ask(do="start", id="source", node="a")
     await b.ask(do="start", id="traveller", node="b")
+    await b.ask(do="data", size=SIZE)
     await b.ask(do="fill", id="source", size=SIZE)
     await b.ask(do="fill", id="traveller", size=SIZE)
     there = True
     for _ in range(ROUNDS):
-        add("raw TCP", await b.ask(do="bare", port=ports[0], buffer=0, size=SIZE, frame=MIB))
+        await time_of("raw TCP", do="bare", port=ports[0], buffer=0, size=SIZE, frame=MIB)
         for port, buffer in zip(ports[1:], BUFFERS, strict=True):
-            for frame in (FRAME, SIZE):
-                kind = "one message" if frame == SIZE else "many messages"
-                name = f"bare, {buffer >> 10} KiB buffer, {kind}"
-                add(name, await b.ask(do="bare", port=port, buffer=buffer, size=SIZE, frame=frame))
+            order = {"do": "bare", "port": port, "buffer": buffer, "size": SIZE}
+            await time_of(f"bare, buffer of {buffer >> 10} KiB", **order, frame=FRAME)
+            if buffer == WHOLE:
+                await time_of(f"bare, buffer of {buffer >> 10} KiB, one message", **order, frame=SIZE)
         await a.ask(do="watch")
         await b.ask(do="watch")
-        add("hubkit, arguments of a call", await b.ask(do="put", id="sink", size=SIZE))
-        add("hubkit, result of a call", await b.ask(do="get", id="source", size=SIZE))
-        add("hubkit, state of a child", await b.ask(do="move", id="traveller", node="a" if there else "b"))
+        await time_of("hubkit, arguments of a call", do="put", id="sink")
+        await time_of("hubkit, result of a call", do="get", id="source", size=SIZE)
+        await time_of("hubkit, state of a child", do="move", id="traveller", node="a" if there else "b")
         there = not there
         for process in (a, b):
             for name, seconds in (await process.ask(do="watch")).items():
                 worst[name] = max(worst.get(name, 0.0), seconds)
-    bares = [name for name in rates if name.startswith("bare")]
-    best = max(bares, key=lambda name: max(rates[name]))
-    show(rates, best)
+    show(rates, times, max((name for name in rates if name.startswith("bare")), key=lambda name: max(rates[name])))
     show_late(worst)
+    await idle(a, b)
+
+
+async def idle(a: Process, b: Process) -> None:
+    """For comparison: how late they are when they have nothing to do."""
+    for process in (a, b):
+        await process.ask(do="watch")
+    await trio.sleep(3)
+    found = [await process.ask(do="watch") for process in (a, b)]
+    show_late({name: max(each[name] for each in found) for name in found[0]}, " when nothing is sent")
 
 
 async def huge(a: Process, b: Process) -> None:

@@ -52,7 +52,7 @@ async def place(hubs: list[hubkit.Hub], node: str) -> str:
     raise AssertionError(node)
 
 
-@pytest.mark.parametrize("size", [0, MIB, 30 * MIB])
+@pytest.mark.parametrize("size", [0, MIB, 100 * MIB])
 async def test_a_large_state_travels_and_delays_no_heartbeat(size: int) -> None:
     async with cluster(2, migration=HotSwap()) as hubs:
         troubles: list[Any] = []
