@@ -5,8 +5,8 @@ TCP, over a bare trio-websocket connection (with the best of several receive buf
 arguments and as results of a call, and as the state of a child that moves. Rates are the best of several rounds, taken in
 alternation, so that a busy machine disturbs all alike; beside them stands the processor time that both processes took, which
 it disturbs less. All keep what they receive. Meanwhile both processes measure how late their own heartbeats
-are, and how late those of the other come; what is shown is the worst of all. ``--huge``: once with 1 GiB, and the
-memory that it took.
+are, and how late those of the other come; what is shown is the worst of all. ``--huge``: instead of all that, a state of 1 GiB,
+and the memory that it took.
 """
 
 from __future__ import annotations
@@ -330,20 +330,21 @@ async def huge(a: Process, b: Process) -> None:
     show_late(worst)
 
 
-async def main(with_huge: bool) -> None:
-    print(f"{SIZE >> 20} MiB between two processes, best of {ROUNDS}, on {os.cpu_count()} cores")
-    for measure in (rounds, huge) if with_huge else (rounds,):
-        ports = free_ports(2)
-        a = Process(__file__, {"name": "a", "port": ports[0], "join": []})
-        b = Process(__file__, {"name": "b", "port": ports[1], "join": [f"ws://127.0.0.1:{ports[0]}"]})
-        try:
-            with trio.fail_after(300):
-                bare = await a.answer()
-                await b.answer()
-                await (measure(a, b, bare) if measure is rounds else huge(a, b))
-        finally:
-            await a.close()
-            await b.close()
+async def main(is_huge: bool) -> None:
+    """Two processes, and one of the two measurements."""
+    size, times = (HUGE, "once") if is_huge else (SIZE, f"best of {ROUNDS}")
+    print(f"{size >> 20:,} MiB between two processes, {times}, on {os.cpu_count()} cores", flush=True)
+    ports = free_ports(2)
+    a = Process(__file__, {"name": "a", "port": ports[0], "join": []})
+    b = Process(__file__, {"name": "b", "port": ports[1], "join": [f"ws://127.0.0.1:{ports[0]}"]})
+    try:
+        with trio.fail_after(300):
+            bare = await a.answer()
+            await b.answer()
+            await (huge(a, b) if is_huge else rounds(a, b, bare))
+    finally:
+        await a.close()
+        await b.close()
 
 
 if __name__ == "__main__":

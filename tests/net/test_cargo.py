@@ -51,8 +51,8 @@ def test_large_bytes_are_not_copied() -> None:
 def test_what_is_too_large_says_so_and_what_to_do() -> None:
     huge = bytes(MAX_CARGO // 2)  # of zeros, which take no memory
     with pytest.raises(NotSerializable, match=r"at most 1,073,741,824 bytes can; send it in several messages"):
-        PAYLOADS.pack_now([huge, huge])
-    assert isinstance(PAYLOADS.pack_now([huge, huge[:-100]]), Cargo)
+        PAYLOADS.pack_now([huge, huge, bytes(BLOB)])
+    assert isinstance(PAYLOADS.pack_now([huge, huge, bytes(BLOB - 1)]), Cargo)
     with pytest.raises(NotSerializable, match=r"beside its large ones .* make bytes of it"):
         packed(bytes(MAX_HEAD + 1), ())
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from hubkit.errors import ProtocolViolation
-from hubkit.net.cargo import BLOB, MAX_CARGO, Cargo, Cutter
+from hubkit.net.cargo import BLOB, MAX_CARGO, MOST, Cargo, Cutter
 from hubkit.node.assembly import GRANT, IDLE, KEEP, LEAST, OPEN, READ, REFUSE, WINDOW, Assembly
 
 PEERS = ("a#1", "b#1", "c#1")
@@ -172,7 +172,7 @@ def test_a_value_of_many_parts_is_read_before_it_is_taken() -> None:
 
 @pytest.mark.parametrize(
     "sizes",
-    [[], [0], [-1], [True], ["1"], [1.0], [1, BLOB - 1], [1, -BLOB], [1 << 40], [1] + [BLOB] * (MAX_CARGO // BLOB + 1)],
+    [[], [0], [-1], [True], ["1"], [1.0], [1, BLOB - 1], [1, -BLOB], [1 << 40], [1] + [BLOB] * (MOST // BLOB + 1)],
 )
 def test_parts_that_make_no_sense(sizes: list[Any]) -> None:
     with pytest.raises(ProtocolViolation):
@@ -180,10 +180,10 @@ def test_parts_that_make_no_sense(sizes: list[Any]) -> None:
 
 
 def test_what_is_too_large_is_refused_with_the_limit() -> None:
-    ((peer, message),) = Assembly().begin("a#1", 1, [MAX_CARGO, BLOB], 0.0)
+    ((peer, message),) = Assembly().begin("a#1", 1, [MOST, BLOB], 0.0)
     assert peer == "a#1"
     assert message[:2] == [REFUSE, 1]
-    assert "at most 1,073,741,824 can come here" in message[2]
+    assert "at most 1,074,790,400 can come here" in message[2]
 
 
 def begun(total: int = 10 * BLOB, **limits: int) -> Assembly:

@@ -17,14 +17,15 @@ from typing import Any
 
 from hubkit.errors import NotSerializable
 
-__all__ = ["BLOB", "INLINE", "MAX_CARGO", "MAX_HEAD", "Cargo", "Cutter", "packed"]
+__all__ = ["BLOB", "INLINE", "MAX_CARGO", "MAX_HEAD", "MOST", "Cargo", "Cutter", "packed"]
 
 #: A value of up to so many bytes travels within its message.
 INLINE = 1 << 20
 #: Bytes from so many on are kept out of the head of a larger one.
 BLOB = 16 * 1024
-#: The largest value, in bytes.
+#: The largest value, in bytes: what is around its large bytes counts only beyond `INLINE`; so many may come in all.
 MAX_CARGO = 1 << 30
+MOST = MAX_CARGO + INLINE
 #: The most of it that may be something else than large bytes: it is written, and read, in one go.
 MAX_HEAD = (64 << 20) - 65_536
 
@@ -56,7 +57,7 @@ def packed(head: bytes, blobs: Sequence[bytes], *, long: bool = False) -> bytes 
     if not blobs and not long and len(head) <= INLINE:
         return head
     cargo = Cargo(head, tuple(blobs))
-    if cargo.size > MAX_CARGO:
+    if cargo.size - min(len(head), INLINE) > MAX_CARGO:
         msg = (
             f"a value of {cargo.size:,} bytes is too large to travel: at most {MAX_CARGO:,} bytes can; send it in several "
             "messages, or leave it where both can read it and send its name"

@@ -23,7 +23,7 @@ from io import BytesIO
 from typing import Any
 
 from hubkit.errors import ProtocolViolation
-from hubkit.net.cargo import BLOB, MAX_CARGO, Cargo
+from hubkit.net.cargo import BLOB, MOST, Cargo
 from hubkit.net.lengthy import is_long
 from hubkit.pids import NodeId
 
@@ -33,14 +33,14 @@ BEGIN, GRANT, PIECE, ABANDON, REFUSE = range(17, 22)
 READ = 23  # 22 is the message itself
 
 #: Bytes of values that may be in assembly at a time: of one peer, and of all together. One of the largest always finds room.
-LINK, NODE = MAX_CARGO, 2 * MAX_CARGO
+LINK, NODE = MOST, 2 * MOST
 #: Values that one peer may have begun, those that wait for room included.
 OPEN = 64
 #: Bytes that may be under way on one link without an answer, and what one value is granted at least.
 WINDOW, LEAST = 6 << 20, 512 * 1024
 #: Seconds: without a piece, until a value is given up; without a link, until what has come of it is forgotten.
 IDLE, KEEP = 60.0, 30.0
-_MOST_PARTS, _HUGE = MAX_CARGO // BLOB + 1, 1 << 32
+_MOST_PARTS, _HUGE = MOST // BLOB + 1, 1 << 32
 
 Says = list[tuple[NodeId, list[Any]]]
 
@@ -117,7 +117,7 @@ class Assembly:
             msg = "a large value of parts that make no sense"
             raise ProtocolViolation(msg)
         parts, total = array("I", sizes), sum(sizes)  # four bytes each: hardly more than what was sent
-        if total > min(MAX_CARGO, self._link, self._node):
+        if total > min(self._link, self._node):
             return [(peer, [REFUSE, number, f"it has {total:,} bytes: at most {self._link:,} can come here"])]
         parcel = self._parcels.get((peer, number))
         if parcel is not None and (parcel.sizes != parts or not parcel.parted):
