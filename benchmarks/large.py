@@ -105,6 +105,7 @@ class Watch:
         """The figures since the last time, in seconds."""
         late, gaps, own = sorted(self.late), sorted(self.gaps), sorted(self.own)
         self.late, self.gaps, self.own = [], [], []
+        self._last = None  # what was before does not count
         if not late or not gaps:
             return {}  # asked for again at once
         return {
