@@ -295,6 +295,49 @@ async def refused(side: Side, pid: hubkit.Pid) -> None:
     assert not getattr(caught.value, "maybe_executed", False)
 
 
+@pytest.mark.parametrize(("opens", "takes"), [(1, 1), (9, 5)])
+async def test_who_leaves_goes_on_with_what_it_has_begun_for_a_while(
+    opens: int, takes: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery, Taker)
+        tap = Tap(a, grants=1)
+        await b.exchange.freight.finish(within=5)  # nothing is under way
+        async with trio.open_nursery() as callers:
+            callers.start_soon(a.system.ref(cell.pid).call, Taker.give, LARGE)
+            await trio.testing.wait_all_tasks_blocked()
+            began = trio.current_time()
+
+            async def go_on() -> None:
+                await trio.sleep(opens)
+                tap.open()
+
+            callers.start_soon(go_on)
+            await b.exchange.freight.finish(within=5)
+            assert round(trio.current_time() - began) == takes
+        nothing_is_left(a, b)
+        stop(cell)
+
+
+async def test_a_request_to_a_node_that_is_out_of_touch_waits_to_see_what_it_takes(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery, Taker)
+        cut(a, b)
+        results: list[int] = []
+
+        async def call() -> None:
+            results.append(await a.system.ref(cell.pid).call(Taker.note, bytes(MAX_HEAD + 1)))
+
+        async with trio.open_nursery() as callers:
+            callers.start_soon(call)
+            await trio.sleep(1)
+            link(a, b)
+        assert results == [1]
+        stop(cell)
+
+
 # -- limits
 
 

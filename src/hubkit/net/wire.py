@@ -87,7 +87,10 @@ def encode_app(message: list[Any]) -> bytes:
         msg = f"a message between nodes holds a value that cannot travel: {error}"
         raise NotSerializable(msg) from error
     if len(data) > MAX_MESSAGE:
-        msg = f"a message of {len(data):,} bytes is too large to travel: at most {MAX_MESSAGE:,} bytes can"
+        msg = (
+            f"a message of {len(data):,} bytes is too large to travel: at most {MAX_MESSAGE:,} bytes can; "
+            "calls, casts and sends that are awaited carry more"
+        )
         raise NotSerializable(msg)
     return data
 

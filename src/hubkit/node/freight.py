@@ -184,10 +184,12 @@ class Freight:
         self.turns: Turns = Turns()
         self._assembly = Assembly()
         self._able: set[NodeId] = set()
+        self._unable: set[NodeId] = set()
         self._lots: dict[int, Lot] = {}
         self._slots: dict[NodeId, trio.Semaphore] = {}
         self._number = 0
         self._linked = trio.Event()
+        self._ended = trio.Event()
         self.takers: dict[int, Callable[..., None]] = {
             BEGIN: self._take_begin,
             GRANT: self._take_grant,
@@ -204,17 +206,21 @@ class Freight:
         """Whether there is a link to this node, and it takes large values."""
         return peer in self._able
 
+    def lacks(self, peer: NodeId) -> bool:
+        """Whether there is a link to this node, and it is of the release before."""
+        return peer in self._unable
+
     def link_up(self, peer: NodeId, capabilities: Collection[str]) -> None:
         """A link is ready."""
         self.link_down(peer)
-        if CAPABILITY in capabilities:
-            self._able.add(peer)
-            self._linked.set()
-            self._linked = trio.Event()
+        (self._able if CAPABILITY in capabilities else self._unable).add(peer)
+        self._linked.set()
+        self._linked = trio.Event()
 
     def link_down(self, peer: NodeId) -> None:
         """A link has ended: what is on its way stands still."""
         self._able.discard(peer)
+        self._unable.discard(peer)
         self._assembly.link_down(peer, self.wagons.now())
         for lot in self._lots.values():
             if lot.peer == peer:
@@ -240,6 +246,12 @@ class Freight:
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
+    async def finish(self, within: float) -> None:
+        """This node leaves: let what is being sent come to its end, if it does so within so many seconds."""
+        with trio.move_on_after(within):
+            while any(lot.peer in self._able for lot in self._lots.values()):
+                await self._ended.wait()
+
     def number(self) -> int:
         """A number for a value."""
         self._number += 1
@@ -254,6 +266,8 @@ class Freight:
             yield lot
         finally:
             del self._lots[lot.number]
+            self._ended.set()
+            self._ended = trio.Event()
             if not lot.is_sent and peer in self._able and lot.refusal is None:
                 self.wagons.send(peer, [ABANDON, lot.number])
             now = self.wagons.now()

@@ -56,16 +56,15 @@ class Laden(Passage):
                             await self._link(pid, peer)
                     elif not self._may_go(pid, peer):
                         await self._wait_to_go(pid, peer)
-                    lot.is_sent = not self.freight.carries(peer) or await lot.ship()
+                    lot.is_sent = self.freight.lacks(peer) or await lot.ship()
                     if lot.is_sent:
                         break
                 message = self._request_message(kind, pid, request)
-                if self.freight.carries(peer):
-                    message = [LADEN, lot.number, ARGUMENTS, message]
-                    number = message[3][1]
+                number = message[1]
+                if self.freight.lacks(peer):
+                    message[ARGUMENTS[0]] = whole(cargo, self._payloads, peer)
                 else:
-                    message[5] = whole(cargo, self._payloads, peer)
-                    number = message[1]
+                    message = [LADEN, lot.number, ARGUMENTS, message]
         return await self._ask(number, peer, pid, message)
 
     def _request_message(self, kind: int, pid: Pid, request: Request) -> list[Any]:
@@ -83,7 +82,7 @@ class Laden(Passage):
                 payload = load(result, self._payloads)
                 if type(payload) is not Cargo:
                     self._wire.send(peer, [REPLY, number, int(Code.OK), payload])
-                elif self.freight.carries(peer):
+                elif not self.freight.lacks(peer):
                     self._reply_laden(peer, number, payload, result)
                 elif payload is MANIFOLD:
                     self._wire.send(peer, [REPLY, number, int(Code.OK), self._payloads.dumps(result)])

@@ -63,6 +63,9 @@ log: logging.Logger = logging.getLogger("hubkit.node")
 #: what a node says it can do; peers use only what both can
 CAPABILITIES = ("hub.1", "actors.1", ANSWERS, FLOW, DETOUR, LARGE)
 
+#: Seconds for which a node that leaves goes on to send large values.
+LAST = 2.0
+
 #: The kinds of a hub's own messages; see `hubkit.node.directory` and `hubkit.node.exchange` for the others.
 SYNC, STATE, GROUP = 0, -8, -9
 
@@ -168,6 +171,7 @@ class Node(Roads, Block):
                     await self._start_mesh(transport)
                 self._state = "open"
                 yield
+                await self._exchange.freight.finish(within=LAST)
             finally:
                 self._state = "closed"
                 self._finding.cancel()
@@ -322,7 +326,7 @@ class Node(Roads, Block):
     ) -> bool:
         """Send a message about a state whose last item is large. See `hubkit.node.freight.Freight.send`."""
         freight, last = self._exchange.freight, len(message) - 1
-        if not freight.carries(peer):
+        if freight.lacks(peer):
             return self.state(peer, hub, [*message[:last], whole(cargo, self._payloads, peer)])
         return await freight.send(peer, cargo, [STATE, hub, message], [2, last], number=number, progress=progress)
 

@@ -120,7 +120,7 @@ class Relays:
         peer = node_id(pid.node, pid.incarnation)
         if type(arguments) is not Cargo:
             self._pass_on(pid, item, arguments)
-        elif not self.freight.carries(peer):
+        elif self.freight.lacks(peer):
             self._pass_on(pid, item, whole(arguments, self._payloads, peer))
         else:
             with self.freight.consign(peer, arguments) as lot:
