@@ -124,6 +124,37 @@ def test_a_copy_that_does_not_answer_lets_the_old_one_go_on() -> None:
     assert len(orders(a, Thaw)) == 1
 
 
+def test_a_state_that_takes_its_time_is_waited_for_as_long_as_it_moves() -> None:
+    nodes, child = moving()
+    a, b = nodes["a"], nodes["b"]
+    ticket = orders(a, Freeze)[-1].ticket
+    a.core.froze(child, ticket, None, nodes.now)
+    nodes.settle()
+    for _ in range(3):
+        nodes.tick(int(PATIENCE) - 1)
+        a.core.progressed(child, ticket, b.id, nodes.now)
+        a.core.progressed("nobody", ticket, b.id, nodes.now)
+        a.core.progressed(child, ticket, "c#1", nodes.now)  # who was not offered it
+    assert failures(a) == []
+    nodes.tick(int(PATIENCE) + 1)
+    assert failures(a) == ["it neither accepted nor declined the state in time"]
+
+
+def test_a_checkpoint_that_takes_its_time_is_not_offered_again_as_long_as_it_moves() -> None:
+    nodes = pair("a", "b")
+    child = nodes.child_of("a")
+    nodes.want("a", child)
+    a, b = nodes["a"], nodes["b"]
+    hold(a)
+    ticket = keep(nodes, "a", child)
+    for _ in range(3):
+        nodes.tick(int(PATIENCE) - 1)
+        a.core.progressed(child, ticket, b.id, nodes.now)
+    assert len(orders(a, Offer)) == 1
+    nodes.tick(int(PATIENCE) + 2)
+    assert len(orders(a, Offer)) == 2
+
+
 def test_a_target_that_dies_lets_the_old_one_go_on() -> None:
     nodes, child = moving()
     nodes.kill("b")

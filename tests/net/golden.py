@@ -23,11 +23,16 @@ from hubkit.cluster.affinity import Placement
 from hubkit.cluster.rows import NodeRow, Row, Run, Ticket, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import Sync, to_wire
+from hubkit.net.cargo import INLINE, Cargo
 from hubkit.net.handshake import Handshake, Identity, Refusal
+from hubkit.net.lengthy import exhaust
+from hubkit.net.payload import Payloads
 from hubkit.net.seal import Seal
 from hubkit.net.wire import BULK, Kind, chunk, encode, encode_app, encode_frame
+from hubkit.node.assembly import ABANDON, BEGIN, GRANT, PIECE, READ, REFUSE
 from hubkit.node.directory import CLOSE, DENY, HUBS, OPEN
 from hubkit.node.ears import UNKNOWN
+from hubkit.node.freight import LADEN
 from hubkit.pids import Pid
 
 FILES = Path(__file__).parent / "golden"
@@ -178,6 +183,37 @@ async def _converse() -> list[tuple[str, list[Any]]]:
     return said
 
 
+def heads() -> Lines:
+    """Of large values: what goes ahead of their large bytes, and how that begins where there are many parts."""
+    pieces = exhaust(Payloads().pack_slowly([[*range(5)], {"name": (1, "x" * 3_000_000)}]))
+    assert isinstance(pieces, Cargo)
+    return {"head": _cargo().head, "start of a long head": pieces.head[:60]}
+
+
+def _cargo() -> Cargo:
+    cargo = Payloads().pack([[[1, bytes(INLINE + 1)]], {"name": bytes(INLINE + 1)}])
+    assert isinstance(cargo, Cargo)
+    return cargo
+
+
+def freight() -> Lines:
+    """Large values, ahead of the messages that they belong to."""
+    cargo = _cargo()
+    lists: dict[str, list[Any]] = {
+        "begin": [BEGIN, 1, cargo.sizes],
+        "grant": [GRANT, 1, 0, 6 << 20],
+        "first piece": [PIECE, 1, 0, cargo.head],
+        "second piece": [PIECE, 1, len(cargo.head), b"large"],
+        "abandon": [ABANDON, 1],
+        "read": [READ, 1],
+        "refuse": [REFUSE, 1, "nothing more of it has come for 60 s"],
+        "laden call": [LADEN, 1, [5], [1, 7, 2, "echo", [], None, 1.5]],
+        "laden reply": [LADEN, 2, [3], [2, 7, 0, None]],
+        "laden state": [LADEN, 3, [2, 3], [-8, "shop", [0, "c1", [3, 1, "a#1"], None]]],
+    }
+    return {name: encode_app(message) for name, message in lists.items()}
+
+
 def sync() -> Lines:
     """What two cores of one hub tell each other."""
     return {name: encode_app([0, "shop", to_wire(value)]) for name, value in SYNCS.items()}
@@ -229,6 +265,8 @@ GROUPS: dict[str, Callable[[], Lines]] = {
     "session": session,
     "node": node,
     "exchange": exchange,
+    "freight": freight,
+    "heads": heads,
     "sync": sync,
 }
 

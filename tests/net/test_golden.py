@@ -20,7 +20,7 @@ def test_what_is_written_is_what_was_written(group: str) -> None:
     assert written(GROUPS[group]()) == written(kept(group))
 
 
-@pytest.mark.parametrize("group", ["session", "node", "exchange", "sync"])
+@pytest.mark.parametrize("group", ["session", "node", "exchange", "freight", "sync"])
 def test_what_was_written_can_be_read(group: str) -> None:
     for name, data in kept(group).items():
         messages = decode_frame(data if name.startswith("frame") else encode_frame([data]))

@@ -8,7 +8,7 @@ from tests.house import ROOT
 from tests.net.golden import GROUPS, kept
 
 from hubkit.net.wire import Kind
-from hubkit.node import directory, ears, exchange, relays
+from hubkit.node import assembly, directory, ears, exchange, freight, relays
 from hubkit.node import node as room
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -27,6 +27,7 @@ def test_the_page_names_all_kinds_of_messages() -> None:
     named = {name: getattr(directory, name) for name in ("HUBS", "OPEN", "CLOSE", "DENY")}
     named |= {name: getattr(exchange, name) for name in ("REPLY", "MONITOR", "DEMONITOR", "DOWN")}
     named |= {name: getattr(relays, name) for name in ("CALL", "CAST", "WITHDRAW")}
-    named |= {"UNKNOWN": ears.UNKNOWN, "SYNC": room.SYNC, "STATE": room.STATE}
+    named |= {name: getattr(assembly, name) for name in ("BEGIN", "GRANT", "PIECE", "ABANDON", "REFUSE", "READ")}
+    named |= {"LADEN": freight.LADEN, "UNKNOWN": ears.UNKNOWN, "SYNC": room.SYNC, "STATE": room.STATE}
     for name, number in named.items():
         assert re.search(rf"^\| `{number}` {name} \|", PAGE, flags=re.MULTILINE), name

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+from tests.hub.actors import Counter
 
+from hubkit.actors.cell import Cell
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.events import Event
@@ -15,6 +18,7 @@ from hubkit.net.payload import Payloads
 from hubkit.net.session import ROOM
 from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.exchange import Exchange
+from hubkit.node.freight import CAPABILITY as LARGE
 from hubkit.node.refs import decode_ref, encode_ref
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, boot_of, name_of
@@ -35,6 +39,7 @@ class Side:
         payloads = Payloads(encode_ref=encode_ref, decode_ref=lambda value: decode_ref(self.exchange, value))
         self.exchange = Exchange(self, payloads, self.liveness)
         self.system = System(name_of(node), boot_of(node), remote=self.exchange, publish=self.events.append)
+        self.exchange.freight.nursery = nursery
         self.exchange.system = self.exchange.credits.system = self.system
 
     def send(self, peer: NodeId, message: list[Any]) -> bool:
@@ -55,7 +60,7 @@ class Side:
         return self.crowd
 
     async def wait_room(self, peer: NodeId) -> None:
-        while self.crowd > ROOM:
+        while self.crowd > ROOM and peer in self.exchange.linked:
             await trio.sleep(0.01)
 
     def hub(self, hub_id: str) -> Attached | None:
@@ -78,7 +83,7 @@ def pair(nursery: trio.Nursery) -> tuple[Side, Side]:
     return a, b
 
 
-def link(a: Side, b: Side, capabilities: Collection[str] = (FLOW,)) -> None:
+def link(a: Side, b: Side, capabilities: Collection[str] = (FLOW, LARGE)) -> None:
     for one, two in ((a, b), (b, a)):
         one.liveness.linked(two.id, trio.current_time())
         one.exchange.linked.add(two.id)
@@ -91,3 +96,41 @@ def cut(a: Side, b: Side) -> None:
     b.sent.clear()
     a.exchange.link_down(b.id)
     b.exchange.link_down(a.id)
+
+
+@asynccontextmanager
+async def wired() -> AsyncIterator[tuple[trio.Nursery, Side, Side]]:
+    """Two linked nodes, for the length of the block."""
+    async with trio.open_nursery() as nursery:
+        yield nursery, *pair(nursery)
+        nursery.cancel_scope.cancel()
+
+
+async def spawn(side: Side, nursery: trio.Nursery, start: Any = Counter, *args: Any, mailbox: int = 100) -> Cell:
+    """An actor that runs."""
+    cell = side.system.spawn(start, args, mailbox=mailbox)
+    nursery.start_soon(run, cell)
+    while not cell.started:
+        await trio.sleep(0.001)
+    return cell
+
+
+async def run(cell: Cell) -> None:
+    """Run a cell, and force it to end when the test fails: cells are shielded from whoever runs them."""
+
+    async def guard() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            cell.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(guard)
+        await cell.run()
+        nursery.cancel_scope.cancel()
+
+
+def stop(*cells: Cell) -> None:
+    """Let them end."""
+    for cell in cells:
+        cell.request_stop()

@@ -11,8 +11,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.hub.actors import Counter
-from tests.node.pair import Side, cut, link
-from tests.node.test_exchange import spawn, stop, wired
+from tests.node.pair import Side, cut, link, spawn, stop, wired
 
 import hubkit
 from hubkit import errors

@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 from tests.hub.actors import Counter, Order, Refused
-from tests.node.pair import Side, cut, link, pair
+from tests.node.pair import Side, cut, link, spawn, stop, wired
 
 import hubkit
 from hubkit import errors, events
 from hubkit.actors.cell import Cell
 from hubkit.node.refs import decode_ref
 from hubkit.pids import ChildKey, Pid
-
-
-@asynccontextmanager
-async def wired() -> AsyncIterator[tuple[trio.Nursery, Side, Side]]:
-    async with trio.open_nursery() as nursery:
-        yield nursery, *pair(nursery)
-        nursery.cancel_scope.cancel()
-
-
-async def spawn(side: Side, nursery: trio.Nursery, start: Any = Counter, *args: Any, mailbox: int = 100) -> Cell:
-    cell = side.system.spawn(start, args, mailbox=mailbox)
-    nursery.start_soon(run, cell)
-    while not cell.started:
-        await trio.sleep(0.001)
-    return cell
-
-
-async def run(cell: Cell) -> None:
-    """Run a cell, and force it to end when the test fails: cells are shielded from whoever runs them."""
-
-    async def guard() -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            cell.cancel()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(guard)
-        await cell.run()
-        nursery.cancel_scope.cancel()
-
-
-def stop(*cells: Cell) -> None:
-    for cell in cells:
-        cell.request_stop()
 
 
 async def test_calls_casts_and_messages_cross(autojump_clock: trio.testing.MockClock) -> None:

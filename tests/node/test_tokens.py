@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.actors.kit import OutOfStock
 from tests.actors.test_late import Answers, Desk
-from tests.node.pair import Side, cut, link, pair
-from tests.node.test_exchange import spawn, stop
+from tests.node.pair import Side, cut, link, pair, spawn, stop
 
 from hubkit import errors
 from hubkit.actors import Ref

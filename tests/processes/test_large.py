@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.processes.harness import HUB, Cluster, many, node_of
 
-SIZE = 60 << 20
+SIZE = 100 << 20
 BEAT = 0.05
 
 
@@ -19,10 +19,10 @@ async def there(cluster: Cluster) -> str:
 
 async def test_heartbeats_pass_large_messages(cluster: Cluster) -> None:
     id = await there(cluster)
-    told = await cluster["a"].ask("transfer", id=id, size=SIZE, times=4, within=60)
-    assert told["came"] == [SIZE] * 4
+    told = await cluster["a"].ask("transfer", id=id, size=SIZE, times=2, within=60)
+    assert told["came"] == [SIZE] * 2
     assert told["reconnects"] == 0
-    assert told["measured"] >= 3  # every four beats, also in the middle
+    assert told["measured"] >= 3  # every four beats, also half way
     assert told["worst"] < 1.0, told  # on an idle machine 0.05: see docs/operations.md
     assert told["silent"] < 1.0
 

@@ -147,14 +147,39 @@ def _cell(row: Mapping[str, Any], column: str) -> Any:
 def _links_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not rows:
         return ["no links"]
-    header = ("peer", "state", "age", "rtt min", "median", "99 %", "in", "out", "msgs/frame", "outbox", "held", "again")
+    header = (
+        "peer",
+        "state",
+        "age",
+        "rtt min",
+        "median",
+        "99 %",
+        "in",
+        "out",
+        "msgs/frame",
+        "outbox",
+        "held",
+        "large",
+        "again",
+    )
     keys = ("peer", "state", "age", "rtt_min", "rtt_median", "rtt_p99", "bytes_in", "bytes_out", "messages_per_frame",
-            "outbox_bytes", "held", "reconnects")  # fmt: skip
+            "outbox_bytes", "held", "large", "reconnects")  # fmt: skip
     shown = [{**row, "state": f"over {row['over']}"} if row.get("over") else row for row in rows]
+    shown = [{**row, "large": _large(row)} for row in shown]
     lines = table(header, [[_shown(key, row.get(key)) for key in keys] for row in shown])
     told = [row for row in rows if row.get("last_error")]
     why = [f"{printable(row.get('peer') or row.get('remote'))}: {printable(row['last_error'])}" for row in told]
     return [*lines, "", *why] if why else lines
+
+
+def _large(row: Mapping[str, Any]) -> str | None:
+    """How far large values on a link are: what has been sent, and what has come."""
+    ways = (
+        ("out", row.get("sent_bytes"), row.get("sending_bytes")),
+        ("in", row.get("received_bytes"), row.get("receiving_bytes")),
+    )
+    told = [f"{way} {_bytes(done or 0)} of {_bytes(total)}" for way, done, total in ways if total]
+    return ", ".join(told) or None
 
 
 def _shown(key: str, value: Any) -> Any:

@@ -96,6 +96,14 @@ class Instances:
                 self._copies.declined(instance, ticket, peer)
         self._reconcile(now)
 
+    def progressed(self, child: str, ticket: Ticket, peer: NodeId, now: float) -> None:
+        """Some more of the state of this ticket is on its way to that node: it is waited for from now on."""
+        instance = self._rules.instances.get(child)
+        if instance is not None and instance.offers.get(peer, (None,))[0] == ticket:
+            instance.offers[peer] = (ticket, now)
+            if instance.frozen == ticket:
+                instance.frozen_at = now
+
     def accepted(self, child: str, term: int, ticket: Ticket, now: float) -> None:
         """The instance of this term, which stands by here, goes by the state of this ticket now."""
         instance = self._running(child, term)

@@ -29,8 +29,10 @@ from hubkit.hub.checkpoints import Checkpoints
 from hubkit.hub.household import Household, Keeper, failure_text
 from hubkit.hub.merges import HOPS, Merges
 from hubkit.hub.parcels import Parcels
-from hubkit.hub.states import States
+from hubkit.hub.states import State, States
+from hubkit.hub.voyages import Voyages
 from hubkit.hub.wires import Talk
+from hubkit.net.cargo import Cargo
 from hubkit.net.payload import Payloads
 from hubkit.pids import NodeId, Pid
 
@@ -69,7 +71,8 @@ class Handovers(Checkpoints):
         self._all_active, self._replicated, self._has_copies = all_active, replicated, has_copies
         self._states = States(payloads)
         self.merges: Merges = Merges(hub_id, household, system, self._states, talk, nursery)
-        self._kept: dict[str, tuple[Ticket, bytes]] = {}
+        self._voyages = Voyages(talk, nursery, OFFER)
+        self._kept: dict[str, tuple[Ticket, State]] = {}
         self._parcels = Parcels(hub_id, system, talk.forward, nursery, retention)
         self._since: dict[str, float] = {}  # child -> when it was frozen
         self.longest_pause: float = 0.0
@@ -98,7 +101,7 @@ class Handovers(Checkpoints):
                 msg = f"{effect!r} is not about a state"
                 raise AssertionError(msg)
 
-    def take_kept(self, child: str, ticket: Ticket | None) -> tuple[Ticket, bytes] | None:
+    def take_kept(self, child: str, ticket: Ticket | None) -> tuple[Ticket, State] | None:
         """The state that is kept of a child which begins anew here."""
         kept = self._kept.pop(child, None)
         return kept if kept is not None and ticket is not None and kept[0] >= ticket else None
@@ -151,6 +154,7 @@ class Handovers(Checkpoints):
 
     def thaw(self, child: str) -> None:
         """Let a frozen child go on."""
+        self._voyages.stop(child)
         keeper = self._household.keepers.get(child)
         if keeper is not None and keeper.frozen is not None:
             keeper.frozen = None
@@ -213,6 +217,7 @@ class Handovers(Checkpoints):
 
     def demote(self, child: str) -> None:
         """Let the active copy stand by."""
+        self._voyages.stop(child)
         keeper = self._household.keepers.get(child)
         if keeper is None:
             return
@@ -246,6 +251,7 @@ class Handovers(Checkpoints):
 
     def discard(self, child: str) -> None:
         """What is kept of a child is of no use any more."""
+        self._voyages.stop(child)
         self._goes_on(child)
         self._kept.pop(child, None)
         self._parcels.discard(child)
@@ -256,7 +262,10 @@ class Handovers(Checkpoints):
         if keeper is None or keeper.held is None or keeper.held[0] < ticket:
             return  # it has ended meanwhile, and that will be said
         held, data = keeper.held
-        self._talk.tell(peer, [OFFER, child, list(held), data])
+        if isinstance(data, Cargo):
+            self._voyages.offer(child, peer, held, data, now=keeper.frozen is not None)
+        else:
+            self._talk.tell(peer, [OFFER, child, list(held), data])
 
     # -- what the household says ---------------------------------------------------------------------------------------
 
@@ -275,6 +284,7 @@ class Handovers(Checkpoints):
 
     def gone(self, keeper: Keeper) -> None:
         """A child has stopped here."""
+        self._voyages.stop(keeper.child)
         moved = keeper.stopping == "moved" and keeper.frozen is not None
         lapsed = keeper.stopping == "partition" and self._tells_roles
         if keeper.held is not None and (moved or lapsed):
@@ -327,7 +337,7 @@ class Handovers(Checkpoints):
         held = keeper.held if keeper.passive or keeper.owed or roles else None
         return partial(self._restore, keeper, cell, held, roles) if held is not None or roles else None
 
-    async def _restore(self, keeper: Keeper, cell: Cell, held: tuple[Ticket, bytes] | None, roles: bool) -> None:
+    async def _restore(self, keeper: Keeper, cell: Cell, held: tuple[Ticket, State] | None, roles: bool) -> None:
         if held is not None:
             await self._states.give(cell, held[1])
         cell.restore = None  # from now on it has a state that can be given on
@@ -339,17 +349,17 @@ class Handovers(Checkpoints):
     def receive(self, peer: NodeId, message: list[Any]) -> None:
         """A message of this hub on another node. Raises `ProtocolViolation` for what makes no sense."""
         match message:
-            case [0, str(child), list(parts), bytes(data)]:
+            case [0, str(child), list(parts), (bytes() | Cargo()) as data]:
                 self._take_offer(peer, child, _ticket(parts), data)
             case [1, str(child), list(parts), str(reason)]:
                 self._talk.declined(child, _ticket(parts), peer, reason)
-            case [2, str(child), int(hops), bytes(data)] if type(hops) is int and 0 <= hops <= HOPS:
+            case [2, str(child), int(hops), (bytes() | Cargo()) as data] if type(hops) is int and 0 <= hops <= HOPS:
                 self.merges.take(child, hops, data)
             case _:
                 msg = "a message about a state that makes no sense"
                 raise ProtocolViolation(msg)
 
-    def _take_offer(self, peer: NodeId, child: str, ticket: Ticket, data: bytes) -> None:
+    def _take_offer(self, peer: NodeId, child: str, ticket: Ticket, data: State) -> None:
         keeper = self._household.keepers.get(child)
         cell = None if keeper is None else keeper.cell
         if keeper is None or not keeper.passive or keeper.stopping is not None or cell is None or not keeper.running:
@@ -371,7 +381,7 @@ class Handovers(Checkpoints):
     def _decline(self, peer: NodeId, child: str, ticket: Ticket, reason: str) -> None:
         self._talk.tell(peer, [DECLINE, child, list(ticket), reason[:1000]])
 
-    async def _accept(self, keeper: Keeper, cell: Cell, peer: NodeId, ticket: Ticket, data: bytes) -> None:
+    async def _accept(self, keeper: Keeper, cell: Cell, peer: NodeId, ticket: Ticket, data: State) -> None:
         keeper.offers = max(0, keeper.offers - 1)
         if not keeper.passive:
             return

@@ -28,6 +28,7 @@ from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError
 from hubkit.events import ChildFailed, ChildRestarted, ChildStarted, ChildStarting, ChildStopped, Event
 from hubkit.hub.quorum import Gate
+from hubkit.hub.states import State
 from hubkit.hub.wants import Wish, WishReader, check_spec
 from hubkit.names import error_name, error_text
 from hubkit.pids import NodeId, Pid
@@ -131,7 +132,7 @@ class Keeper:
     passive: bool = False
     role: str = ""
     frozen: Ticket | None = None
-    held: tuple[Ticket, bytes] | None = None
+    held: tuple[Ticket, State] | None = None
     owed: bool = False
     offered: tuple[NodeId, Ticket] | None = None
     offers: int = 0
@@ -182,7 +183,7 @@ class Household:
         reason: str,
         *,
         passive: bool = False,
-        held: tuple[Ticket, bytes] | None = None,
+        held: tuple[Ticket, State] | None = None,
     ) -> None:
         """Take a child in; `launch` begins to run it."""
         assert child not in self.keepers, f"{child} is kept already"

@@ -17,8 +17,9 @@ from hubkit.actors.standing import Order
 from hubkit.actors.system import System
 from hubkit.errors import HubkitError
 from hubkit.hub.household import Household, Keeper
-from hubkit.hub.states import States
-from hubkit.pids import Pid, node_id
+from hubkit.hub.states import State, States
+from hubkit.net.cargo import Cargo
+from hubkit.pids import NodeId, Pid, node_id
 
 if TYPE_CHECKING:
     from hubkit.hub.wires import Talk
@@ -31,7 +32,7 @@ log: logging.Logger = logging.getLogger("hubkit.hub")
 MERGE = 2
 #: How often the state of a duplicate is sent on to where the child runs by now, and seconds until it is given up.
 HOPS, MERGE_WITHIN = 5, 30.0
-#: Bytes of states that are on their way from here at a time; and states that wait for one actor here.
+#: Bytes of states that are on their way from here at a time, unless it is one alone; and states that wait for one actor here.
 MOST, WAITING = 256 << 20, 16
 
 
@@ -59,10 +60,10 @@ class Merges:
                 self._nursery.start_soon(self._send, keeper.child, data, HOPS, cell.pid)
         cell.request_stop("conflict")
 
-    async def _send(self, child: str, data: bytes, hops: int, after: Pid | None) -> None:
+    async def _send(self, child: str, data: State, hops: int, after: Pid | None) -> None:
         """Send the state of a duplicate that has lost to where the child runs."""
-        weight = len(data) + 1000
-        if self._weight + weight > MOST:
+        weight = 1000 + (data.size if isinstance(data, Cargo) else len(data))
+        if self._weight and self._weight + weight > MOST:
             log.warning("hub %s: the state of a duplicate of child %.80r is lost: too many wait", self._hub_id, child)
             return
         self._weight += weight
@@ -71,15 +72,15 @@ class Merges:
         finally:
             self._weight -= weight
 
-    async def _find(self, child: str, data: bytes, hops: int, after: Pid | None) -> None:
-        with trio.move_on_after(MERGE_WITHIN):
+    async def _find(self, child: str, data: State, hops: int, after: Pid | None) -> None:
+        with trio.move_on_after(MERGE_WITHIN) as scope:
             try:
                 while True:
                     pid = await self._talk.locate(child, after)
                     if self._system.is_mine(pid):
                         self.take(child, hops, data)
                         return
-                    if self._talk.tell(node_id(pid.node, pid.incarnation), [MERGE, child, hops, data]):
+                    if await self._tell(node_id(pid.node, pid.incarnation), child, hops, data, scope):
                         return
                     await trio.sleep(0.5)
             except HubkitError as error:
@@ -87,7 +88,17 @@ class Merges:
                 return
         log.warning("hub %s: the state of a duplicate of child %s found nobody to take it", self._hub_id, child)
 
-    def take(self, child: str, hops: int, data: bytes) -> None:
+    async def _tell(self, peer: NodeId, child: str, hops: int, data: State, scope: trio.CancelScope) -> bool:
+        if not isinstance(data, Cargo):
+            return self._talk.tell(peer, [MERGE, child, hops, data])
+
+        def progress() -> None:
+            scope.deadline = trio.current_time() + MERGE_WITHIN
+
+        number = self._talk.lot_number()
+        return await self._talk.ship(peer, [MERGE, child, hops, None], data, number, progress)
+
+    def take(self, child: str, hops: int, data: State) -> None:
         """Let the active copy here have the state of a duplicate, or send it on to where that is."""
         keeper = self._household.keepers.get(child)
         cell = None if keeper is None else keeper.cell
@@ -98,7 +109,7 @@ class Merges:
         elif hops:
             self._nursery.start_soon(self._send, child, data, hops - 1, None)
 
-    async def _merge(self, keeper: Keeper, cell: Cell, hops: int, data: bytes) -> None:
+    async def _merge(self, keeper: Keeper, cell: Cell, hops: int, data: State) -> None:
         keeper.offers = max(0, keeper.offers - 1)
         if keeper.frozen is not None or keeper.passive:  # its own state has left it already
             if hops:

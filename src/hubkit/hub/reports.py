@@ -16,6 +16,7 @@ from hubkit.cluster.rows import Ticket
 from hubkit.errors import HubClosed
 from hubkit.hub.household import failure_text
 from hubkit.hub.watch import Watch
+from hubkit.net.cargo import Cargo
 from hubkit.pids import NodeId, Pid
 
 if TYPE_CHECKING:
@@ -111,6 +112,20 @@ class Reports:
     def tell(self, peer: NodeId, message: list[Any]) -> bool:
         """Send a message about a child's state to this hub on another node."""
         return self._wires.state(peer, self.hub_id, message)
+
+    async def ship(
+        self, peer: NodeId, message: list[Any], cargo: Cargo, number: int, progress: Callable[[], None]
+    ) -> bool:
+        """The same with a last item that is large."""
+        return await self._wires.ship(peer, self.hub_id, message, cargo, number, progress)
+
+    def lot_number(self) -> int:
+        """A number for what is to be shipped."""
+        return self._wires.lot_number()
+
+    def progressed(self, child: str, ticket: Ticket, peer: NodeId) -> None:
+        """Some more of a state is on its way to a copy on another node."""
+        self._note(lambda now: self.core.progressed(child, ticket, peer, now))
 
     def forward(self, pid: Pid, item: Item) -> None:
         """Send a message that waits here to an actor elsewhere."""

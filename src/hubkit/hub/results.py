@@ -118,7 +118,10 @@ class HubStatistics:
     peer that is linked: ``state`` (``"up"``, ``"closing"``), ``age`` and ``silent`` in seconds, ``round_trip`` (``least``,
     ``median``, ``p99`` in seconds, of the latest ``count`` measurements; `None` before the first), ``bytes_in``, ``bytes_out``,
     ``frames_in``, ``frames_out``, ``messages_in``, ``messages_out``, ``messages_per_frame``, ``waiting`` and ``waiting_bytes``
-    in the outbox, ``held`` (requests that wait here for a full mailbox there), ``reconnects``, ``last_error``.
+    in the outbox, ``held`` (requests that wait here for a full mailbox there), ``reconnects``, ``last_error``. And how far
+    values are that are too large for one message: ``sending`` (how many), ``sending_bytes`` (of all of them),
+    ``sent_bytes`` (of those, so many are on their way); ``receiving``, ``receiving_bytes`` and ``received_bytes`` of those
+    that come.
     """
 
     hub: str

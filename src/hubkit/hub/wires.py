@@ -6,6 +6,7 @@ nobody who only talks need import whom it talks to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from hubkit.actors.mailbox import Item
@@ -13,6 +14,7 @@ from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.rows import Ticket
 from hubkit.environment import Environment
+from hubkit.net.cargo import Cargo
 from hubkit.net.payload import Payloads
 from hubkit.pids import NodeId, Pid
 
@@ -32,6 +34,20 @@ class Wires(Protocol):
 
     def state(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
         """Send a message about a child's state to a hub of a linked node; `False`: there is no link."""
+        ...
+
+    async def ship(
+        self, peer: NodeId, hub: str, message: list[Any], cargo: Cargo, number: int, progress: Callable[[], None]
+    ) -> bool:
+        """Send a message about a state whose last item (`None`) is large; what was sent under this number goes on.
+
+        ``progress`` is called when some more of it is on its way. `False`: it was not sent. Raises `NotSerializable` if the
+        other node does not take it.
+        """
+        ...
+
+    def lot_number(self) -> int:
+        """A number for what is to be shipped."""
         ...
 
     def group(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
@@ -87,6 +103,19 @@ class Talk(Protocol):
     def tell(self, peer: NodeId, message: list[Any]) -> bool:
         """Send a message to this hub on a linked node; `False`: there is no link."""
         ...
+
+    async def ship(
+        self, peer: NodeId, message: list[Any], cargo: Cargo, number: int, progress: Callable[[], None]
+    ) -> bool:
+        """The same with a last item that is large. See `Wires.ship`."""
+        ...
+
+    def lot_number(self) -> int:
+        """A number for what is to be shipped."""
+        ...
+
+    def progressed(self, child: str, ticket: Ticket, peer: NodeId) -> None:
+        """Some more of this state is on its way to that node."""
 
     def forward(self, pid: Pid, item: Item) -> None:
         """Send a message that waits here to an actor elsewhere."""

@@ -19,7 +19,7 @@ import cbor2
 
 from hubkit.errors import ProtocolViolation
 
-__all__ = ["MAX_DEPTH", "array_head", "decode", "encode"]
+__all__ = ["MAX_DEPTH", "Sequence", "array_head", "decode", "decode_ending", "encode", "encode_ending"]
 
 #: How deep containers may be nested in what is read.
 MAX_DEPTH = 80
@@ -51,18 +51,89 @@ encode: Callable[[object], bytes] = partial(cbor2.dumps, encoders=_ENCODERS)
 def decode(data: bytes | BytesIO) -> Any:
     """The one value in ``data``. Raises `ProtocolViolation` if it is not exactly one plain value."""
     decoder = cbor2.CBORDecoder(BytesIO(data) if isinstance(data, bytes) else data, **_OPTIONS)
+    value = _next(decoder)
+    _end(decoder)
+    return value
+
+
+def _next(decoder: cbor2.CBORDecoder) -> Any:
     try:
-        value = decoder.decode()
+        return decoder.decode()
     except Exception as error:
         # The decoder raises its own errors, and a few others on odd input (UnicodeDecodeError, OverflowError, MemoryError).
         msg = f"not valid here: {error}"
         raise ProtocolViolation(msg) from None
+
+
+def _end(decoder: cbor2.CBORDecoder) -> None:
     try:
         decoder.read(1)
     except cbor2.CBORDecodeEOF:
-        return value
+        return
     msg = "bytes follow the value"
     raise ProtocolViolation(msg)
+
+
+class Sequence:
+    """Values one after the other. ``stream``: their bytes."""
+
+    def __init__(self, stream: BytesIO) -> None:
+        self._decoder = cbor2.CBORDecoder(stream, **_OPTIONS)
+
+    def next(self) -> Any:
+        """The next value. Raises `ProtocolViolation` if there is none, or it is not plain."""
+        return _next(self._decoder)
+
+    def end(self) -> None:
+        """Raises `ProtocolViolation` if there is one more."""
+        _end(self._decoder)
+
+
+# -- large bytes at the end
+
+
+_LONG = 1 << 16  # bytes that are worth it; fewer have a shorter head
+_HEAD = b"\x5a"  # of bytes whose length takes four more
+_NEAR = 96  # bytes in which that head is looked for
+
+
+def encode_ending(value: list[Any]) -> bytes:
+    """The same as `encode`. Large bytes at the very end are put there as they are: the library takes forty times as long."""
+    inner = value
+    while inner and type(inner[-1]) is list:
+        inner = inner[-1]
+    data = inner[-1] if inner else None
+    if type(data) is not bytes or not _LONG <= len(data) < 1 << 32:
+        return encode(value)
+    inner[-1] = b""
+    try:
+        return b"".join((encode(value)[:-1], _HEAD, len(data).to_bytes(4, "big"), data))
+    finally:
+        inner[-1] = data
+
+
+def decode_ending(data: bytes) -> Any:
+    """The same as `decode`, and quick where the value is a list that ends with large bytes.
+
+    Where they seem to begin, empty ones are put in their place. That can be read only if it is where an item begins:
+    within any other, something would be missing.
+    """
+    place = data.find(_HEAD, 0, _NEAR) if len(data) > _LONG else -1
+    while place >= 0:
+        start = place + 5
+        if int.from_bytes(data[place + 1 : start], "big") == len(data) - start:
+            try:
+                value = inner = decode(data[:place] + b"\x40")
+            except ProtocolViolation:
+                return decode(data)
+            while type(inner) is list and inner and type(inner[-1]) is list:
+                inner = inner[-1]
+            if type(inner) is list and inner and inner[-1] == b"":
+                inner[-1] = data[start:]
+                return value
+            break
+        place = data.find(_HEAD, place + 1, _NEAR)
+    return decode(data)
 
 
 def array_head(count: int) -> bytes:

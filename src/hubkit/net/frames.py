@@ -31,6 +31,8 @@ __all__ = ["RECEIVE_BUFFER", "WebSocketLink"]
 
 #: Bytes asked of the stream at once. Small buffers cost several times the throughput of large messages.
 RECEIVE_BUFFER = 64 * 1024
+#: The same, when the last time there was more than that.
+LARGE_BUFFER = 256 * 1024
 
 _CLOSE_WITHIN = 1.0  # seconds for the peer to answer our close
 
@@ -62,6 +64,7 @@ class WebSocketLink:
         self._masks = Masks(Environment().token) if engine.client else None
         self._sieve = None if rest else Sieve(masked=not engine.client)
         self._limit = MAX_GREETING
+        self._ask = RECEIVE_BUFFER
         self._frames: deque[bytes] = deque()
         self._parts: list[bytes] = []  # of a frame that comes in several WebSocket fragments
         self._size = 0
@@ -196,7 +199,8 @@ class WebSocketLink:
         """
         self._receiving = True
         try:
-            data = await self._read(min(RECEIVE_BUFFER, self._limit))
+            asked = min(self._ask, self._limit)
+            data = await self._read(asked)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
             return
@@ -205,6 +209,7 @@ class WebSocketLink:
         if not data:
             self._finish(LinkClosed("the connection ended"))
             return
+        self._ask = LARGE_BUFFER if len(data) == asked else RECEIVE_BUFFER
         self._take(data)
         owes = self._pong is not None or (self._secure is not None and self._secure.owes)
         if owes and self._end is None and not self._closing:

@@ -14,44 +14,48 @@ the process. So the hashes of large ones are counted first.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
-from decimal import Decimal
-from typing import Any, NoReturn
-from uuid import UUID
+from collections.abc import Callable, Collection
+from datetime import date
+from typing import Any
 
 from hubkit.errors import NotSerializable, ProtocolViolation
 from hubkit.messages import find_message, message_type
 from hubkit.net import cbor
-from hubkit.pids import Pid
+from hubkit.net.cargo import BLOB, INLINE, Cargo, packed
+from hubkit.net.leaves import (
+    WRITTEN,
+    Unfit,
+    decode_datetime,
+    decode_decimal,
+    decode_int,
+    decode_pid,
+    decode_time,
+    decode_timedelta,
+    decode_uuid,
+    encode_int,
+    encode_str,
+    text_of,
+)
+from hubkit.net.lengthy import COLLISIONS, LONG_TEXT, MANY, Heavy, Slices, exhaust, is_long, opens, read, write
 
 __all__ = ["Payloads"]
 
 _MAX_DEPTH = 64
-_MAX_INT_BYTES = 4096
-_MAX_DECIMAL = 4096  # digits, about
-_MAX_COLLISIONS = 32  # keys of one hash; honest values have a handful
 
 _LIST, _TUPLE, _DICT, _SET, _FROZENSET = range(5)
-_INT, _DATETIME, _DATE, _TIME, _TIMEDELTA, _DECIMAL, _UUID, _PID, _REF, _MESSAGE = range(5, 15)
+_REF, _MESSAGE, _BLOB = range(13, 16)  # and those before, in `hubkit.net.leaves`
 
-_PLAIN = frozenset({type(None), bool, float, bytes})  # need no look when written
-_SCALARS = _PLAIN | {int, str}  # need none when read
+_PLAIN = frozenset({type(None), bool, float})  # need no look when written
+_SCALARS = _PLAIN | {bytes, int, str}  # need none when read
 _CAN = (
     "None, bool, int, float, str, bytes, list, tuple, dict, set, frozenset, datetime, date, time, timedelta, Decimal, UUID, "
     "refs, pids, and dataclasses marked with @hubkit.message can travel"
 )
 
+_NO_LIMIT = 1 << 62
+
 EncodeRef = Callable[[object], "list[Any] | None"]
 DecodeRef = Callable[[list[Any]], object]
-
-
-class _Unfit(Exception):
-    """A value that cannot travel; ``path`` grows on the way out, from the inside."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.path: list[str] = []
 
 
 def _no_refs(value: object) -> None:
@@ -75,15 +79,20 @@ class Payloads:
 
     def __init__(self, *, encode_ref: EncodeRef = _no_refs, decode_ref: DecodeRef = _unknown_ref) -> None:
         self._encode_ref = encode_ref
+        self._weight = 0  # of the large bytes in what is being written
+        self._left = _NO_LIMIT  # how many parts it may still have
+        self._blobs: list[bytes] | None = None  # those that are kept out of it, if they are
+        self._given: tuple[bytes, ...] = ()  # those that were kept out of what is being read
         self._encoders: dict[type, Callable[[Any, int], Any]] = {
-            int: _encode_int,
-            str: _encode_str,
+            bytes: self._encode_bytes,
+            int: encode_int,
+            str: self._encode_text,
             list: lambda value, depth: self._items([_LIST], value, depth),
             tuple: lambda value, depth: self._items([_TUPLE], value, depth),
             set: lambda value, depth: self._members([_SET], value, depth),
             frozenset: lambda value, depth: self._members([_FROZENSET], value, depth),
             dict: self._encode_dict,
-            **_LEAVES,
+            **WRITTEN,
         }
         self._decoders: tuple[Callable[[list[Any]], Any], ...] = (
             self._decode_items,
@@ -91,31 +100,91 @@ class Payloads:
             self._decode_dict,
             lambda data: self._decode_set(data, set),
             lambda data: self._decode_set(data, frozenset),
-            _decode_int,
-            _decode_datetime,
-            lambda data: date.fromisoformat(_text(data)),
-            _decode_time,
-            _decode_timedelta,
-            _decode_decimal,
-            _decode_uuid,
-            _decode_pid,
+            decode_int,
+            decode_datetime,
+            lambda data: date.fromisoformat(text_of(data)),
+            decode_time,
+            decode_timedelta,
+            decode_decimal,
+            decode_uuid,
+            decode_pid,
             lambda data: decode_ref(data[1:]),
             self._decode_message,
+            self._decode_blob,
         )
 
     def dumps(self, value: object) -> bytes:
         """The bytes of a value. Raises `NotSerializable`, which says where in the value and what is wrong."""
+        return cbor.encode(self._plain(value))
+
+    def pack(self, value: object) -> bytes | Cargo | None:
+        """The same, as a `Cargo` if it is large; `None`: it has too many parts to be written in one go.
+
+        Raises `NotSerializable`, also if it is too large.
+        """
+        self._weight, self._left = 0, MANY
+        blobs: list[bytes] = []
         try:
-            return cbor.encode(self._encode(value, 0))
-        except _Unfit as unfit:
+            plain = self._plain(value)
+            if self._weight > INLINE:
+                self._left = 2 * MANY
+                self._blobs = blobs
+                plain = self._plain(value)
+        except Heavy:
+            return None
+        finally:
+            self._blobs, self._left = None, _NO_LIMIT
+        return packed(cbor.encode(plain), blobs)
+
+    def pack_slowly(self, value: object) -> Slices:
+        """What `pack` gives for fewer parts, made in slices."""
+        blobs: list[bytes] = []
+        if opens(value):
+            head = yield from write(_Slice(self, blobs), value)
+            return packed(head, blobs, long=True)
+        self._blobs = blobs
+        try:
+            head = cbor.encode(self._plain(value))
+        finally:
+            self._blobs = None
+        data = packed(head, blobs)
+        return Cargo(data) if isinstance(data, bytes) else data
+
+    def pack_now(self, value: object) -> bytes | Cargo:
+        """The same, in one go."""
+        data: bytes | Cargo | None = self.pack(value)
+        return exhaust(self.pack_slowly(value)) if data is None else data
+
+    def _plain(self, value: object, depth: int = 0) -> Any:
+        try:
+            return self._encode(value, depth)
+        except Unfit as unfit:
             where = "".join(reversed(unfit.path))
             place = f" at {where.removeprefix('.')}" if where else ""
             msg = f"a value cannot travel to another process{place}: {unfit}"
             raise NotSerializable(msg) from None
 
-    def loads(self, data: bytes) -> Any:
-        """The value of ``data``. Raises `ProtocolViolation` for anything that `dumps` does not write."""
-        plain = cbor.decode(data)
+    def loads(self, data: bytes | Cargo) -> Any:
+        """The value of ``data``. Raises `ProtocolViolation` for anything that `dumps` and `pack` do not write."""
+        return exhaust(self.load_slowly(data)) if isinstance(data, Cargo) else self._read(data)
+
+    def load_slowly(self, data: Cargo) -> Slices:
+        """The same, in slices, if it was made so."""
+        if data.ready:
+            return data.ready.pop()
+        if is_long(data.head):
+            return (yield from read(_Slice(self, data.blobs), data.head))
+        self._given = data.blobs
+        try:
+            return self._read(data.head)
+        finally:
+            self._given = ()
+
+    def _read(self, data: bytes) -> Any:
+        return self.part(cbor.decode(data))
+
+    def part(self, plain: Any) -> Any:
+        """The value of a plain one. Raises `ProtocolViolation`."""
         try:
             return self._decode(plain)
         except ProtocolViolation:
@@ -133,40 +202,61 @@ class Payloads:
             return value
         if depth > _MAX_DEPTH:
             msg = f"it is nested deeper than {_MAX_DEPTH} levels, or contains itself"
-            raise _Unfit(msg)
+            raise Unfit(msg)
         encoder = self._encoders.get(kind)
         if encoder is not None:
             return encoder(value, depth)
         return self._encode_other(value, depth)
 
-    def _items(self, out: list[Any], values: Iterable[Any], depth: int) -> list[Any]:
+    def _encode_bytes(self, value: bytes, depth: int) -> Any:
+        if len(value) < BLOB:
+            return value
+        if self._blobs is None:
+            self._weight += len(value)
+            return value
+        self._blobs.append(value)
+        return [_BLOB, len(self._blobs) - 1]
+
+    def _spend(self, parts: int) -> None:
+        self._left -= parts
+        if self._left < 0:
+            raise Heavy
+
+    def _encode_text(self, value: str, depth: int) -> str:
+        if len(value) > LONG_TEXT:
+            self._spend(len(value) // LONG_TEXT)
+        return value if value.isascii() else encode_str(value, depth)
+
+    def _items(self, out: list[Any], values: Collection[Any], depth: int) -> list[Any]:
         encode = self._encode
         start = len(out)
         depth += 1
+        self._spend(len(values))
         try:
             for value in values:
                 out.append(value if type(value) in _PLAIN else encode(value, depth))  # noqa: PERF401  # its length is the path
-        except _Unfit as unfit:
+        except Unfit as unfit:
             unfit.path.append(f"[{len(out) - start}]")
             raise
         return out
 
-    def _members(self, out: list[Any], values: Iterable[Any], depth: int) -> list[Any]:
+    def _members(self, out: list[Any], values: Collection[Any], depth: int) -> list[Any]:
         """The members of a set, in an order that does not depend on their hashes: equal sets are equal bytes."""
         try:
             return out + sorted(self._items([], values, depth), key=repr)
-        except _Unfit as unfit:
+        except Unfit as unfit:
             unfit.path[-1] = "{member}"
             raise
 
     def _encode_dict(self, value: dict[Any, Any], depth: int) -> list[Any]:
         out: list[Any] = [_DICT]
         key: object = None
+        self._spend(2 * len(value))
         try:
             for key, item in value.items():
                 out.append(self._encode(key, depth + 1))
                 out.append(self._encode(item, depth + 1))
-        except _Unfit as unfit:
+        except Unfit as unfit:
             unfit.path.append(f"[{_show(key, 40)}]" if len(out) % 2 == 0 else f"{{key {_show(key, 40)}}}")
             raise
         return out
@@ -176,12 +266,13 @@ class Payloads:
         if entry is not None:
             if entry.name is None:
                 msg = f"{type(value).__qualname__} is defined inside a function, so no other process can know it"
-                raise _Unfit(msg)
+                raise Unfit(msg)
+            self._spend(2 * len(entry.fields))
             out: list[Any] = [_MESSAGE, entry.name]
             for name in entry.fields:
                 try:
                     out += (name, self._encode(getattr(value, name), depth + 1))
-                except _Unfit as unfit:
+                except Unfit as unfit:
                     unfit.path.append(f".{name}")
                     raise
             return out
@@ -189,7 +280,7 @@ class Payloads:
         if ref is not None:
             return [_REF, *ref]
         msg = f"{_show(value, 60)} is of type {type(value).__module__}.{type(value).__qualname__}; {_CAN}"
-        raise _Unfit(msg)
+        raise Unfit(msg)
 
     # -- reading
 
@@ -230,23 +321,51 @@ class Payloads:
         _unique(made, members)
         return made
 
+    def _decode_blob(self, data: list[Any]) -> bytes:
+        match data:
+            case [_, int(index)] if type(index) is int and 0 <= index < len(self._given):
+                return self._given[index]
+        msg = "not a value: bytes that did not come with it"
+        raise ProtocolViolation(msg)
+
     def _decode_message(self, data: list[Any]) -> object:
-        name = data[1]
+        return self._message(
+            [data[1], *(part if n % 2 == 0 else self._decode(part) for n, part in enumerate(data[2:]))]
+        )
+
+    def _message(self, parts: list[Any]) -> object:
+        """Of its name, and names and values of its fields in turn."""
+        name = parts[0] if parts else None
         entry = find_message(name) if type(name) is str else None
         if entry is None:
             msg = f"not a value: a message of type {name!r:.200}, which is not defined in this process"
             raise ProtocolViolation(msg)
-        names = data[2::2]
+        names, values = parts[1::2], parts[2::2]
         unknown = [field for field in names if field not in entry.fields]
-        if unknown or len(names) != len(data[3::2]) or len(set(names)) != len(names):
+        if unknown or len(names) != len(values) or len(set(names)) != len(names):
             msg = f"not a value: {name} with the fields {names!r:.200} where {', '.join(entry.fields)} were expected"
             raise ProtocolViolation(msg)
-        fields = {field: self._decode(item) for field, item in zip(names, data[3::2], strict=True)}
+        fields = dict(zip(names, values, strict=True))
         value: object = entry.cls(**{field: item for field, item in fields.items() if field in entry.init})
         for field, item in fields.items():
             if field not in entry.init:
                 object.__setattr__(value, field, item)
         return value
+
+    def assemble(self, code: int, parts: list[Any]) -> Any:
+        """A list, tuple or message of these parts. Raises `ProtocolViolation`."""
+        if code == _MESSAGE:
+            try:
+                return self._message(parts)
+            except ProtocolViolation:
+                raise
+            except Exception as error:
+                msg = f"not a value: {type(error).__name__}: {error}"
+                raise ProtocolViolation(msg) from error
+        if code not in (_LIST, _TUPLE):
+            msg = "not a value: a long one of an unknown kind"
+            raise ProtocolViolation(msg)
+        return parts if code == _LIST else tuple(parts)
 
 
 def _show(value: object, most: int) -> str:
@@ -257,7 +376,7 @@ def _show(value: object, most: int) -> str:
 
 
 def _check_hashes(keys: list[Any]) -> None:
-    if len(keys) > _MAX_COLLISIONS and max(Counter(map(hash, keys)).values()) > _MAX_COLLISIONS:
+    if len(keys) > COLLISIONS and max(Counter(map(hash, keys)).values()) > COLLISIONS:
         msg = "not a value: too many keys with one hash"
         raise ProtocolViolation(msg)
 
@@ -268,130 +387,33 @@ def _unique(made: Collection[Any], keys: list[Any]) -> None:
         raise ProtocolViolation(msg)
 
 
-# -- leaves, written
+class _Slice:
+    """One value that is written or read in slices, among others: see `hubkit.net.lengthy.Writer`."""
 
+    def __init__(self, payloads: Payloads, blobs: Any) -> None:
+        self._payloads, self._blobs = payloads, blobs
 
-def _encode_int(value: int, depth: int) -> Any:
-    if -0x8000_0000_0000_0000 <= value <= 0xFFFF_FFFF_FFFF_FFFF:
-        return value
-    size = (value.bit_length() + 8) // 8
-    if size > _MAX_INT_BYTES:
-        msg = f"an int of {size:,} bytes: at most {_MAX_INT_BYTES:,} can travel"
-        raise _Unfit(msg)
-    return [_INT, value.to_bytes(size, "big", signed=True)]
-
-
-def _encode_str(value: str, depth: int) -> str:
-    if not value.isascii():
+    def light(self, value: object, depth: int, most: int) -> tuple[Any, int]:
+        """The plain value, and how many parts it has. Raises `Heavy`."""
+        payloads, before = self._payloads, len(self._blobs)
+        payloads._left, payloads._blobs = most - 1, self._blobs
         try:
-            value.encode()
-        except UnicodeEncodeError:
-            msg = f"the text {value!r:.60} holds half a surrogate pair, which no encoding can carry"
-            raise _Unfit(msg) from None
-    return value
+            return payloads._plain(value, depth), most - payloads._left
+        except Heavy:
+            del self._blobs[before:]  # they will be met again
+            raise
+        finally:
+            payloads._left, payloads._blobs = _NO_LIMIT, None
 
+    def part(self, plain: Any) -> Any:
+        """The value of a plain one."""
+        payloads = self._payloads
+        payloads._given = self._blobs
+        try:
+            return payloads.part(plain)
+        finally:
+            payloads._given = ()
 
-def _encode_datetime(value: datetime, depth: int) -> list[Any]:
-    return [_DATETIME, value.replace(tzinfo=None).isoformat(), value.fold, _offset(value.tzinfo)]
-
-
-def _encode_time(value: time, depth: int) -> list[Any]:
-    return [_TIME, value.replace(tzinfo=None).isoformat(), value.fold, _offset(value.tzinfo)]
-
-
-def _offset(zone: tzinfo | None) -> int | None:
-    """A zone of a fixed offset, in microseconds east."""
-    if zone is None:
-        return None
-    if type(zone) is not timezone:
-        msg = f"the time zone {zone!r:.60} is no fixed offset; use value.astimezone(datetime.timezone.utc)"
-        raise _Unfit(msg)
-    return zone.utcoffset(None) // timedelta(microseconds=1)
-
-
-def _encode_decimal(value: Decimal, depth: int) -> list[Any]:
-    text = str(value)
-    if len(text) > _MAX_DECIMAL:
-        msg = f"a Decimal of {len(text):,} characters: at most {_MAX_DECIMAL:,} can travel"
-        raise _Unfit(msg)
-    return [_DECIMAL, text]
-
-
-_LEAVES: dict[type, Callable[[Any, int], Any]] = {
-    datetime: _encode_datetime,
-    date: lambda value, depth: [_DATE, value.isoformat()],
-    time: _encode_time,
-    timedelta: lambda value, depth: [_TIMEDELTA, value.days, value.seconds, value.microseconds],
-    Decimal: _encode_decimal,
-    UUID: lambda value, depth: [_UUID, value.bytes],
-    Pid: lambda value, depth: [_PID, value.node, value.incarnation, value.serial],
-}
-
-
-# -- leaves, read
-
-
-def _malformed(what: str) -> NoReturn:
-    msg = f"not a value: a malformed {what}"
-    raise ProtocolViolation(msg)
-
-
-def _text(data: list[Any]) -> str:
-    if len(data) != 2 or type(data[1]) is not str:
-        _malformed("date")
-    return data[1]
-
-
-def _decode_int(data: list[Any]) -> int:
-    match data:
-        case [_, bytes(digits)] if 8 <= len(digits) <= _MAX_INT_BYTES:
-            return int.from_bytes(digits, "big", signed=True)
-    _malformed("int")
-
-
-def _decode_datetime(data: list[Any]) -> datetime:
-    match data:
-        case [_, str(text), (0 | 1) as fold, offset] if len(text) <= 32:
-            return datetime.fromisoformat(text).replace(fold=fold, tzinfo=_zone(offset))
-    _malformed("datetime")
-
-
-def _decode_time(data: list[Any]) -> time:
-    match data:
-        case [_, str(text), (0 | 1) as fold, offset] if len(text) <= 32:
-            return time.fromisoformat(text).replace(fold=fold, tzinfo=_zone(offset))
-    _malformed("time")
-
-
-def _zone(offset: int | None) -> timezone | None:
-    if not offset:
-        return None if offset is None else UTC
-    return timezone(timedelta(microseconds=offset))
-
-
-def _decode_timedelta(data: list[Any]) -> timedelta:
-    match data:
-        case [_, int(days), int(seconds), int(microseconds)] if 0 <= seconds < 86_400 and 0 <= microseconds < 1_000_000:
-            return timedelta(days, seconds, microseconds)
-    _malformed("timedelta")
-
-
-def _decode_decimal(data: list[Any]) -> Decimal:
-    match data:
-        case [_, str(text)] if len(text) <= _MAX_DECIMAL and text.isascii():
-            return Decimal(text)
-    _malformed("Decimal")
-
-
-def _decode_uuid(data: list[Any]) -> UUID:
-    match data:
-        case [_, bytes(octets)] if len(octets) == 16:
-            return UUID(bytes=octets)
-    _malformed("UUID")
-
-
-def _decode_pid(data: list[Any]) -> Pid:
-    match data:
-        case [_, str(node), int(incarnation), int(serial)] if node and incarnation >= 0 and serial >= 0:
-            return Pid(node, incarnation, serial)
-    _malformed("pid")
+    def assemble(self, code: int, parts: list[Any]) -> Any:
+        """A value of these parts, which have been read."""
+        return self._payloads.assemble(code, parts)

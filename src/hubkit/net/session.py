@@ -50,6 +50,9 @@ class LinkStatistics:
 
     ``state``: ``"up"``, or ``"closing"``. ``reconnects``: how often a link to this peer (or to an earlier boot of it) has come
     up again; ``last_error``: why the one before ended. ``held``: requests that wait here for a full mailbox there.
+    ``sending``: how many values that are too large for one message are on their way to the peer (or wait for their turn),
+    ``sending_bytes``: how many bytes they have, ``sent_bytes``: how many of those have been sent; ``receiving`` and so on:
+    the same of those that come from the peer.
     """
 
     peer: NodeId
@@ -72,6 +75,12 @@ class LinkStatistics:
     waiting_bytes: int
     protocol: int  #: the version that it speaks; the frames of version 1 are guarded by TLS or not at all
     held: int = 0
+    sending: int = 0
+    sending_bytes: int = 0
+    sent_bytes: int = 0
+    receiving: int = 0
+    receiving_bytes: int = 0
+    received_bytes: int = 0
 
     @property
     def messages_per_frame(self) -> float:

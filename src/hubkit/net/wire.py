@@ -81,12 +81,16 @@ def encode(kind: Kind, *items: object) -> bytes:
 def encode_app(message: list[Any]) -> bytes:
     """A message of the floor above, which is nested at most 60 deep. Raises `NotSerializable` if it can never travel."""
     try:
-        data = cbor.encode([_APP, message])
+        large = message and type(message[-1]) is bytes
+        data = cbor.encode_ending([_APP, message]) if large else cbor.encode([_APP, message])
     except (cbor2.CBORError, ValueError, TypeError, OverflowError) as error:
         msg = f"a message between nodes holds a value that cannot travel: {error}"
         raise NotSerializable(msg) from error
     if len(data) > MAX_MESSAGE:
-        msg = f"a message of {len(data):,} bytes is too large to travel: at most {MAX_MESSAGE:,} bytes can"
+        msg = (
+            f"a message of {len(data):,} bytes is too large to travel: at most {MAX_MESSAGE:,} bytes can; "
+            "calls, casts and sends that are awaited carry more"
+        )
         raise NotSerializable(msg)
     return data
 
@@ -98,7 +102,7 @@ def encode_frame(messages: list[bytes]) -> bytes:
 
 def decode_frame(frame: bytes) -> list[list[Any]]:
     """The messages of a frame. What they hold is for their readers to check. Raises `ProtocolViolation`."""
-    messages = cbor.decode(frame)
+    messages = cbor.decode_ending(frame)
     if type(messages) is not list:
         msg = "a frame is not an array of messages"
         raise ProtocolViolation(msg)
@@ -115,7 +119,7 @@ def _check(message: object) -> None:
 
 def chunk(lane: int, data: bytes, *, last: bool) -> bytes:
     """One piece of a large message, as a message."""
-    return encode(Kind.CHUNK, lane, last, data)
+    return cbor.encode_ending([int(Kind.CHUNK), lane, last, data])
 
 
 class Assembler:

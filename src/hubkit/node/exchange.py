@@ -26,14 +26,17 @@ from hubkit.actors.messages import Kind, MailboxFullNow, Request, message_of
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, HubkitError, NodeDown, NotSerializable, ProtocolViolation
+from hubkit.net.cargo import Cargo
 from hubkit.net.payload import Payloads
 from hubkit.net.wire import CHUNK
-from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause, encode_error
+from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause
 from hubkit.node.bonds import Bonds
 from hubkit.node.bounds import CHAIN, PASSED_ON_MOST, SERVED, WATCHES, check_room
 from hubkit.node.credits import Credits
-from hubkit.node.packing import pack, pack_arguments, shown, unpack, unpack_arguments
-from hubkit.node.passage import HINTS, MOST_NOWAIT, Passage, Wire
+from hubkit.node.freight import Freight
+from hubkit.node.laden import Laden
+from hubkit.node.packing import load_arguments, pack_arguments, shown, unpack, unpack_arguments
+from hubkit.node.passage import HINTS, MOST_NOWAIT, Wire
 from hubkit.node.refs import read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
 from hubkit.node.shapes import DEMONITOR, DOWN, MONITOR, REPLY, read_shape
@@ -55,7 +58,7 @@ class _Waiting:
     pid: Pid
 
 
-class Exchange(Relays, Passage):
+class Exchange(Relays, Laden):
     """All requests of one node to and from others."""
 
     _wire: Wire
@@ -70,12 +73,17 @@ class Exchange(Relays, Passage):
         self._watching: dict[int, tuple[Pid, NodeId]] = {}
         self._watched: dict[NodeId, dict[int, int]] = {}
         self._relayed = {}
+        self._trains = {}
+        self._answering = {}
         self._unheard = Unheard(wire.send)
         self._hints: dict[ChildKey, Pid] = {}
         self._gone: dict[Pid, None] = {}  # what could not be asked because its node was out of sight
         self._changed = trio.Event()
         self._closed: bool = False
         self.credits: Credits = Credits(wire.send)
+        self.freight: Freight = Freight(wire, payloads)
+        self.freight.deliver = self.receive
+        self._turns = self.freight.turns
         self._bonds = Bonds(self, wire.send, payloads, liveness, wire.now)
         self._tokens = Tokens(self, wire.send, payloads)
         self.links: LinksElsewhere = self._bonds
@@ -89,6 +97,7 @@ class Exchange(Relays, Passage):
             DEMONITOR: self._take_demonitor,
             DOWN: self._take_down,
             **self.credits.takers,
+            **self.freight.takers,
             **self._bonds.takers,
             **self._tokens.takers,
             HEARD: self._unheard.heard,
@@ -125,10 +134,12 @@ class Exchange(Relays, Passage):
 
     async def call(self, pid: Pid, request: Request) -> Any:
         """Send a call and wait for its result."""
-        arguments = pack_arguments(request.args, request.kwargs, self._payloads)
+        arguments = load_arguments(request.args, request.kwargs, self._payloads)
+        peer = node_id(pid.node, pid.incarnation)
+        if type(arguments) is Cargo:
+            return unpack(await self._ask_laden(CALL, pid, peer, request, arguments), self._payloads)
         if type(arguments) is bytes and len(arguments) > CHUNK:
             await trio.lowlevel.checkpoint()  # that took long, and to put it into a message will
-        peer = node_id(pid.node, pid.incarnation)
         if not self._may_send(pid, peer):
             await self._wait_to_send(pid, peer)
         self._number = number = self._number + 1
@@ -140,10 +151,13 @@ class Exchange(Relays, Passage):
 
     async def cast(self, pid: Pid, request: Request) -> None:
         """Send a cast or plain message; returns when it is in the mailbox there."""
-        arguments = pack_arguments(request.args, request.kwargs, self._payloads)
+        arguments = load_arguments(request.args, request.kwargs, self._payloads)
+        peer = node_id(pid.node, pid.incarnation)
+        if type(arguments) is Cargo:
+            await self._ask_laden(CAST, pid, peer, request, arguments)
+            return
         if type(arguments) is bytes and len(arguments) > CHUNK:
             await trio.lowlevel.checkpoint()  # that took long, and to put it into a message will
-        peer = node_id(pid.node, pid.incarnation)
         if pid in request.chain:  # its actor waits for us: it must not wait here, where nobody sees that
             if peer not in self.linked:
                 await self._link(pid, peer)
@@ -201,6 +215,7 @@ class Exchange(Relays, Passage):
         """A link is ready, to a node that can do this."""
         self.linked.add(peer)
         self.credits.link_up(peer, capabilities)
+        self.freight.link_up(peer, capabilities)
         for number, (pid, node) in self._watching.items():
             if node == peer:
                 self._wire.send(peer, [MONITOR, number, pid.serial])
@@ -213,6 +228,7 @@ class Exchange(Relays, Passage):
         """A link is gone: what was asked on it may have been handled, what was asked of us is unheard."""
         self.linked.discard(peer)
         self.credits.link_down(peer)
+        self.freight.link_down(peer)
         for number, waiting in list(self._waiting.items()):
             if waiting.peer == peer:
                 msg = f"the link to node {waiting.pid.node!r} ended before the answer came: the request may have been handled"
@@ -236,6 +252,7 @@ class Exchange(Relays, Passage):
         self._bonds.look()
         self.system.owed.look()
         self._unheard.beat()
+        self.freight.look()
         self._look_who_is_back()
         self._notice()
 
@@ -337,16 +354,6 @@ class Exchange(Relays, Passage):
         withdraw = self.system.deliver_call_soon(serial, request, on_reply)
         if not replied:
             serving[number] = withdraw
-
-    def _reply(self, peer: NodeId, number: int, result: Any, error: BaseException | None) -> None:
-        try:
-            if error is None:
-                self._wire.send(peer, [REPLY, number, _OK, pack(result, self._payloads)])
-                return
-        except NotSerializable as failure:
-            error = NotSerializable(f"the request was handled, but its result cannot travel. {failure}")
-        code, payload = encode_error(error, self._payloads)
-        self._wire.send(peer, [REPLY, number, int(code), payload])
 
     def _serve_cast(
         self, peer: NodeId, number: int, serial: int, method: str, chain: list[Any], arguments: Any

@@ -7,7 +7,7 @@ table), what they decide is sent. One heartbeat a beat for all hubs; the links c
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError, HandshakeRefused, HubClosed
 from hubkit.events import Event
 from hubkit.net.address import parse
+from hubkit.net.cargo import Cargo
 from hubkit.net.handshake import Identity
 from hubkit.net.lines import one_line
 from hubkit.net.mesh import Mesh
@@ -38,6 +39,7 @@ from hubkit.node.directory import ANSWERS, Directory
 from hubkit.node.distrust import Distrust
 from hubkit.node.ears import Ears
 from hubkit.node.exchange import Exchange
+from hubkit.node.freight import CAPABILITY as LARGE
 from hubkit.node.operator import tree
 from hubkit.node.options import (
     check_endpoint,
@@ -49,6 +51,7 @@ from hubkit.node.options import (
     clocks_of,
     versions_from,
 )
+from hubkit.node.packing import whole
 from hubkit.node.refs import decode_ref, encode_ref
 from hubkit.node.roads import Roads
 from hubkit.node.seams import Attached
@@ -60,7 +63,10 @@ __all__ = ["Node"]
 log: logging.Logger = logging.getLogger("hubkit.node")
 
 #: what a node says it can do; peers use only what both can
-CAPABILITIES = ("hub.1", "actors.1", ANSWERS, FLOW, DETOUR)
+CAPABILITIES = ("hub.1", "actors.1", ANSWERS, FLOW, DETOUR, LARGE)
+
+#: Seconds for which a node that leaves goes on to send large values.
+LAST = 2.0
 
 #: The kinds of a hub's own messages; see `hubkit.node.directory` and `hubkit.node.exchange` for the others.
 SYNC, STATE, GROUP = 0, -8, -9
@@ -160,13 +166,14 @@ class Node(Roads, Block):
         self._system.trees = partial(tree, self._drivers)
         token = system_var.set(self._system)
         async with bare_nursery() as nursery:
-            self._nursery = nursery
+            self._nursery = self._exchange.freight.nursery = nursery
             try:
                 nursery.start_soon(self._keep_time)
                 if transport is not None:
                     await self._start_mesh(transport)
                 self._state = "open"
                 yield
+                await self._exchange.freight.finish(within=LAST)
             finally:
                 self._state = "closed"
                 self._finding.cancel()
@@ -197,7 +204,9 @@ class Node(Roads, Block):
     async def _start_mesh(self, transport: Transport) -> None:
         assert self._nursery is not None
         identity = Identity(self._id, self._url, "node", CAPABILITIES)
-        self._detours = Detours(Ears(self))
+        ears = Ears(self)
+        self._exchange.freight.deliver = ears.message
+        self._detours = Detours(ears)
         self._mesh = Mesh(
             identity,
             transport,
@@ -313,6 +322,19 @@ class Node(Roads, Block):
     def state(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
         """Send a message about a child's state to a hub of a linked node; `False`: there is no link."""
         return self.send(peer, [STATE, hub, message])
+
+    async def ship(
+        self, peer: NodeId, hub: str, message: list[Any], cargo: Cargo, number: int, progress: Callable[[], None]
+    ) -> bool:
+        """Send a message about a state whose last item is large. See `hubkit.node.freight.Freight.send`."""
+        freight, last = self._exchange.freight, len(message) - 1
+        if freight.lacks(peer):
+            return self.state(peer, hub, [*message[:last], whole(cargo, self._payloads, peer)])
+        return await freight.send(peer, cargo, [STATE, hub, message], [2, last], number=number, progress=progress)
+
+    def lot_number(self) -> int:
+        """A number for what is to be shipped."""
+        return self._exchange.freight.number()
 
     def group(self, peer: NodeId, hub: str, message: list[Any]) -> bool:
         """Send a message about groups to a hub of a linked node; `False`: there is no link."""

@@ -8,12 +8,31 @@ of 63 bits, of exactly these types; bytes on the wire always mean a payload.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from hubkit.errors import HubkitError, ProtocolViolation
+import trio
+
+from hubkit.errors import HubkitError, NotSerializable, ProtocolViolation
+from hubkit.net.cargo import MAX_HEAD, Cargo
+from hubkit.net.lengthy import Slices
 from hubkit.net.payload import Payloads
+from hubkit.pids import NodeId, name_of
 
-__all__ = ["pack", "pack_arguments", "shown", "unpack", "unpack_arguments"]
+__all__ = [
+    "MANIFOLD",
+    "load",
+    "load_arguments",
+    "pack",
+    "pack_arguments",
+    "shown",
+    "slowly",
+    "unpack",
+    "unpack_arguments",
+    "whole",
+]
+
+#: In the place of a value that has too many parts to be written in one go: it is to be written `slowly`.
+MANIFOLD: Final = Cargo(b"")
 
 _LIGHT: frozenset[type] = frozenset({type(None), bool, float, str})
 _INT: int = 1 << 63
@@ -29,9 +48,40 @@ def pack(value: object, payloads: Payloads) -> Any:
     return value if _is_light(value) else payloads.dumps(value)
 
 
+async def slowly(slices: Slices) -> Any:
+    """What comes of it, while others run between its slices."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            return end.value
+        await trio.lowlevel.checkpoint()
+
+
+def load(value: object, payloads: Payloads) -> Any:
+    """A result for the wire; a `Cargo` if it is too large for one message, or `MANIFOLD`. Raises `NotSerializable`."""
+    return value if _is_light(value) else _packed(value, payloads)
+
+
+def _packed(value: object, payloads: Payloads) -> Any:
+    data = payloads.pack(value)
+    return MANIFOLD if data is None else data
+
+
+def whole(cargo: Cargo, payloads: Payloads, peer: NodeId) -> bytes:
+    """The same for a node of the release before, which takes one message. Raises `NotSerializable`."""
+    if cargo.size > MAX_HEAD:
+        msg = (
+            f"a value of {cargo.size:,} bytes cannot travel to node {name_of(peer)!r}: that is of a release which takes "
+            f"{MAX_HEAD:,} bytes at most; upgrade it, or send it in several messages"
+        )
+        raise NotSerializable(msg)
+    return payloads.dumps(payloads.loads(cargo))
+
+
 def unpack(data: Any, payloads: Payloads) -> Any:
     """A result from the wire. Raises `ProtocolViolation`."""
-    if type(data) is bytes:
+    if type(data) is bytes or type(data) is Cargo:
         return payloads.loads(data)
     if _is_light(data):
         return data
@@ -58,11 +108,18 @@ def pack_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], payloads: P
     return payloads.dumps([list(args), dict(kwargs)])
 
 
+def load_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], payloads: Payloads) -> Any:
+    """The arguments of a request for the wire, a `Cargo`, or `MANIFOLD`. Raises `NotSerializable`."""
+    if not kwargs and all(map(_is_light, args)):
+        return list(args)
+    return _packed([list(args), dict(kwargs)], payloads)
+
+
 def unpack_arguments(data: Any, payloads: Payloads) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a request from the wire. Raises `ProtocolViolation`."""
     if type(data) is list and all(map(_is_light, data)):
         return tuple(data), {}
-    value = payloads.loads(data) if type(data) is bytes else None
+    value = payloads.loads(data) if type(data) is bytes or type(data) is Cargo else None
     if type(value) is not list or [type(part) for part in value] != [list, dict]:
         msg = "the arguments of a request must be a list of light values, or a payload of a list and a dict"
         raise ProtocolViolation(msg)

@@ -15,6 +15,7 @@ from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, NodeDown
 from hubkit.net.session import ROOM
 from hubkit.node.credits import Credits
+from hubkit.node.freight import Freight, Turns
 from hubkit.node.refs import NodeGone
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, Pid
@@ -56,21 +57,33 @@ class Passage:
     """The part of `hubkit.node.exchange.Exchange` that waits before it sends."""
 
     credits: Credits
+    freight: Freight
     linked: set[NodeId]
     _wire: Wire
     _liveness: Liveness
     _gone: dict[Pid, None]
     _changed: trio.Event
     _closed: bool
+    _turns: Turns
 
     def _may_send(self, pid: Pid, peer: NodeId) -> bool:
+        return not (self._turns and (peer, pid.serial) in self._turns) and self._may_go(pid, peer)
+
+    def _may_go(self, pid: Pid, peer: NodeId) -> bool:
         return peer in self.linked and self._wire.backlog(peer) <= ROOM and self.credits.spend(peer, pid.serial)
 
     async def _wait_to_send(self, pid: Pid, peer: NodeId) -> None:
-        """Wait for a link, for little to be on its way, and for room in the mailbox."""
+        """Wait for what is large and came before, for a link, for little to be on its way, and for room in the mailbox."""
+        if self._turns and (peer, pid.serial) in self._turns:
+            async with self._turns.take(peer, pid.serial):
+                await self._wait_to_go(pid, peer)
+        else:
+            await self._wait_to_go(pid, peer)
+
+    async def _wait_to_go(self, pid: Pid, peer: NodeId) -> None:
         granted = False
         try:
-            while granted or not self._may_send(pid, peer):
+            while granted or not self._may_go(pid, peer):
                 if peer not in self.linked:
                     granted = False
                     await self._link(pid, peer)

@@ -7,6 +7,7 @@ link breaks before, the caller is told that it may have been handled, as for any
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Any, Protocol
 
 import trio
@@ -15,9 +16,11 @@ from hubkit.actors.mailbox import Call, Item, Mailbox, close_letter
 from hubkit.actors.messages import NotBegun
 from hubkit.actors.system import System
 from hubkit.errors import HubkitError, NodeDown, NotSerializable
+from hubkit.net.cargo import Cargo
 from hubkit.net.payload import Payloads
 from hubkit.node.answers import Code, decode_error
-from hubkit.node.packing import pack_arguments, unpack
+from hubkit.node.freight import LADEN, Freight, Lot
+from hubkit.node.packing import MANIFOLD, load_arguments, unpack, whole
 from hubkit.node.unheard import Unheard
 from hubkit.pids import NodeId, Pid, node_id
 
@@ -51,46 +54,100 @@ class _OnItsWay(Mailbox):
 
 
 class Relays:
-    """The part of `hubkit.node.exchange.Exchange` that passes on. ``_relayed``: calls that wait for their answer."""
+    """The part of `hubkit.node.exchange.Exchange` that passes on. ``_relayed``: calls that wait for their answer.
 
+    ``_trains``: what waits behind a large message that is being passed on to the same actor.
+    """
+
+    freight: Freight
     system: System
     _number: int
     _payloads: Payloads
     _relayed: dict[int, tuple[NodeId, Pid, Call]]
+    _trains: dict[Pid, deque[tuple[Item, Any]]]
     _wire: Sender
     _unheard: Unheard
 
     def forward(self, pid: Pid, item: Item) -> None:
         """Send what waits for an actor here, unbegun, to the actor that goes on for it. Never raises, never waits."""
-        peer = node_id(pid.node, pid.incarnation)
+        arguments, train = self._packed(pid, item), self._trains.get(pid)
+        if arguments is None:
+            return
+        if train is not None:
+            train.append((item, arguments))
+        elif type(arguments) is Cargo:
+            self._trains[pid] = deque([(item, arguments)])
+            self.freight.nursery.start_soon(self._follow, pid)
+        else:
+            self._pass_on(pid, item, arguments)
+
+    def _packed(self, pid: Pid, item: Item) -> Any:
+        """The arguments of what is to be sent on; `None`: it is not."""
         if isinstance(item, Call):
             item.coroutine.close()
             if item.is_abandoned:
-                return
-            method, args, kwargs, chain = item.method, item.args, item.kwargs, item.chain
+                return None
+            args, kwargs = item.args, item.kwargs
         else:
             close_letter(item)
-            _, method, args, kwargs = item
-            chain = ()
+            _, _, args, kwargs = item
         try:
-            arguments = pack_arguments(args, kwargs, self._payloads)
+            arguments = load_arguments(args, kwargs, self._payloads)
+            if arguments is MANIFOLD:  # rare, and nobody may wait here
+                return self._payloads.pack_now([list(args), dict(kwargs)])
+            return arguments
         except NotSerializable as error:
             self._not_forwarded(pid, item, error)
-            return
-        if not isinstance(item, Call):
-            if self._wire.send(peer, [CAST, PASSED_ON, pid.serial, method, [], arguments]):
-                self._unheard.sent(peer, pid, (method, args) if method else args[0])
-            else:
-                self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
-            return
-        self._number = number = self._number + 1
-        remaining = None if item.deadline == math.inf else item.deadline - trio.current_time()
-        path = [[p.node, p.incarnation, p.serial] for p in chain]
-        if self._wire.send(peer, [CALL, number, pid.serial, method, path, arguments, remaining]):
+            return None
+
+    async def _follow(self, pid: Pid) -> None:
+        """Send on what is large, and what has come after it, in its order."""
+        train = self._trains[pid]
+        try:
+            while train:
+                item, arguments = train[0]
+                if not isinstance(item, Call) or not item.is_abandoned:
+                    try:
+                        await self._haul(pid, item, arguments)
+                    except NotSerializable as error:
+                        self._not_forwarded(pid, item, error)
+                train.popleft()
+        finally:
+            for item, _ in self._trains.pop(pid):  # this node ends
+                self._not_forwarded(pid, item, NotBegun("this node was closed"))
+
+    async def _haul(self, pid: Pid, item: Item, arguments: Any) -> None:
+        peer = node_id(pid.node, pid.incarnation)
+        if type(arguments) is not Cargo:
+            self._pass_on(pid, item, arguments)
+        elif self.freight.lacks(peer):
+            self._pass_on(pid, item, whole(arguments, self._payloads, peer))
+        else:
+            with self.freight.consign(peer, arguments) as lot:
+                if await lot.ship():
+                    lot.is_sent = self._pass_on(pid, item, None, lot)
+                else:
+                    self._not_forwarded(pid, item, NotBegun(f"the link to node {pid.node!r} ended"))
+
+    def _pass_on(self, pid: Pid, item: Item, arguments: Any, lot: Lot | None = None) -> bool:
+        """Send this on now; its arguments may have gone ahead."""
+        peer = node_id(pid.node, pid.incarnation)
+        if isinstance(item, Call):
+            self._number = number = self._number + 1
+            remaining = None if item.deadline == math.inf else item.deadline - trio.current_time()
+            path = [[p.node, p.incarnation, p.serial] for p in item.chain]
+            message: list[Any] = [CALL, number, pid.serial, item.method, path, arguments, remaining]
+        else:
+            message = [CAST, PASSED_ON, pid.serial, item[1], [], arguments]
+        if not self._wire.send(peer, message if lot is None else [LADEN, lot.number, [5], message]):
+            self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
+            return False
+        if isinstance(item, Call):
             self._relayed[number] = (peer, pid, item)
             item.mailbox = _OnItsWay(self, peer, number)
         else:
-            self._not_forwarded(pid, item, NotBegun(f"there is no link to node {pid.node!r}"))
+            self._unheard.sent(peer, pid, (item[1], item[2]) if item[1] else item[2][0])
+        return True
 
     def _not_forwarded(self, pid: Pid, item: Item, error: Exception) -> None:
         if isinstance(item, Call):

@@ -8,7 +8,7 @@ none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import trio
@@ -47,9 +47,9 @@ class Roads:
         raise NotImplementedError
 
     def _links(self) -> Mapping[NodeId, LinkStatistics]:
-        held = self._exchange.credits.held
+        held, figures = self._exchange.credits.held, self._exchange.freight.figures
         links = {} if self._mesh is None else self._mesh.links
-        return {peer: replace(link, held=held(peer)) for peer, link in links.items()}
+        return {peer: replace(link, held=held(peer), **asdict(figures(peer))) for peer, link in links.items()}
 
     def _roads(self) -> list[dict[str, Any]]:
         if self._mesh is None or self._detours is None:
@@ -101,6 +101,12 @@ def _up(link: LinkStatistics) -> dict[str, Any]:
         "outbox": link.waiting,
         "outbox_bytes": link.waiting_bytes,
         "held": link.held,
+        "sending": link.sending,
+        "sending_bytes": link.sending_bytes,
+        "sent_bytes": link.sent_bytes,
+        "receiving": link.receiving,
+        "receiving_bytes": link.receiving_bytes,
+        "received_bytes": link.received_bytes,
         "reconnects": link.reconnects,
         "last_error": link.last_error,
     }

@@ -11,6 +11,7 @@ from typing import Any
 from hubkit.errors import ProtocolViolation
 from hubkit.node.bonds import SHAPES as BONDS
 from hubkit.node.credits import SHAPES as CREDITS
+from hubkit.node.freight import SHAPES as FREIGHT
 from hubkit.node.relays import CALL, CAST, WITHDRAW
 from hubkit.node.tokens import SHAPES as TOKENS
 from hubkit.node.unheard import HEARD
@@ -30,6 +31,7 @@ _SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     DOWN: (4, (int, int, str)),
     HEARD: (2, (int, int)),
     **CREDITS,
+    **FREIGHT,
     **BONDS,
     **TOKENS,
 }
