@@ -33,7 +33,7 @@ def heard(data: bytes) -> None:
     script = read(data)
     said = [read_datagram(data, "10.0.0.7", "shop", KEYS)]
     assert not isinstance(said[0], Announcement), "believed without the secret"
-    if type(script) is list and len(script) == 2 and script[0] in (0, 1):
+    if type(script) is list and len(script) == 2 and type(script[0]) is int and script[0] in (0, 1):
         body = script[1] if type(script[1]) is bytes else cbor.encode(script[1])
         datagram = cbor.encode([1, body, _mac(KEYS[script[0]], body)])
         said += [read_datagram(datagram, sender, "shop", KEYS) for sender in ("10.0.0.7", "127.0.0.1")]
@@ -53,7 +53,9 @@ def answered(data: bytes) -> None:
     """What a name server answers, byte by byte: URLs of which the proper ones are used, or an error of dnspython."""
     try:
         message = dns.message.from_wire(data)
-        answer = dns.resolver.Answer(message.question[0].name, RdataType.SRV, RdataClass.IN, message)  # type: ignore[arg-type]  # what is answered
+        if not isinstance(message, dns.message.QueryMessage):
+            return
+        answer = dns.resolver.Answer(message.question[0].name, RdataType.SRV, RdataClass.IN, message)
         urls = _urls(answer, secure=False)
     except (dns.exception.DNSException, IndexError):
         return

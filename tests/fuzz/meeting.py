@@ -95,9 +95,8 @@ def _frame(stranger: Handshake, step: Any, honest: bytes | None) -> bytes | None
         return None
     message = cbor2.loads(honest)
     for key, item in step.items():
-        if str(key).isascii() and str(key).isdigit() and int(key) < 8:
-            at = int(key)
-            message[at : at + 1] = [item]
+        if type(key) is int and 0 <= key < 8:
+            message[key : key + 1] = [item]
     frame = cbor.encode(message)
     if message[:1] == [_HELLO] and frame != honest:  # the proofs are of what was really said
         if stranger.dialing:

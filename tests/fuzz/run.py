@@ -71,26 +71,26 @@ def _fuzz(door: str, seconds: float) -> Result:
     runs = int(counted[1]) if counted else executed
     new = tuple(sorted(set(broken.iterdir()) - before))
     failed = bool(code) or bool(new)
-    return Result(door, runs, edges, features, inputs, time.monotonic() - began, new, _told(said) if failed else "")
+    return Result(
+        door, runs, edges, features, inputs, time.monotonic() - began, new, _told(said, new) if failed else ""
+    )
 
 
-def _told(said: str) -> str:
-    """What is worth showing of what the fuzzer said: the exception, or its last lines."""
-    start = said.rfind("=== Uncaught Python exception: ===")
-    text = said[start:] if start >= 0 else said[-3000:]
-    return text.partition("\n==")[0][:6000].strip()
+def _told(said: str, broken: tuple[Path, ...]) -> str:
+    """What is worth showing: how the input fails without the fuzzer; if there is none, the last that the fuzzer said."""
+    if not broken:
+        return said[-2000:].strip()
+    return _python("tests.fuzz.run", "--replay", broken[0])[1][-4000:].strip()
 
 
 def _one(door: str, *arguments: object) -> tuple[int, str]:
-    command = [sys.executable, "-m", "tests.fuzz.one", door, *map(str, arguments)]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-    )
+    return _python("tests.fuzz.one", door, *arguments)
+
+
+def _python(module: str, *arguments: object) -> tuple[int, str]:
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    out, env = subprocess.PIPE, {**os.environ, "PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False, env=env)
     return done.returncode, done.stdout.decode("utf-8", "replace")
 
 

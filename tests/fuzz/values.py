@@ -85,6 +85,17 @@ def _places(value: Any) -> list[Place]:
     return found
 
 
+def _copy(part: Any) -> Any:
+    """The same once more: two containers must not be one, or there would be cycles."""
+    if isinstance(part, list):
+        return [_copy(item) for item in part]
+    return {key: _copy(item) for key, item in part.items()} if isinstance(part, dict) else part
+
+
+def _atom(random: Random) -> Any:
+    return _copy(random.choice(ATOMS))
+
+
 def _put(value: Any, random: Random, part: Any) -> Any:
     """``part`` in the place of something."""
     _, holder, at = random.choice(_places(value))
@@ -101,10 +112,9 @@ def _change(value: Any, random: Random, plain: Bytes) -> Any:
     if kind < 4:
         new = _changed(part, random, plain)
     elif kind < 6:
-        new = random.choice(ATOMS)
+        new = _atom(random)
     elif kind == 6:
-        new = random.choice(places)[0]
-        new = read(cbor2.dumps(new)) if isinstance(new, list | dict) else new  # a copy: no cycles
+        new = _copy(random.choice(places)[0])
     elif kind == 7:
         new = [part] if random.random() < 0.5 or not isinstance(part, list) or not part else part[0]
     else:
@@ -126,9 +136,9 @@ def _moved(value: Any, random: Random, holder: Any, at: Any) -> Any:
         if what == 0:
             del holder[at]
         elif what == 1:
-            holder.insert(at, random.choice(ATOMS))
+            holder.insert(at, _atom(random))
         elif what == 2:
-            holder.insert(at, read(cbor2.dumps(holder[at])))
+            holder.insert(at, _copy(holder[at]))
         else:
             holder.insert(random.randint(0, len(holder) - 1), holder.pop(at))
     return value
@@ -155,10 +165,10 @@ def _changed(part: Any, random: Random, plain: Bytes) -> Any:
                     return _written(_change(inner, random, plain), 1 << 16) or part
             return plain(part, max(8, 2 * len(part)))
         case list():
-            items = [*part, random.choice(ATOMS)] if random.random() < 0.5 else part[: random.randint(0, len(part))]
+            items = [*part, _atom(random)] if random.random() < 0.5 else part[: random.randint(0, len(part))]
             random.shuffle(items)
             return items
         case dict():
-            return {**part, str(random.randrange(9)): random.choice(ATOMS)}
+            return {**part, str(random.randrange(9)): _atom(random)}
         case _:
-            return random.choice(ATOMS)
+            return _atom(random)

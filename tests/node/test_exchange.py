@@ -15,6 +15,7 @@ import hubkit
 from hubkit import errors, events
 from hubkit.actors.cell import Cell
 from hubkit.node.refs import decode_ref
+from hubkit.node.shapes import DOWN
 from hubkit.pids import ChildKey, Pid
 
 
@@ -274,6 +275,22 @@ async def test_down_comes_when_the_node_is_gone_and_only_once(autojump_clock: tr
         await here.call(Counter.watch, a.system.ref(watched.pid))
         assert (await here.call(Counter.heard))[2:] == [(str(watched.pid), "noproc")]
         stop(watcher, watched)
+
+
+async def test_a_down_that_makes_no_sense_is_a_violation_and_no_down(autojump_clock: trio.testing.MockClock) -> None:
+    async with wired() as (nursery, a, b):
+        watcher, watched = await spawn(a, nursery), await spawn(b, nursery)
+        here = a.system.ref(watcher.pid)
+        await here.call(Counter.watch, a.system.ref(watched.pid))
+        (number,) = a.exchange._watching
+        for error in ([b""], 7, "x", b"\xff"):
+            with pytest.raises(errors.ProtocolViolation):
+                a.exchange.receive(b.id, [DOWN, number, "crashed", error])
+        assert await here.call(Counter.heard) == []
+        stop(watched)  # whoever watches is told of its end
+        await trio.sleep(1)
+        assert await here.call(Counter.heard) == [(str(watched.pid), "shutdown")]
+        stop(watcher)
 
 
 async def test_a_watch_can_be_taken_back(autojump_clock: trio.testing.MockClock) -> None:

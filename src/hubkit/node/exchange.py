@@ -297,8 +297,9 @@ class Exchange(Relays, Passage):
     def _take_down(self, peer: NodeId, number: int, reason: str, error: Any) -> None:
         watched = self._watching.get(number)
         if watched is not None and watched[1] == peer:  # nobody speaks for another node
+            cause = decode_cause(error, self._payloads)  # before anything changes: it may make no sense
             del self._watching[number]
-            self.system.down(number, watched[0], reason, decode_cause(error, self._payloads))
+            self.system.down(number, watched[0], reason, cause)
 
     def _request(self, method: str, arguments: Any, remaining: Any, chain: list[Any], *, call: bool) -> Request:
         args, kwargs = unpack_arguments(arguments, self._payloads)
