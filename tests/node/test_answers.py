@@ -190,6 +190,7 @@ def test_no_error_is_none_and_nonsense_a_violation() -> None:
     for value in (7, [None, "x"], [1, "x"]):
         with pytest.raises(errors.ProtocolViolation):
             decode_cause(payloads.dumps(value), payloads)
-    for value in (7, [b""], "x", {}):
+    nonsense: list[object] = [7, [b""], "x", {}]
+    for error in nonsense:
         with pytest.raises(errors.ProtocolViolation):
-            decode_cause(value, payloads)
+            decode_cause(error, payloads)
