@@ -45,3 +45,9 @@ def test_what_cbor_calls_simple_values_are_refused(simple: bytes, where: bytes) 
 )
 def test_bytes_that_look_like_one_are_none(value: Any) -> None:
     assert cbor.decode(cbor.encode(value)) == value
+
+
+@given(st.sampled_from(range(300)) | st.sampled_from([1004, 43000, 55799]) | st.integers(0, 2**64 - 1), plain)
+def test_every_tag_is_refused(number: int, value: Any) -> None:
+    with pytest.raises(ProtocolViolation):
+        cbor.decode(cbor2.dumps([cbor2.CBORTag(number, value)]))
