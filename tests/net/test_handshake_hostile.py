@@ -11,7 +11,7 @@ from typing import Any
 import cbor2
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.fuzz.meeting import meet
+from tests.fuzz.meeting import meet as check_meeting
 from tests.net.test_handshake import BAD_HELLOS, HELLO
 
 digests = st.sampled_from([bytes(32), b"\xff" * 32, bytes(31), b"", None, "x" * 32])
@@ -44,4 +44,4 @@ steps = st.one_of(st.just({}), st.just({}), replaced, messages, st.binary(max_si
 @example(False, 0, [{}, {}, {}])
 @example(True, 1, [{1: 1}, {}, {}])
 def test_a_stranger_is_a_peer_or_told_why_not(dialing: bool, knows: int, script: list[Any]) -> None:
-    meet(cbor2.dumps([dialing, knows, *script]))
+    check_meeting(cbor2.dumps([dialing, knows, *script]))
