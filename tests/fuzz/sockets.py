@@ -40,6 +40,7 @@ _CAUGHT = (
     ValueError,
 )
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_PIECES = 400  # that it comes in at most
 _HANDED = 10_000  # frames that may be read of one input
 
 
@@ -47,7 +48,8 @@ class Tape(trio.abc.Stream):
     """A stream on which these bytes come, in pieces of ``size``; then its end, or nothing any more."""
 
     def __init__(self, data: bytes, size: int, *, silent: bool) -> None:
-        self.waiting, self.size, self.silent = deque([data]), max(1, size), silent
+        self.waiting, self.silent = deque([data]), silent
+        self.size = max(1, size, len(data) // _PIECES)
         self.sent = bytearray()
         self.closed = trio.Event()
 

@@ -220,7 +220,9 @@ class Exchange(Relays, Passage):
         self.system.owed.out_of_touch(peer)
         self._tell_unheard(peer)
         for key in [key for key in self._serving if key[0] == peer]:
-            self._serving.pop(key)()
+            withdraw = self._serving.pop(key, None)
+            if withdraw is not None:  # else one that was taken back has made room for it, and it is answered
+                withdraw()
         for key in [key for key in self._watched if key[0] == peer]:
             self.system.remove_remote_watch(self._watched.pop(key), key)
         self._notice()
