@@ -25,7 +25,7 @@ PYTEST := import signal, sys, pytest; signal.signal(signal.SIGINT, signal.defaul
 PURE := src/hubkit/errors.py,src/hubkit/events.py,src/hubkit/messages.py,src/hubkit/names.py,src/hubkit/pids.py,src/hubkit/specs.py,src/hubkit/cluster/*,src/hubkit/strategies/*,src/hubkit/supervision/restarts.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types cover bench soak news build clean
+.PHONY: help demo test check lint types cover bench soak fuzz news build clean
 .NOTPARALLEL:
 
 help:  ## list these targets
@@ -64,6 +64,10 @@ bench: $(DEV)  ## how fast it is on this machine
 
 soak: $(DEV)  ## disasters for SECONDS=600 over all cores, from seed START: the first failing seed, and seeds per second
 	@$(RUN) -m tests.sim.soak --seconds $(SECONDS) --start $(START)
+
+fuzz: $(DEV)  ## every door against hostile bytes for SECONDS=600 over all cores: the inputs that broke one, and how to replay them
+	@$(RUN) -c 'import atheris' 2> /dev/null || $(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz]'
+	@$(RUN) -m tests.fuzz.run --seconds $(SECONDS)
 
 news: $(DEV)  ## does every visible change have its newsfragment?
 	@echo "== towncrier" && $(RUN) -m towncrier check --compare-with $(BASE)

@@ -353,6 +353,7 @@ BAD_HELLOS: list[Any] = [
     [1, [1], bytes(32), ["#1", None, "node", []]],
     [1, [1], bytes(32), ["a#x", None, "node", []]],
     [1, [1], bytes(32), ["a#-1", None, "node", []]],
+    [1, [1], bytes(32), ["a#" + "9" * 19, None, "node", []]],  # more than 64 bits: pids with it could not travel
     [1, [1], bytes(32), ["a\n#1", None, "node", []]],
     [1, [1], bytes(32), ["a" * 301 + "#1", None, "node", []]],
     [1, [1], bytes(32), [1, None, "node", []]],

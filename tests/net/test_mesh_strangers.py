@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import trio
 from tests.net.peers import SECRET, Peer, impostor, pair, running, until, warnings
+from trio.testing import MockClock
 
 from hubkit.environment import Environment
 from hubkit.errors import DialFailed, HandshakeRefused, LinkClosed, ProtocolViolation
 from hubkit.net.greeting import greet, guarded
 from hubkit.net.handshake import Handshake, Identity
 from hubkit.net.operator import ask
+from hubkit.net.simulated import SimulatedNetwork
 from hubkit.net.transport import MAX_FRAME, Link
 from hubkit.net.websocket import WebSocketTransport
 from hubkit.net.wire import Kind, decode_frame, encode, encode_frame
@@ -122,6 +124,20 @@ async def test_what_a_later_release_says_is_answered_or_overlooked(caplog: pytes
         await link.send(encode_frame([encode(Kind.CLOSE, "", 1)]))
         await until(lambda: a.said("down", "x#1", False))
     assert not warnings(caplog)
+
+
+async def test_a_node_that_hears_of_very_many_tells_of_as_many_as_others_take(autojump_clock: MockClock) -> None:
+    """Or whoever tells it of ten thousand nodes would part it from all its peers."""
+    network = SimulatedNetwork(1)
+    a = Peer("a", transport=network.transport("a"))
+    b = Peer("b", transport=network.transport("b"), seeds=[network.address("a")])
+    numbers = {a.id: 7, **{f"x{n}#1": 1 for n in range(10_000)}}
+    a.beat = lambda now: numbers  # type: ignore[method-assign]  # what it has heard of
+    async with running(a, b):
+        await until(lambda: len(b.heard_beats) > 3)
+        assert all(a.id in vector for vector in b.heard_beats)
+        assert b.log.count(("up", a.id)) == 1
+        assert a.linked_to(b)
 
 
 async def test_addresses_that_are_none_harm_nobody() -> None:

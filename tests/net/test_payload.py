@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import namedtuple
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass
 from datetime import date, datetime, timedelta, timezone
 from datetime import time as clock_time
 from decimal import Decimal
@@ -17,49 +17,12 @@ import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.net.travelling import PAYLOADS, Counted, Handle, Point, same
 
 from hubkit.errors import ConfigurationError, NotSerializable, ProtocolViolation
 from hubkit.messages import find_message, message, message_type
 from hubkit.net.payload import Payloads
 from hubkit.pids import Pid
-
-
-@message
-@dataclass(frozen=True)
-class Point:
-    x: Any
-    y: Any = 0
-
-
-@message(name="test:counted")
-@dataclass
-class Counted:
-    items: list[Any]
-    count: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.items, list):
-            msg = "items must be a list"
-            raise TypeError(msg)
-
-
-class Handle:
-    """Stands for a ref."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Handle) and other.number == self.number
-
-    def __hash__(self) -> int:
-        return hash(self.number)
-
-
-PAYLOADS = Payloads(
-    encode_ref=lambda value: ["handle", value.number] if isinstance(value, Handle) else None,
-    decode_ref=lambda data: Handle(data[1]),
-)
 
 offsets = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
 scalars = (
@@ -97,29 +60,6 @@ values = st.recursive(
     ),
     max_leaves=20,
 )
-
-
-def same(one: Any, other: Any) -> bool:
-    """Equal, of the same types all the way down, and not a number where the other is not one."""
-    return bool(canonical(one) == canonical(other))
-
-
-def canonical(value: Any) -> Any:
-    """A value that is equal to another one's only if both are the same; ``repr`` tells 0.0, -0.0, 0 and False apart."""
-    kind = type(value).__name__
-    if isinstance(value, list | tuple):
-        return kind, [canonical(item) for item in value]
-    if isinstance(value, dict):
-        return kind, [(canonical(key), canonical(item)) for key, item in value.items()]
-    if isinstance(value, set | frozenset):
-        return kind, sorted(repr(canonical(member)) for member in value)
-    if isinstance(value, datetime | clock_time):
-        return kind, repr(value)
-    if isinstance(value, Point | Counted):
-        return kind, [canonical(getattr(value, f)) for f in value.__dataclass_fields__]
-    if isinstance(value, Handle):
-        return kind, value.number
-    return kind, repr(value)
 
 
 @given(values)
@@ -243,10 +183,10 @@ HOSTILE = {
     "a ref that is none": cbor2.dumps([13]),
     "a message of nobody": cbor2.dumps([14, "os:system", "x", 1]),
     "a message without a name": cbor2.dumps([14]),
-    "a message with a field too many": cbor2.dumps([14, f"{__name__}:Point", "x", 1, "z", 1]),
-    "a message with a field too few": cbor2.dumps([14, f"{__name__}:Point", "y", 1]),
-    "a message with a field twice": cbor2.dumps([14, f"{__name__}:Point", "x", 1, "x", 1]),
-    "a message with half a field": cbor2.dumps([14, f"{__name__}:Point", "x"]),
+    "a message with a field too many": cbor2.dumps([14, f"{Point.__module__}:Point", "x", 1, "z", 1]),
+    "a message with a field too few": cbor2.dumps([14, f"{Point.__module__}:Point", "y", 1]),
+    "a message with a field twice": cbor2.dumps([14, f"{Point.__module__}:Point", "x", 1, "x", 1]),
+    "a message with half a field": cbor2.dumps([14, f"{Point.__module__}:Point", "x"]),
     "a message that its class refuses": cbor2.dumps([14, "test:counted", "items", 5]),
 }
 

@@ -190,3 +190,7 @@ def test_no_error_is_none_and_nonsense_a_violation() -> None:
     for value in (7, [None, "x"], [1, "x"]):
         with pytest.raises(errors.ProtocolViolation):
             decode_cause(payloads.dumps(value), payloads)
+    nonsense: list[object] = [7, [b""], "x", {}]
+    for error in nonsense:
+        with pytest.raises(errors.ProtocolViolation):
+            decode_cause(error, payloads)

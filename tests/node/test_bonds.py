@@ -258,6 +258,9 @@ def test_an_end_that_makes_no_sense_is_a_violation() -> None:
     net.settle()
     with pytest.raises(ProtocolViolation):
         net.a.bonds.takers[10](net.b.id, 0, 1, "x", Payloads().dumps(["nonsense"]))
+    # It has changed nothing: an end that makes sense still counts.
+    net.a.bonds.takers[10](net.b.id, 0, 1, "x", None)
+    assert [exit.reason for exit in net.a.cells[1].heard] == ["x"]
 
 
 def test_what_is_remembered_of_nodes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

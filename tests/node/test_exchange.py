@@ -13,6 +13,7 @@ import hubkit
 from hubkit import errors, events
 from hubkit.actors.cell import Cell
 from hubkit.node.refs import decode_ref
+from hubkit.node.shapes import DOWN, MONITOR
 from hubkit.pids import ChildKey, Pid
 
 
@@ -237,6 +238,46 @@ async def test_down_comes_when_the_node_is_gone_and_only_once(autojump_clock: tr
         await here.call(Counter.watch, a.system.ref(watched.pid))
         assert (await here.call(Counter.heard))[2:] == [(str(watched.pid), "noproc")]
         stop(watcher, watched)
+
+
+async def test_a_link_that_ends_before_a_full_mailbox_takes_all_back(autojump_clock: trio.testing.MockClock) -> None:
+    """A call that is taken back makes room for the cast behind it, of the same link, which is answered at that moment."""
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery, mailbox=1)
+        ref = a.system.ref(cell.pid)
+
+        async def ask(request: Any, *args: Any) -> None:
+            with pytest.raises(errors.NodeDown):
+                await request(*args)
+
+        async with trio.open_nursery() as callers:
+            for request, args in ((ref.call, (Counter.slow, 5.0)), (ref.call, ("add", 1)), (ref.cast, ("add", 2))):
+                callers.start_soon(ask, request, *args)
+                await trio.sleep(0.1)
+            b.exchange.receive(a.id, [MONITOR, 99, cell.pid.serial])
+            assert len(b.exchange._serving) == 3
+            cut(a, b)
+        assert not b.exchange._serving
+        assert not b.exchange._watched
+        link(a, b)
+        assert await ref.call("add", 4) in (4, 6)  # the cast may have been let in
+        stop(cell)
+
+
+async def test_a_down_that_makes_no_sense_is_a_violation_and_no_down(autojump_clock: trio.testing.MockClock) -> None:
+    async with wired() as (nursery, a, b):
+        watcher, watched = await spawn(a, nursery), await spawn(b, nursery)
+        here = a.system.ref(watcher.pid)
+        await here.call(Counter.watch, a.system.ref(watched.pid))
+        (number,) = a.exchange._watching
+        for error in ([b""], 7, "x", b"\xff"):
+            with pytest.raises(errors.ProtocolViolation):
+                a.exchange.receive(b.id, [DOWN, number, "crashed", error])
+        assert await here.call(Counter.heard) == []
+        stop(watched)  # whoever watches is told of its end
+        await trio.sleep(1)
+        assert await here.call(Counter.heard) == [(str(watched.pid), "shutdown")]
+        stop(watcher)
 
 
 async def test_a_watch_can_be_taken_back(autojump_clock: trio.testing.MockClock) -> None:

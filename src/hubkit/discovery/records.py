@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 
@@ -65,8 +66,10 @@ class DNS:
     async def _services(self) -> list[str]:
         import dns.asyncresolver
 
-        answer = await dns.asyncresolver.resolve(self.name, "SRV")
-        records = sorted(
-            (record.priority, record.target.to_text(omit_final_dot=True), record.port) for record in answer
-        )
-        return [str(Address(self.secure, host, port)) for _, host, port in records if host != "."]
+        return _urls(await dns.asyncresolver.resolve(self.name, "SRV"), secure=self.secure)
+
+
+def _urls(answer: Iterable[Any], *, secure: bool) -> list[str]:
+    """What SRV records say, the most wanted first."""
+    records = sorted((record.priority, record.target.to_text(omit_final_dot=True), record.port) for record in answer)
+    return [str(Address(secure, host, port)) for _, host, port in records if host != "."]

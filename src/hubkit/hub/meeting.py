@@ -13,6 +13,7 @@ from hubkit.cluster.agreement import differences
 from hubkit.cluster.core import Core
 from hubkit.errors import ConfigurationError, HandshakeRefused, HubkitError
 from hubkit.hub.admission import Admission, denial
+from hubkit.net.lines import one_line
 from hubkit.pids import NodeId, name_of
 
 __all__ = ["Meeting"]
@@ -20,6 +21,8 @@ __all__ = ["Meeting"]
 _MOST = 1000  # names that are remembered
 
 log: logging.Logger = logging.getLogger("hubkit.hub")
+
+_DIFFERENCES = 1500  # characters of what differs that are told
 
 
 class Meeting:
@@ -45,6 +48,7 @@ class Meeting:
     def differ(self, peer: NodeId, agreement: tuple[str, ...], *, refused: bool) -> None:
         """The hub has other strategies on a linked node. Who joins gives up; who is there already stays apart."""
         what = "; ".join(differences(self.agreement, agreement))
+        what = one_line(what, _DIFFERENCES)  # the other node's words
         text = f"hub {self.hub_id!r} has other strategies on node {name_of(peer)!r}: {what}. All nodes of a hub need the same"
         if refused and not self.core.links:
             self.refusal = self.refusal or ConfigurationError(text)

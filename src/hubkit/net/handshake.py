@@ -48,6 +48,7 @@ VERSIONS = (2, 1)
 #: The size of a nonce, in bytes.
 NONCE = 32
 
+_BOOT_DIGITS = 18  # so that it has less than 64 bits, and pids with it can travel
 _HELLO, _PROOF, _READY, _REFUSE = 1, 2, 3, 4
 _LABELS = {True: b"hubkit link 1, dialer\0", False: b"hubkit link 1, acceptor\0"}
 _NO_CERTIFICATE = bytes(32)
@@ -375,7 +376,7 @@ def is_node_id(value: str | bytes) -> bool:
     if isinstance(value, bytes) or len(value) > 300 or not value.isprintable():
         return False
     name, mark, boot = value.rpartition("#")
-    return bool(name and mark and boot.isascii() and boot.isdigit() and len(boot) <= 20)
+    return bool(name and mark and boot.isascii() and boot.isdigit() and len(boot) <= _BOOT_DIGITS)
 
 
 def _identity_from_wire(value: object) -> Identity:

@@ -441,7 +441,8 @@ class Mesh:
                 self._liveness.woke(late, now)
                 for session in self._sessions.values():
                     session.heard += late
-            message = encode(Kind.BEAT, dict(self._liveness.beat(now)))
+            vector = [*self._liveness.beat(now).items()][:_PEERS_MAX]  # known for longest, first: this node itself
+            message = encode(Kind.BEAT, dict(vector))
             for session in list(self._sessions.values()):
                 if now - session.heard > self._down_after:
                     session.abort(f"silent for {now - session.heard:.1f} s")

@@ -100,11 +100,11 @@ def encode_cause(error: BaseException, payloads: Payloads) -> bytes:
         return payloads.dumps([None, [error_name(error), "(what it says cannot travel)", ""]])
 
 
-def decode_cause(data: bytes | None, payloads: Payloads) -> Exception | None:
-    """What `encode_cause` has written. Raises `ProtocolViolation`."""
+def decode_cause(data: object, payloads: Payloads) -> Exception | None:
+    """What `encode_cause` has written, or `None` for `None`. Raises `ProtocolViolation` for anything else."""
     if data is None:
         return None
-    match payloads.loads(data):
+    match payloads.loads(data) if type(data) is bytes else None:
         case [None, [str(name), str(text), str(details)]]:
             return rebuild(name, text, details)
         case [int(code), bytes(payload)]:

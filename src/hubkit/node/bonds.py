@@ -182,16 +182,17 @@ class Bonds:
             msg = "the end of a link that makes no sense"
             raise ProtocolViolation(msg)
         peer = self._peer(node)
-        pair = peer.table(1 - whose).pop(number, None)
-        if pair is None:
+        if number not in peer.table(1 - whose):
             return
+        cause = decode_cause(error, self._payloads)  # before anything changes: it may make no sense
+        pair = peer.table(1 - whose).pop(number)
         numbers = peer.numbers[pair]
         numbers.remove((1 - whose, number))
         if not numbers:
             del peer.numbers[pair]
         if reason is not None:
             self._close(node, pair, reason, None)
-            self._shell.system.links.lost(*pair, reason, decode_cause(error, self._payloads))
+            self._shell.system.links.lost(*pair, reason, cause)
         elif not numbers:
             self._shell.system.links.parted(*pair)
 

@@ -236,8 +236,9 @@ class Exchange(Relays, Laden):
         self._end_relayed(peer)
         self.system.owed.out_of_touch(peer)
         self._tell_unheard(peer)
-        for withdraw in self._serving.pop(peer, {}).values():
-            withdraw()
+        serving = self._serving.pop(peer, {})
+        while serving:  # one that is taken back may make room for another, which is answered then
+            serving.pop(next(iter(serving)))()
         for number, serial in self._watched.pop(peer, {}).items():
             self.system.remove_remote_watch(serial, (peer, number))
         self._notice()
@@ -315,8 +316,9 @@ class Exchange(Relays, Laden):
     def _take_down(self, peer: NodeId, number: int, reason: str, error: Any) -> None:
         watched = self._watching.get(number)
         if watched is not None and watched[1] == peer:  # nobody speaks for another node
+            cause = decode_cause(error, self._payloads)  # before anything changes: it may make no sense
             del self._watching[number]
-            self.system.down(number, watched[0], reason, decode_cause(error, self._payloads))
+            self.system.down(number, watched[0], reason, cause)
 
     def _request(self, method: str, arguments: Any, remaining: Any, chain: list[Any], *, call: bool) -> Request:
         args, kwargs = unpack_arguments(arguments, self._payloads)

@@ -1,0 +1,172 @@
+"""All doors under the fuzzer, over all cores: ``python -m tests.fuzz.run --seconds 600``.
+
+Each door gets its share of the time. What is found goes to ``.hubkit/fuzz`` and stays there, so that the next run goes on
+from it: an input for each new way through the code in ``.hubkit/fuzz/DOOR``, and those that broke the law in
+``.hubkit/fuzz/broken/DOOR``. ``--replay FILE`` runs one input again, and needs no fuzzer; ``--keep`` puts the smallest inputs
+that cover all that was found into ``tests/fuzz/corpus``, where files that were given names stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.fuzz.doors import CORPUS, DOORS
+from tests.fuzz.seeds import write
+from tests.house import ROOT
+
+__all__ = ["main"]
+
+WORK = ROOT / ".hubkit" / "fuzz"
+#: Of each door, so many files and bytes are kept in the repository.
+FILES, BYTES = 30, 24_000
+
+_PROGRESS = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+) corp: (\d+)", re.MULTILINE)
+_RUNS = re.compile(r"^(?:stat::number_of_executed_units: |Done )(\d+)", re.MULTILINE)
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{16}")  # of libFuzzer's, and of the seeds
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one door."""
+
+    door: str
+    runs: int
+    edges: int
+    features: int
+    inputs: int
+    seconds: float
+    broken: tuple[Path, ...]
+    told: str  # the end of what the fuzzer said, if it broke
+
+    def __str__(self) -> str:
+        state = "ok" if not self.told else "BROKEN"
+        return (
+            f"  {self.door:<9} {state:<6} {self.runs:>9,} runs, {self.runs / max(self.seconds, 1e-9):>7,.0f} a second; "
+            f"{self.edges:>5,} edges, {self.features:>6,} features, {self.inputs:>4,} inputs"
+        )
+
+
+def _fuzz(door: str, seconds: float) -> Result:
+    found, broken = WORK / door, WORK / "broken" / door
+    for directory in (found, broken, CORPUS / door):
+        directory.mkdir(parents=True, exist_ok=True)
+    before = set(broken.iterdir())
+    options = [f"-max_total_time={max(1, round(seconds))}", f"-artifact_prefix={broken}/", "-print_final_stats=1"]
+    began = time.monotonic()
+    code, said = _one(door, *options, found, CORPUS / door)
+    lines = _PROGRESS.findall(said)
+    executed, edges, features, inputs = map(int, lines[-1]) if lines else (0, 0, 0, 0)
+    counted = _RUNS.search(said)
+    runs = int(counted[1]) if counted else executed
+    new = tuple(sorted(set(broken.iterdir()) - before))
+    failed = bool(code) or bool(new)
+    return Result(
+        door, runs, edges, features, inputs, time.monotonic() - began, new, _told(said, new) if failed else ""
+    )
+
+
+def _told(said: str, broken: tuple[Path, ...]) -> str:
+    """What is worth showing: how the input fails without the fuzzer; if there is none, the last that the fuzzer said."""
+    if not broken:
+        return said[-2000:].strip()
+    return _python("tests.fuzz.run", "--replay", broken[0])[1][-4000:].strip()
+
+
+def _one(door: str, *arguments: object) -> tuple[int, str]:
+    return _python("tests.fuzz.one", door, *arguments)
+
+
+def _python(module: str, *arguments: object) -> tuple[int, str]:
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    out, env = subprocess.PIPE, {**os.environ, "PYTHONHASHSEED": "0"}
+    done = subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False, env=env)
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def run(doors: Sequence[str], seconds: float, jobs: int) -> int:
+    """Fuzz all of these for so many seconds of real time; 1 if a law was broken."""
+    write(WORK)
+    share = seconds * jobs / len(doors)
+    with ThreadPoolExecutor(jobs) as pool:
+        results = []
+        for result in pool.map(lambda door: _fuzz(door, share), doors):
+            results.append(result)
+            _say(result)
+            if result.told:
+                _say(f"\n{result.told}\n")
+                for path in (path.relative_to(ROOT) for path in result.broken):
+                    _say(f"  input:  {path}\n  replay: {sys.executable} -m tests.fuzz.run --replay {path}")
+    failed = [result.door for result in results if result.told]
+    total = sum(result.runs for result in results)
+    _say(f"{total:,} runs of {len(results)} doors; " + (f"broken: {', '.join(failed)}" if failed else "all held"))
+    return 1 if failed else 0
+
+
+def replay(path: Path) -> int:
+    """Run one input; its directory says at which door. 1 if it breaks the law."""
+    if path.parent.name not in DOORS:
+        _say(f"{path.parent} is no directory of a door: {', '.join(DOORS)}")
+        return 2
+    DOORS[path.parent.name].enter(path.read_bytes())
+    _say(f"{path}: held")
+    return 0
+
+
+def keep(door: str) -> None:
+    """Put the smallest inputs that cover all that was found into the repository, in the place of those before."""
+    target = CORPUS / door
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        _one(door, "-merge=1", scratch, WORK / door, target)
+        for old in target.iterdir():
+            if _HASH.fullmatch(old.name):
+                old.unlink()
+        left = BYTES
+        for path in sorted(Path(scratch).iterdir(), key=lambda path: (path.stat().st_size, path.name))[:FILES]:
+            left -= path.stat().st_size
+            if left < 0:
+                break
+            shutil.copy(path, target / path.name)
+    _say(
+        f"{door}: {sum(1 for _ in target.iterdir())} inputs, {sum(path.stat().st_size for path in target.iterdir()):,} bytes"
+    )
+
+
+def _say(text: object) -> None:
+    print(text, flush=True)  # noqa: T201  # it is what this is for
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0, help="real seconds, for all doors together")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes; by default one for each core")
+    parser.add_argument("--door", choices=DOORS, action="append", help="one door, or several; by default all")
+    parser.add_argument("--replay", type=Path, help="run this input once, without the fuzzer")
+    parser.add_argument(
+        "--keep", action="store_true", help="write the corpus of the repository anew from what was found"
+    )
+    options = parser.parse_args()
+    doors = options.door or list(DOORS)
+    if options.replay is not None:
+        return replay(options.replay)
+    if options.keep:
+        for door in doors:
+            keep(door)
+        return 0
+    return run(doors, options.seconds, options.jobs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
