@@ -10,7 +10,6 @@ On the wire, between the hubs of two nodes: ``[OFFER, child, ticket, state]``, `
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -31,12 +30,13 @@ from hubkit.hub.merges import HOPS, Merges
 from hubkit.hub.parcels import Parcels
 from hubkit.hub.states import States
 from hubkit.hub.wires import Talk
+from hubkit.logs import Log
 from hubkit.net.payload import Payloads
 from hubkit.pids import NodeId, Pid
 
 __all__ = ["Handovers", "hand_over"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 OFFER, DECLINE = range(2)
 

@@ -11,7 +11,6 @@ a deadline on the cancel scope around it.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -29,6 +28,7 @@ from hubkit.errors import ConfigurationError
 from hubkit.events import ChildFailed, ChildRestarted, ChildStarted, ChildStarting, ChildStopped, Event
 from hubkit.hub.quorum import Gate
 from hubkit.hub.wants import Wish, WishReader, check_spec
+from hubkit.logs import Log
 from hubkit.names import error_name, error_text
 from hubkit.pids import NodeId, Pid
 from hubkit.specs import Backoff, ChildSpec, Restart
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Household", "Keeper", "Prepare", "Reports", "Witness", "failure_text"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 #: how many children begin to start in one turn of the scheduler
 STARTS = 100

@@ -5,17 +5,17 @@ Law of this room: who joins and may not gives up, and its user is told why; who 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 from hubkit.cluster.agreement import differences
 from hubkit.errors import ConfigurationError, HandshakeRefused, HubkitError
 from hubkit.hub.admission import Admission, denial
+from hubkit.logs import Log
 from hubkit.pids import NodeId, name_of
 
 __all__ = ["Meeting"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 
 class Meeting:

@@ -9,7 +9,6 @@ has said goodbye: name servers go on telling of it for a while.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,12 +17,13 @@ import trio
 
 from hubkit.environment import Environment
 from hubkit.errors import DialRefused, HandshakeRefused, HubkitError
+from hubkit.logs import Log
 from hubkit.net.lines import one_line
 from hubkit.pids import NodeId, boot_of, name_of
 
 __all__ = ["Dialer", "DialerEvents", "Target"]
 
-logger: logging.Logger = logging.getLogger("hubkit.net")
+logger: Log = Log("hubkit.net")
 
 RETRY_FIRST = 0.05
 RETRY_MAX = 2.0
