@@ -11,10 +11,11 @@ measure the peer's kernel and WebSocket library rather than its node.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator
 
 import trio
 from wsproto.connection import Connection, ConnectionState
-from wsproto.events import BytesMessage, CloseConnection, Message, Ping
+from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping
 
 from hubkit.errors import LinkClosed, LinkError, ProtocolViolation
 from hubkit.net.certificates import Secured
@@ -26,6 +27,8 @@ __all__ = ["RECEIVE_BUFFER", "WebSocketLink"]
 RECEIVE_BUFFER = 64 * 1024
 
 _CLOSE_WITHIN = 1.0  # seconds for the peer to answer our close
+_STRANGE = 64  # WebSocket frames, of whatever kind, from a peer that has not proved the secret: a handshake has three
+_SLICE = 256  # ... that are taken apart before others have their turn
 
 # WebSocket's close codes.
 _GOING = 1000
@@ -33,8 +36,12 @@ _PROTOCOL_ERROR = 1002
 _TOO_BIG = 1009
 
 
+def _nothing() -> None:
+    return None
+
+
 class WebSocketLink:
-    """See `hubkit.net.transport.Link`."""
+    """See `hubkit.net.transport.Link`. ``proved()`` is called when the peer may send more than a greeting."""
 
     def __init__(self, stream: trio.abc.Stream, engine: Connection, remote: str, tls: Secured | None = None) -> None:
         self.remote = remote
@@ -42,8 +49,11 @@ class WebSocketLink:
         self._stream = stream
         self._engine = engine
         self._limit = MAX_GREETING
+        self.proved: Callable[[], object] = _nothing
+        self._strange = 0  # frames of a peer that has not proved the secret
+        self._events: Iterator[Event] | None = None  # what of the bytes that have come is not taken apart yet
         self._frames: deque[bytes] = deque()
-        self._parts: list[bytes] = []  # of a frame that comes in several WebSocket fragments
+        self._parts = bytearray()  # of a frame that comes in pieces
         self._size = 0
         self._pong: Ping | None = None  # the latest ping that is not answered yet
         self._lock = trio.StrictFIFOLock()  # held while bytes go out
@@ -57,6 +67,8 @@ class WebSocketLink:
     def allow(self, max_frame: int) -> None:
         """Accept frames of up to ``max_frame`` bytes from now on."""
         self._limit = max_frame
+        if max_frame > MAX_GREETING:
+            self.proved()
 
     # -- sending
 
@@ -123,42 +135,63 @@ class WebSocketLink:
     async def _fill(self) -> None:
         """Read once from the stream, and take apart what came.
 
-        Of a stranger little is read at once: ten thousand empty frames fit into a large buffer, and taking them apart in one
-        go would hold up everybody else.
+        Of a stranger little is read at once, and of anybody's frames only so many are taken apart in one go: ten thousand
+        empty ones fit into a large buffer, and would hold up everybody else.
         """
         self._receiving = True
         try:
-            data = await self._stream.receive_some(min(RECEIVE_BUFFER, self._limit))
+            if self._events is None:
+                data = await self._stream.receive_some(min(RECEIVE_BUFFER, self._limit))
+                if not data:
+                    self._finish(LinkClosed("the connection ended"))
+                    return
+                self._take(bytes(data))
+            else:
+                await trio.lowlevel.checkpoint()
+                self._drain()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
             return
         finally:
             self._receiving = False
-        if not data:
-            self._finish(LinkClosed("the connection ended"))
-            return
-        self._take(bytes(data))
         if self._pong is not None and self._end is None and not self._closing:
             await self._answer_ping()
 
     def _take(self, data: bytes) -> None:
-        engine = self._engine
-        engine.receive_data(data)
-        for event in engine.events():
+        self._engine.receive_data(data)
+        self._events = self._engine.events()
+        self._drain()
+
+    def _drain(self) -> None:
+        """The next frames of what has come."""
+        assert self._events is not None
+        strange = self._limit <= MAX_GREETING
+        for count, event in enumerate(self._events, 1):
             if type(event) is BytesMessage:
                 self._add(event)
             elif type(event) is CloseConnection:
-                if engine.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.CLOSED):
-                    reason = f": {event.reason}" if event.reason else ""
-                    self._finish(LinkClosed(f"closed by the peer{reason}"))
-                else:
-                    self._violated(f"broken WebSocket framing: {event.reason}", _PROTOCOL_ERROR)
+                self._close_came(event)
             elif type(event) is Ping:
                 self._pong = event
             elif isinstance(event, Message):
                 self._violated("a text message, where only binary ones are expected", _PROTOCOL_ERROR)
+            if strange and getattr(event, "frame_finished", True):
+                self._strange += 1
+                if self._strange > _STRANGE:
+                    self._violated(f"more than {_STRANGE} frames before the handshake is done", _PROTOCOL_ERROR)
             if self._end is not None:
+                break
+            if count == _SLICE:
                 return
+        self._events = None
+
+    def _close_came(self, event: CloseConnection) -> None:
+        """The peer has closed, or its bytes were none of WebSocket."""
+        if self._engine.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.CLOSED):
+            why = f": {event.reason}" if event.reason else ""
+            self._finish(LinkClosed(f"closed by the peer{why}"))
+        else:
+            self._violated(f"broken WebSocket framing: {event.reason}", _PROTOCOL_ERROR)
 
     def _add(self, event: BytesMessage) -> None:
         """One piece of a frame; most frames come in one."""
@@ -166,12 +199,15 @@ class WebSocketLink:
         if self._size > self._limit:
             self._violated(f"a frame exceeds {self._limit:,} bytes", _TOO_BIG)
             return
-        if event.data:  # empty pieces, which no limit of size counts, are not kept
-            self._parts.append(bytes(event.data))
-        if event.message_finished:
-            self._frames.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+        if not self._parts and event.message_finished:
+            self._frames.append(bytes(event.data))
+        else:  # a piece weighs what it holds, however many there are
+            self._parts += event.data
+            if not event.message_finished:
+                return
+            self._frames.append(bytes(self._parts))
             self._parts.clear()
-            self._size = 0
+        self._size = 0
 
     # -- the end
 
