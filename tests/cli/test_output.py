@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 from tests.cli.shell import HUBKIT, SHOP, Run, environment, running
+from tests.processes.harness import free_ports
 
 FULL = Path("/dev/full")
 
@@ -32,6 +32,7 @@ async def ended(command: str, *, unbuffered: bool = False) -> tuple[int, str]:
     return done.returncode, done.stderr.decode()
 
 
+@pytest.mark.limit(120)  # fifteen processes, one after the other
 async def test_a_full_disk_and_a_closed_stdout(tmp_path: Path) -> None:
     full = (1, "hubkit: the output could not be written: No space left on device\n")
     closed = (1, "hubkit: the output could not be written: stdout is closed\n")
@@ -40,7 +41,7 @@ async def test_a_full_disk_and_a_closed_stdout(tmp_path: Path) -> None:
         await shop.says("ready")
         url = await shop.url()
         asked = [f"{first} {url} {' '.join(rest)}" for first, *rest in map(str.split, QUESTIONS)]
-        for command in ("--help", *asked):
+        for command in ("--help", "demo", *asked):
             assert await ended(f"{command} > {FULL}") == full, command
         for command in ("--version", asked[-1]):
             assert await ended(f"{command} > {FULL}", unbuffered=True) == full, command
@@ -61,7 +62,7 @@ async def test_a_node_whose_log_cannot_be_written_goes_on(where: str, tmp_path: 
     (tmp_path / "shop.py").write_text(
         SHOP.replace('    print("ready", flush=True)\n', "    open('ready', 'w').close()\n")
     )
-    port = 20_000 + os.getpid() % 10_000
+    (port,) = free_ports(1)
     process = await trio.lowlevel.open_process(
         ["sh", "-c", f'exec "$@" {where}', "sh", *HUBKIT, "run", "shop:main", "--listen", f"ws://127.0.0.1:{port}"],
         cwd=tmp_path,

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has seen enough (`| head`). Python flushes stdout once more at exit: into nothing.
         output.give_up()
         return 128 + signal.SIGPIPE
-    except OSError:
+    except Exception:  # or a group of such
         if not output.failure:
             raise
     if output.failure:

@@ -42,6 +42,11 @@ class Output:
             self._note(error)
             raise
 
+    @property
+    def encoding(self) -> str:
+        """In which characters become bytes."""
+        return "ascii" if self.inner is None else self.inner.encoding
+
     def isatty(self) -> bool:
         """Whether a person reads it."""
         return self.inner is not None and self.inner.isatty()
