@@ -12,12 +12,14 @@ from hubkit.net.frames import WebSocketLink
 from hubkit.net.seal import SealedLink
 from hubkit.net.transport import Link
 
-__all__ = ["MASKED", "OPENING", "drip", "frame", "opened", "proved", "raw"]
+__all__ = ["BINARY", "MASKED", "OPENING", "PING", "REQUEST", "TEXT", "drip", "frame", "opened", "proved", "raw"]
 
-OPENING = (
+#: What a client asks, but for the empty line at its end.
+REQUEST = (
     b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: hubkit.v1\r\n\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: hubkit.v1\r\n"
 )
+OPENING = REQUEST + b"\r\n"
 #: A mask that changes nothing, and is one.
 MASKED = bytes(4)
 BINARY, TEXT, PING = 0x82, 0x81, 0x89
