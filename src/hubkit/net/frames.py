@@ -1,5 +1,8 @@
 """One WebSocket connection as a `Link`: frames over a trio stream, by way of wsproto's connection object.
 
+Small frames, nearly all there are, take the plain road of `hubkit.net.framing`; and a TCP socket of a system where that is
+possible is read and written without trio's detours: there a write that does not have to wait does not, and a read waits first.
+
 Law of this room: after every await, whatever ended it, the link is intact or closed. So a send that did not finish closes
 the link (half a frame may be on the wire), while a receive may be given up at any time. And a close is bounded,
 whatever the peer does: it says so, waits a second for the peer's word, and drops the connection.
@@ -10,6 +13,7 @@ measure the peer's kernel and WebSocket library rather than its node.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -17,8 +21,11 @@ import trio
 from wsproto.connection import Connection, ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping
 
+from hubkit.environment import Environment
 from hubkit.errors import LinkClosed, LinkError, ProtocolViolation
 from hubkit.net.certificates import Secured
+from hubkit.net.framing import PLAIN, Masks, Sieve, frame_of
+from hubkit.net.secure import SecureStream
 from hubkit.net.transport import MAX_GREETING
 
 __all__ = ["RECEIVE_BUFFER", "WebSocketLink"]
@@ -41,28 +48,45 @@ def _nothing() -> None:
 
 
 class WebSocketLink:
-    """See `hubkit.net.transport.Link`. ``proved()`` is called when the peer may send more than a greeting."""
+    """See `hubkit.net.transport.Link`. ``rest``: something came with the end of the opening, and is in the engine already.
 
-    def __init__(self, stream: trio.abc.Stream, engine: Connection, remote: str, tls: Secured | None = None) -> None:
+    ``proved()`` is called when the peer may send more than a greeting.
+    """
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        engine: Connection,
+        remote: str,
+        tls: Secured | None = None,
+        *,
+        rest: bool = False,
+    ) -> None:
         self.remote = remote
         self.tls: Secured | None = tls
         self._stream = stream
         self._engine = engine
+        self._secure = stream if isinstance(stream, SecureStream) else None
+        self._under = stream if self._secure is None else self._secure.under
+        self._socket = self._under.socket if type(self._under) is trio.SocketStream and os.name == "posix" else None
+        self._masks = Masks(Environment().token) if engine.client else None
+        self._sieve = None if rest else Sieve(masked=not engine.client)
         self._limit = MAX_GREETING
         self.proved: Callable[[], object] = _nothing
         self._strange = 0  # frames of a peer that has not proved the secret
-        self._events: Iterator[Event] | None = None  # what of the bytes that have come is not taken apart yet
+        self._coming: Iterator[bytes | Event] | None = engine.events()  # what has come, and is not taken yet
         self._frames: deque[bytes] = deque()
         self._parts = bytearray()  # of a frame that comes in pieces
         self._size = 0
         self._pong: Ping | None = None  # the latest ping that is not answered yet
         self._lock = trio.StrictFIFOLock()  # held while bytes go out
+        self._begun: bytes | None = None  # what is left of a frame that `send_now` could not send whole
         self._receiving = False
         self._end: LinkError | None = None  # why the link has ended
         self._ended = trio.Event()
         self._code = _GOING
         self._closing = False
-        self._take(b"")  # what came in one piece with the end of the opening is in the engine already
+        self._drain()
 
     def allow(self, max_frame: int) -> None:
         """Accept frames of up to ``max_frame`` bytes from now on."""
@@ -71,6 +95,43 @@ class WebSocketLink:
             self.proved()
 
     # -- sending
+
+    def send_now(self, frame: bytes) -> bool:
+        """Send one frame, if that takes no waiting. See `hubkit.net.transport.at_once`."""
+        if (
+            self._socket is None
+            or len(frame) > PLAIN
+            or self._end is not None
+            or self._closing
+            or self._pong is not None
+            or self._begun is not None
+            or self._lock.locked()
+        ):
+            return False
+        try:
+            data = self._wire(self._plain(frame))
+        except trio.BrokenResourceError:
+            return False
+        sent = self._write(data)
+        if sent == len(data):
+            return True
+        self._begun = data[sent:]
+        return False
+
+    def _plain(self, frame: bytes) -> bytes:
+        return frame_of(frame, None if self._masks is None else self._masks.next())
+
+    def _wire(self, data: bytes) -> bytes:
+        """What goes out on the socket for these bytes of WebSocket. It must, in this order."""
+        return data if self._secure is None else self._secure.encrypt(data)
+
+    def _write(self, data: bytes) -> int:
+        """How many of the bytes the system has taken; an error is told to whoever waits for one."""
+        assert self._socket is not None
+        try:
+            return os.write(self._socket.fileno(), data)
+        except OSError:
+            return 0
 
     async def send(self, frame: bytes) -> None:
         """Send one frame; if cancelled, the link has ended."""
@@ -81,17 +142,25 @@ class WebSocketLink:
         try:
             if self._end is not None or self._closing:
                 raise LinkClosed(*self._closed().args)
-            data = self._engine.send(BytesMessage(data=frame))
-            if self._pong is not None:
-                data = self._take_pong() + data
+            await trio.lowlevel.checkpoint_if_cancelled()
+            data = b"" if self._pong is None else self._take_pong()
+            if self._begun is None:
+                data += self._plain(frame) if len(frame) <= PLAIN else self._engine.send(BytesMessage(data=frame))
             await self._transmit(data)
         finally:
             self._lock.release()
 
     async def _transmit(self, data: bytes) -> None:
+        """Send what was begun, and then this."""
         finished = False
         try:
-            await self._stream.send_all(data)
+            data = self._wire(data)
+            if self._begun is not None:
+                data, self._begun = self._begun + data, None
+            if self._socket is not None and len(data) <= 2 * PLAIN:
+                data = data[self._write(data) :]
+            if data:
+                await self._under.send_all(data)
             finished = True
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
@@ -108,14 +177,16 @@ class WebSocketLink:
         self._pong = None
         return data
 
-    async def _answer_ping(self) -> None:
-        """Send the pong that is due, unless something is on its way out: then it goes with the next frame."""
+    async def _answer(self) -> None:
+        """Send the pong that is due, or what TLS has to say, unless something is on its way out: then it goes with that."""
+        if self._begun is not None:
+            return
         try:
             self._lock.acquire_nowait()
         except trio.WouldBlock:
             return
         try:
-            await self._transmit(self._take_pong())
+            await self._transmit(b"" if self._pong is None else self._take_pong())
         except LinkClosed:
             pass  # receive() tells
         finally:
@@ -140,42 +211,84 @@ class WebSocketLink:
         """
         self._receiving = True
         try:
-            if self._events is None:
-                data = await self._stream.receive_some(min(RECEIVE_BUFFER, self._limit))
+            if self._coming is not None:
+                await trio.lowlevel.checkpoint()
+                self._drain()
+            else:
+                data = await self._read(min(RECEIVE_BUFFER, self._limit))
                 if not data:
                     self._finish(LinkClosed("the connection ended"))
                     return
-                self._take(bytes(data))
-            else:
-                await trio.lowlevel.checkpoint()
-                self._drain()
+                self._take(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
             return
         finally:
             self._receiving = False
-        if self._pong is not None and self._end is None and not self._closing:
-            await self._answer_ping()
+        owes = self._pong is not None or (self._secure is not None and self._secure.owes)
+        if owes and self._end is None and not self._closing:
+            await self._answer()
+
+    async def _read(self, most: int) -> bytes:
+        """At most so many bytes of WebSocket; none at the end."""
+        secure, socket = self._secure, self._socket
+        if socket is None:
+            return bytes(await self._stream.receive_some(most))
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            if secure is not None and (data := secure.take(most)) is not None:
+                return data
+            if socket.fileno() < 0:
+                msg = "the connection was closed here"
+                raise trio.ClosedResourceError(msg)
+            await trio.lowlevel.wait_readable(socket)
+            try:
+                data = os.read(socket.fileno(), most)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+            if secure is None:
+                return data
+            secure.feed(data)
 
     def _take(self, data: bytes) -> None:
-        self._engine.receive_data(data)
-        self._events = self._engine.events()
+        self._coming = self._apart(data)
         self._drain()
 
+    def _apart(self, data: bytes) -> Iterator[bytes | Event]:
+        """The plain frames in these bytes, and what the engine makes of all else, one after the other as they are asked for."""
+        engine = self._engine
+        if self._sieve is None:
+            engine.receive_data(data)
+            yield from engine.events()
+            return
+        for plain, piece in self._sieve.feed(data):
+            if plain:
+                yield piece
+            else:
+                engine.receive_data(piece)
+                yield from engine.events()
+
     def _drain(self) -> None:
-        """The next frames of what has come."""
-        assert self._events is not None
+        """Take what comes next."""
+        assert self._coming is not None
         strange = self._limit <= MAX_GREETING
-        for count, event in enumerate(self._events, 1):
-            if type(event) is BytesMessage:
-                self._add(event)
-            elif type(event) is CloseConnection:
-                self._close_came(event)
-            elif type(event) is Ping:
-                self._pong = event
-            elif isinstance(event, Message):
+        for count, one in enumerate(self._coming, 1):
+            if type(one) is bytes:
+                if len(one) > self._limit:
+                    self._violated(f"a frame exceeds {self._limit:,} bytes", _TOO_BIG)
+                else:
+                    self._frames.append(one)
+            elif type(one) is BytesMessage:
+                self._add(one)
+            elif type(one) is CloseConnection:
+                self._close_came(one)
+            elif type(one) is Ping:
+                self._pong = one
+            elif isinstance(one, Message):
                 self._violated("a text message, where only binary ones are expected", _PROTOCOL_ERROR)
-            if strange and getattr(event, "frame_finished", True):
+            if strange and getattr(one, "frame_finished", True):
                 self._strange += 1
                 if self._strange > _STRANGE:
                     self._violated(f"more than {_STRANGE} frames before the handshake is done", _PROTOCOL_ERROR)
@@ -183,7 +296,7 @@ class WebSocketLink:
                 break
             if count == _SLICE:
                 return
-        self._events = None
+        self._coming = None
 
     def _close_came(self, event: CloseConnection) -> None:
         """The peer has closed, or its bytes were none of WebSocket."""

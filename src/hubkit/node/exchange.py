@@ -317,12 +317,12 @@ class Exchange(Relays, Passage):
     def _serve_call(
         self, peer: NodeId, number: int, serial: int, method: str, chain: list[Any], arguments: Any, remaining: Any
     ) -> None:
-        key, replied = (peer, number), False
+        key, serving, replied = (peer, number), self._serving, False
 
         def on_reply(result: Any, error: BaseException | None) -> None:
             nonlocal replied
             replied = True
-            self._serving.pop(key, None)
+            serving.pop(key, None)
             if method == STATE and error is None:
                 result = {name: shown(value, self._payloads) for name, value in result.items()}
             self._reply(peer, number, result, error)
@@ -334,7 +334,7 @@ class Exchange(Relays, Passage):
             return
         withdraw = self.system.deliver_call_soon(serial, request, on_reply)
         if not replied:
-            self._serving[key] = withdraw
+            serving[key] = withdraw
 
     def _reply(self, peer: NodeId, number: int, result: Any, error: BaseException | None) -> None:
         try:
