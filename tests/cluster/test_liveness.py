@@ -187,3 +187,14 @@ def test_who_was_silent_before_i_slept_stays_silent() -> None:
     live.heard({"b#1": 1}, 0.0)
     live.woke(10.0, 20.0)
     assert not live.alive("b#1", 20.0)
+
+
+def test_by_how_much_a_boot_is_superseded() -> None:
+    table = Liveness("a#5", 0.0)
+    assert table.superseded("b#7") == 0  # nothing is known of it
+    table.linked("b#7", 1.0)
+    assert [table.superseded(f"b#{boot}") for boot in (3, 7, 9)] == [4, 0, 0]
+    table.refuse("b#7")
+    table.forget("b#7")
+    assert table.superseded("b#3") == 4  # what is gone has been
+    assert table.superseded("a#1") == 4

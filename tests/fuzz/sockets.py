@@ -23,6 +23,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 from hubkit.errors import LinkError, ProtocolViolation
 from hubkit.net.address import parse
 from hubkit.net.frames import WebSocketLink
+from hubkit.net.gate import Visit
 from hubkit.net.transport import MAX_GREETING, Link
 from hubkit.net.websocket import WebSocketTransport, _open_client
 
@@ -96,7 +97,7 @@ async def _talk(what: int, tape: Tape) -> None:
         link: Link | None = None
         if what == SERVES:
             with suppress(ProtocolViolation):
-                link = await WebSocketTransport("ws://127.0.0.1:0")._admit(tape, "x")  # type: ignore[arg-type]  # any stream
+                link = await WebSocketTransport("ws://127.0.0.1:0")._admit(tape, "x", Visit("x", 1))  # type: ignore[arg-type]  # any stream
         elif what == DIALS:
             target = parse("ws://a:4040")
             with trio.move_on_after(5):  # as `dial`, which catches the same

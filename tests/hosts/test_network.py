@@ -142,6 +142,12 @@ async def test_two_hosts_that_cannot_talk_to_each_other_are_not_missed(settled: 
         reached = {id for id, count in results[name]["taken"].items() if count}
         assert {id for id in IDS if places[id] != unreachable} <= reached
     check_calls(results)
+    # By now they reach each other over one of the others.
+    for member in (a, d):
+        over = await member.ask("pump", ids=IDS, seconds=1.0, every=0.005, within=ENDS)
+        assert over["failures"] == []
+        assert set(over["taken"]) == set(IDS)
+        assert all(over["taken"].values())
     await whole_again(settled, lan)
 
 

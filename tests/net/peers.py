@@ -38,7 +38,7 @@ class Peer:
         self.scope = trio.CancelScope()
         transport = options.pop("transport", None) or WebSocketTransport(listen)
         self.mesh = Mesh(
-            Identity(self.id),
+            Identity(self.id, options.pop("address", None)),
             transport,
             secrets=options.pop("secrets", [SECRET]),
             seeds=seeds,

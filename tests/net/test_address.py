@@ -46,6 +46,32 @@ def test_right() -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "one"),
+    [
+        ("WS://LocalHost:1/", "ws://localhost:1"),
+        ("ws://[0:0:0:0:0:0:0:1]:1", "ws://[::1]:1"),
+        ("ws://[::0001]:1", "ws://[::1]:1"),
+        ("ws://[2001:DB8::A]:1", "ws://[2001:db8::a]:1"),
+        ("ws://[::ffff:127.0.0.1]:1", "ws://127.0.0.1:1"),
+        ("ws://[::FFFF:7f00:1]:1", "ws://127.0.0.1:1"),
+        ("ws://127.0.0.1:0001", "ws://127.0.0.1:1"),
+        ("ws://[fe80::0:1%25eth0]:1", "ws://[fe80::1%eth0]:1"),
+        ("ws://[FE80::1%Eth0]:1", "ws://[fe80::1%Eth0]:1"),
+        ("ws://[fe80::1%25]:1", "ws://[fe80::1%25]:1"),  # an interface can be told by its number
+    ],
+)
+def test_an_address_has_one_spelling(url: str, one: str) -> None:
+    assert str(parse(url)) == one
+    assert parse(one) == parse(url)
+
+
+def test_the_scope_of_an_address_stays_here() -> None:
+    address = parse("ws://[fe80::1%eth0]:1")
+    assert (address.host, address.bare_host, address.bare_authority) == ("fe80::1%eth0", "fe80::1", "[fe80::1]:1")
+    assert parse("ws://shop.internal:1").bare_authority == "shop.internal:1"
+
+
+@pytest.mark.parametrize(
     ("host", "loopback", "wildcard"),
     [
         ("127.0.0.1", True, False),
@@ -54,6 +80,10 @@ def test_right() -> None:
         ("localhost", True, False),
         ("0.0.0.0", False, True),
         ("[::]", False, True),
+        ("[::ffff:0.0.0.0]", False, True),
+        ("[::ffff:127.0.0.1]", True, False),
+        ("[0:0::0]", False, True),
+        ("[fe80::1%eth0]", False, False),
         ("10.0.0.1", False, False),
         ("example.org", False, False),
     ],

@@ -14,6 +14,7 @@ from wsproto.connection import Connection
 
 from hubkit.errors import LinkClosed, ProtocolViolation
 from hubkit.net.frames import WebSocketLink
+from hubkit.net.gate import Visit
 from hubkit.net.transport import MAX_GREETING
 from hubkit.net.websocket import WebSocketTransport
 
@@ -89,7 +90,7 @@ async def test_compression_is_never_agreed_to_and_compressed_frames_end_the_link
         b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
     )
     tape = Tape(asked + framed(0xC2, b"\x4b\x04\x00", True, None), len(asked), silent=False)
-    link = await WebSocketTransport("ws://127.0.0.1:0")._admit(tape, "x")  # type: ignore[arg-type]  # any stream
+    link = await WebSocketTransport("ws://127.0.0.1:0")._admit(tape, "x", Visit("x", 1))  # type: ignore[arg-type]  # any stream
     assert tape.sent.startswith(b"HTTP/1.1 101")
     assert b"extensions" not in tape.sent.lower()
     with pytest.raises(ProtocolViolation, match="Reserved"):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import trio
 import trio_websocket
+from tests.net.raw import REQUEST as OPENING
 from wsproto.events import BytesMessage
 
 from hubkit.errors import ConfigurationError, DialFailed, DialRefused, LinkClosed, ProtocolViolation
@@ -94,12 +95,6 @@ async def say(url: str, data: bytes, *, end: bool = True) -> bytes:
         pass
     await stream.aclose()
     return answer
-
-
-OPENING = (
-    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: hubkit.v1\r\n"
-)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +228,7 @@ async def test_empty_pieces_are_not_kept() -> None:
     async def accept(link: Link) -> None:
         assert isinstance(link, WebSocketLink)
         assert await link.receive() == b"begin"
+        link.allow(MAX_FRAME)
         with pytest.raises(LinkClosed):
             await link.receive()
         kept.append(len(link._parts))

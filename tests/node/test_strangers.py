@@ -228,3 +228,9 @@ def test_operator_secrets_that_make_no_sense(secret: Any, operator: Any, said: s
 def test_protocol_versions_that_make_no_sense(oldest: Any) -> None:
     with pytest.raises(ConfigurationError, match="min_protocol must be one of 1, 2"):
         hubkit.Node(min_protocol=oldest)
+
+
+@pytest.mark.parametrize("count", [0, 1, -5, 2.0, "256", True, None])
+def test_limits_of_an_address_that_make_no_sense(count: Any) -> None:
+    with pytest.raises(ConfigurationError, match="per_address must be an int, at least 2"):
+        hubkit.Node(per_address=count)

@@ -357,6 +357,22 @@ async def test_clocks_are_each_their_own(sim: Simulation) -> None:
     sim.check()
 
 
+@simulated(seeds=2)
+async def test_a_wall_clock_that_jumps_disturbs_nobody(sim: Simulation) -> None:
+    """Hours there and back, under a running hub: nobody is missed, nothing moves, and what is started there runs."""
+    a, b, c = await three(sim)
+    before = {child: info.pids for child, info in a.children().items()}
+    for number, offset in enumerate((3600, -3600, 86_400, 0)):
+        sim.skew("b", offset=offset)
+        await sim.sleep(10)
+        await b.start_children([hubkit.child(f"after-{number}", Counter)])
+        await sim.settled(within=30)
+        assert (a.nodes(), b.nodes(), c.nodes()) == (("b", "c"), ("a", "c"), ("a", "b"))
+        assert {child: a.pids(child) for child in before} == before
+    assert all(link.reconnects == 0 for link in a.node._mesh.links.values())  # type: ignore[union-attr]  # it is up
+    sim.check()
+
+
 @simulated()
 async def test_a_clock_that_is_far_off_is_refused_without_a_storm(sim: Simulation) -> None:
     a, _b, _c = await three(sim)

@@ -9,13 +9,13 @@ The logger is ``"hubkit.actors"``; a crash is an error, what the user may want t
 
 from __future__ import annotations
 
-import logging
 import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 from hubkit.actors.inspection import attributes
 from hubkit.actors.mailbox import Call, Item
+from hubkit.logs import Log
 from hubkit.names import error_text
 
 __all__ = ["item_text", "logger", "report_crash", "request_text", "state_text"]
@@ -23,7 +23,7 @@ __all__ = ["item_text", "logger", "report_crash", "request_text", "state_text"]
 #: So many attributes are shown.
 _ATTRIBUTES = 20
 
-logger: logging.Logger = logging.getLogger("hubkit.actors")
+logger: Log = Log("hubkit.actors")
 
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 80

@@ -11,6 +11,7 @@
 `texts`        what their ``--help`` says
 `table`        aligned columns, safe to print
 `secrets`      where secrets come from: a file or the environment, never an argument
+`output`       what it prints, and whether that could be written
 `failure`      what a command raises to end with a message
 `demo`         ``hubkit demo``: processes die, and their children live on
 =============  ==================================================================================

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from typing import Any, NoReturn
 
 from hubkit._version import __version__
 from hubkit.cli.failure import Failure
+from hubkit.cli.output import Output
 from hubkit.cli.secrets import OPERATOR_VARIABLE, VARIABLE, read_secrets
 from hubkit.cli.texts import CHILDREN, DEMO, DRAIN, EXPLAIN, LINKS, MAIN, PLAN, RUN, SIM, STATUS, TOP, TREE
 
@@ -27,6 +28,33 @@ LEVELS = ("debug", "info", "warning", "error")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with ``arguments`` (by default those of this process), and return its exit code."""
+    output = Output(sys.stdout)
+    ended: SystemExit | None = None
+    code = 0
+    try:
+        try:
+            with redirect_stdout(output):
+                code = _main(arguments)
+        except SystemExit as end:  # of --help, or of the program that was run
+            ended = end
+        output.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`| head`). Python flushes stdout once more at exit: into nothing.
+        output.give_up()
+        return 128 + signal.SIGPIPE
+    except Exception:  # or a group of such
+        if not output.failure:
+            raise
+    if output.failure:
+        _complain(f"the output could not be written: {output.failure}")
+        output.give_up()
+        return code or 1
+    if ended is not None:
+        raise ended
+    return code
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace], int] | None = getattr(options, "command", None)
@@ -34,18 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        code = command(options)
-        sys.stdout.flush()
+        return command(options)
     except Failure as failure:
         _complain(str(failure))
         return failure.exit_code
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
-    except BrokenPipeError:
-        # Whoever read the output has seen enough (`| head`). Python flushes stdout once more at exit: into nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    return code
 
 
 # -- the commands: each imports what it needs when it is called, so that --help is quick ------------------------------------
@@ -62,19 +84,22 @@ def _run(options: argparse.Namespace) -> int:
     from hubkit.cli.run import RunOptions, run
 
     _log_to_stderr(options.log_level)
-    return run(
-        RunOptions(
-            options.target,
-            listen=options.listen,
-            advertise=options.advertise,
-            join=tuple(options.join),
-            name=options.name,
-            hub=options.hub,
-            secrets=read_secrets(options.secret_file),
-            operators=read_secrets(options.operator_secret_file, variable=OPERATOR_VARIABLE),
-            tls=read_tls(options.tls_cert, options.tls_ca),
-        )
+    asked = RunOptions(
+        options.target,
+        listen=options.listen,
+        advertise=options.advertise,
+        join=tuple(options.join),
+        name=options.name,
+        hub=options.hub,
+        secrets=read_secrets(options.secret_file),
+        operators=read_secrets(options.operator_secret_file, variable=OPERATOR_VARIABLE),
+        tls=read_tls(options.tls_cert, options.tls_ca),
     )
+    output: object = sys.stdout
+    with redirect_stdout(
+        output.inner if isinstance(output, Output) else sys.stdout
+    ):  # what is printed is the program's
+        return run(asked)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -331,7 +356,12 @@ def _add_secret(parser: argparse.ArgumentParser) -> None:
 
 def _complain(message: str) -> None:
     line = " ".join(message.split())
-    sys.stderr.write(f"hubkit: {line}\n")
+    errors = Output(sys.stderr)
+    try:
+        errors.write(f"hubkit: {line}\n")
+        errors.flush()
+    except OSError:  # full, too, or gone: the exit code tells
+        errors.give_up()
 
 
 class _Formatter(logging.Formatter):

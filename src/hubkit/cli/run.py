@@ -8,7 +8,6 @@ its ``shutdown`` and the hub's ``cancel_grace``, exit 128 + the signal's number.
 from __future__ import annotations
 
 import inspect
-import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,12 +22,13 @@ from hubkit.cli.targets import locate, name_of
 from hubkit.errors import ConfigurationError, HandshakeRefused, HubkitError
 from hubkit.events import HubStopping
 from hubkit.hub.hub import Hub
+from hubkit.logs import Log
 from hubkit.net.websocket import TLS
 from hubkit.node.node import Node
 
 __all__ = ["Program", "RunOptions", "load", "run"]
 
-log: logging.Logger = logging.getLogger("hubkit.run")
+log: Log = Log("hubkit.run")
 
 #: What is run: it gets the open hub, and the hub drains when it returns.
 Program = Callable[[Hub], Awaitable[object]]

@@ -180,6 +180,11 @@ class Liveness:
         name, boot = life_of(node)
         return self._boots.get(name, -1) > boot and node != self.node
 
+    def superseded(self, node: NodeId) -> int:
+        """By how much a boot of its name that is known is newer than this one; 0: none is."""
+        name, boot = life_of(node)
+        return max(0, self._boots.get(name, boot) - boot)
+
     def alive(self, node: NodeId, now: float) -> bool:
         """Whether this node is in sight: heard of within ``down_after``, and not proven dead. I always am.
 

@@ -7,7 +7,6 @@ comes: the slowest would then decide when the addresses that are written down ar
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,11 +15,12 @@ import trio
 from hubkit.discovery.protocol import USUAL, Discovery, Here, Pace, Resident, Residing
 from hubkit.discovery.sifting import Complaints, patience, sift
 from hubkit.environment import Environment
+from hubkit.logs import Log
 from hubkit.net.lines import one_line
 
 __all__ = ["ANSWER_WITHIN", "Finder", "Joined"]
 
-log: logging.Logger = logging.getLogger("hubkit.discovery")
+log: Log = Log("hubkit.discovery")
 
 #: Seconds within which a discovery must answer.
 ANSWER_WITHIN = 10.0

@@ -8,7 +8,6 @@ socket is opened anew every minute: an interface that went and came back has for
 from __future__ import annotations
 
 import ipaddress
-import logging
 import socket
 import sys
 from collections.abc import Iterable
@@ -23,11 +22,12 @@ from hubkit.discovery.protocol import Here, Pace
 from hubkit.discovery.sifting import Complaints
 from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError
+from hubkit.logs import Log
 from hubkit.net.lines import one_line
 
 __all__ = ["Multicast"]
 
-log: logging.Logger = logging.getLogger("hubkit.discovery")
+log: Log = Log("hubkit.discovery")
 
 #: So many datagrams are read, then none for so many seconds.
 BURST: Final = 64

@@ -9,15 +9,15 @@ all of them must have the same rule; whoever one of them admits is in.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hubkit.errors import ConfigurationError
+from hubkit.logs import Log
 
 __all__ = ["EVERYBODY", "Admission", "Admit", "check_admit", "denial"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 #: ``admit(name, labels)``: whether the node of this name, which says these labels of itself, may take part in the hub.
 Admit = Callable[[str, Mapping[str, str]], bool]

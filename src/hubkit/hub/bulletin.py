@@ -11,7 +11,6 @@ from inside the core, where a slow handler would hold up placement.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ import trio
 
 from hubkit.errors import ConfigurationError
 from hubkit.events import Event, EventsLost, HubStopping
+from hubkit.logs import Log
 
 __all__ = ["HANDLER_SECONDS", "Bulletin", "EventStream", "Hook", "check_hooks"]
 
@@ -29,7 +29,7 @@ HANDLER_SECONDS = 5.0
 QUEUE = 10_000
 STREAM = 1_000
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 Handler = Callable[[Any], Any]
 

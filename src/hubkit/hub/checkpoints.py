@@ -6,7 +6,6 @@ done, is said by the map.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -18,11 +17,12 @@ from hubkit.errors import NoSuchActor
 from hubkit.hub.household import Household, Keeper, failure_text
 from hubkit.hub.states import States
 from hubkit.hub.wires import Talk
+from hubkit.logs import Log
 from hubkit.pids import Pid
 
 __all__ = ["Checkpoints"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 
 class Checkpoints:

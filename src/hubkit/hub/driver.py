@@ -7,7 +7,6 @@ together cost a few messages, not a thousand. Who awaits something watches the m
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -38,12 +37,13 @@ from hubkit.hub.reports import Reports
 from hubkit.hub.trees import tree
 from hubkit.hub.watch import Watch
 from hubkit.hub.wires import Wires
+from hubkit.logs import Log
 from hubkit.node.seams import Desk
 from hubkit.pids import NodeId, Pid, name_of
 
 __all__ = ["Driver"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 
 #: for how many turns of the scheduler, and seconds, messages wait for children that begin to start

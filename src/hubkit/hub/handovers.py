@@ -10,7 +10,6 @@ On the wire, between the hubs of two nodes: ``[OFFER, child, ticket, state]``, `
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -32,13 +31,14 @@ from hubkit.hub.parcels import Parcels
 from hubkit.hub.states import State, States
 from hubkit.hub.voyages import Voyages
 from hubkit.hub.wires import Talk
+from hubkit.logs import Log
 from hubkit.net.cargo import Cargo
 from hubkit.net.payload import Payloads
 from hubkit.pids import NodeId, Pid
 
 __all__ = ["Handovers", "hand_over"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 OFFER, DECLINE = range(2)
 #: States that wait to be accepted by one copy.

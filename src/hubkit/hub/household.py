@@ -11,7 +11,6 @@ a deadline on the cancel scope around it.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -30,6 +29,7 @@ from hubkit.events import ChildFailed, ChildRestarted, ChildStarted, ChildStarti
 from hubkit.hub.quorum import Gate
 from hubkit.hub.states import State
 from hubkit.hub.wants import Wish, WishReader, check_spec
+from hubkit.logs import Log
 from hubkit.names import error_name, error_text
 from hubkit.pids import NodeId, Pid
 from hubkit.specs import Backoff, ChildSpec, Restart
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Household", "Keeper", "Prepare", "Reports", "Witness", "failure_text"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 #: how many children begin to start in one turn of the scheduler
 STARTS = 100

@@ -7,7 +7,6 @@ wait; whatever waits can be cancelled, and leaves the map a consistent wish.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal, TypeVar
@@ -43,6 +42,7 @@ from hubkit.hub.results import StartResult, StopResult
 from hubkit.hub.views import actor_table, check_strategies
 from hubkit.hub.wants import Wish, WishReader, check_ids, check_specs, close_wish
 from hubkit.hub.wishes import check_not_waiting, check_open, starting, stop_wants, until_live
+from hubkit.logs import Log
 from hubkit.net.transport import Transport
 from hubkit.net.websocket import TLS
 from hubkit.node.blocks import Block, bare_nursery, is_cancelled
@@ -54,7 +54,7 @@ from hubkit.supervision.restarts import Limits
 
 __all__ = ["Hub"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 A = TypeVar("A")
 T = TypeVar("T")

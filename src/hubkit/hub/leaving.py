@@ -7,16 +7,15 @@ the map says so at once, so that the others fail over without waiting for silenc
 
 from __future__ import annotations
 
-import logging
-
 import trio
 
 from hubkit.hub.driver import Driver
 from hubkit.hub.household import Household
+from hubkit.logs import Log
 
 __all__ = ["drain", "stop_now"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 
 async def drain(driver: Driver, timeout: float, grace: float) -> None:

@@ -6,13 +6,13 @@ So does one that joins and has met somebody who agrees: a single node does not k
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 from hubkit.cluster.agreement import differences
 from hubkit.cluster.core import Core
 from hubkit.errors import ConfigurationError, HandshakeRefused, HubkitError
 from hubkit.hub.admission import Admission, denial
+from hubkit.logs import Log
 from hubkit.net.lines import one_line
 from hubkit.pids import NodeId, name_of
 
@@ -20,7 +20,7 @@ __all__ = ["Meeting"]
 
 _MOST = 1000  # names that are remembered
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 _DIFFERENCES = 1500  # characters of what differs that are told
 

@@ -6,7 +6,6 @@ sent on when that has moved meanwhile, and given up, with a word in the log, whe
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from hubkit.actors.system import System
 from hubkit.errors import HubkitError
 from hubkit.hub.household import Household, Keeper
 from hubkit.hub.states import State, States
+from hubkit.logs import Log
 from hubkit.net.cargo import Cargo
 from hubkit.pids import NodeId, Pid, node_id
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HOPS", "MERGE", "Merges"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 #: The kind of its messages.
 MERGE = 2

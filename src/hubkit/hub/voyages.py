@@ -9,7 +9,6 @@ if the core offers it anew; what is of no use any more is given up at once, on b
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import trio
 
 from hubkit.cluster.rows import Ticket
 from hubkit.errors import NotSerializable
+from hubkit.logs import Log
 from hubkit.net.cargo import Cargo
 from hubkit.pids import NodeId
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Voyages"]
 
-log: logging.Logger = logging.getLogger("hubkit.hub")
+log: Log = Log("hubkit.hub")
 
 #: Seconds between two words of progress.
 OFTEN = 1.0

@@ -1,9 +1,13 @@
-"""What a node's address is: ``ws://host:port`` or ``wss://host:port``, with an optional path for a proxy in front of it."""
+"""What a node's address is: ``ws://host:port`` or ``wss://host:port``, with an optional path for a proxy in front of it.
+
+Law of this room: one address has one spelling. Hosts are in lower case, IPv6 in its shortest form, IPv4 that is dressed up as
+IPv6 is IPv4 again, and the scope of a link-local address follows a bare ``%``.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from hubkit.errors import ConfigurationError
@@ -31,6 +35,16 @@ class Address:
         return f"{host}:{self.port}"
 
     @property
+    def bare_host(self) -> str:
+        """The host without the scope of an IPv6 address (``%eth0``), which means nothing at the other end."""
+        return self.host.partition("%")[0]
+
+    @property
+    def bare_authority(self) -> str:
+        """``host:port`` without a scope."""
+        return replace(self, host=self.bare_host).authority
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it."""
         ip = _ip(self.host)
@@ -41,6 +55,15 @@ class Address:
         """Whether it stands for all addresses of this machine: good to listen at, not to be dialled."""
         ip = _ip(self.host)
         return ip is not None and ip.is_unspecified
+
+
+def _normal(host: str) -> str:
+    """The one spelling of a host."""
+    bare, mark, scope = host.partition("%")
+    ip = _ip(f"{bare}%{scope.removeprefix('25') or scope}" if mark else host)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return host if ip is None else str(ip)
 
 
 def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -81,4 +104,4 @@ def parse(url: object, what: str = "an address", *, zero_port: bool = False) -> 
     if wrong is not None or host is None or port is None:
         msg = f"{what} must be {expected}; {url!r:.200} is not: {wrong}"
         raise ConfigurationError(msg)
-    return Address(parts.scheme == "wss", host, port, parts.path or "/")
+    return Address(parts.scheme == "wss", _normal(host), port, parts.path or "/")

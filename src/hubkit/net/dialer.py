@@ -12,7 +12,6 @@ none in the place of a node that is linked.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,12 +20,13 @@ import trio
 
 from hubkit.environment import Environment
 from hubkit.errors import DialRefused, HandshakeRefused, HubkitError
+from hubkit.logs import Log
 from hubkit.net.lines import one_line
 from hubkit.pids import NodeId, boot_of, name_of
 
 __all__ = ["HEARSAY", "Dialer", "DialerEvents", "Target"]
 
-logger: logging.Logger = logging.getLogger("hubkit.net")
+logger: Log = Log("hubkit.net")
 
 RETRY_FIRST = 0.05
 RETRY_MAX = 2.0

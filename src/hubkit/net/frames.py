@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Callable, Iterator
 
 import trio
 from wsproto.connection import Connection, ConnectionState
-from wsproto.events import BytesMessage, CloseConnection, Message, Ping
+from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping
 
 from hubkit.environment import Environment
 from hubkit.errors import LinkClosed, LinkError, ProtocolViolation
@@ -35,6 +36,8 @@ RECEIVE_BUFFER = 64 * 1024
 LARGE_BUFFER = 256 * 1024
 
 _CLOSE_WITHIN = 1.0  # seconds for the peer to answer our close
+_STRANGE = 64  # WebSocket frames, of whatever kind, from a peer that has not proved the secret: a handshake has three
+_SLICE = 256  # ... that are taken apart before others have their turn
 
 # WebSocket's close codes.
 _GOING = 1000
@@ -42,8 +45,15 @@ _PROTOCOL_ERROR = 1002
 _TOO_BIG = 1009
 
 
+def _nothing() -> None:
+    return None
+
+
 class WebSocketLink:
-    """See `hubkit.net.transport.Link`. ``rest``: something came with the end of the opening, and is in the engine already."""
+    """See `hubkit.net.transport.Link`. ``rest``: something came with the end of the opening, and is in the engine already.
+
+    ``proved()`` is called when the peer may send more than a greeting.
+    """
 
     def __init__(
         self,
@@ -65,8 +75,11 @@ class WebSocketLink:
         self._sieve = None if rest else Sieve(masked=not engine.client)
         self._limit = MAX_GREETING
         self._ask = RECEIVE_BUFFER
+        self.proved: Callable[[], object] = _nothing
+        self._strange = 0  # frames of a peer that has not proved the secret
+        self._coming: Iterator[bytes | Event] | None = engine.events()  # what has come, and is not taken yet
         self._frames: deque[bytes] = deque()
-        self._parts: list[bytes] = []  # of a frame that comes in several WebSocket fragments
+        self._parts = bytearray()  # of a frame that comes in pieces
         self._size = 0
         self._pong: Ping | None = None  # the latest ping that is not answered yet
         self._lock = trio.StrictFIFOLock()  # held while bytes go out
@@ -81,6 +94,8 @@ class WebSocketLink:
     def allow(self, max_frame: int) -> None:
         """Accept frames of up to ``max_frame`` bytes from now on."""
         self._limit = max_frame
+        if max_frame > MAX_GREETING:
+            self.proved()
 
     # -- sending
 
@@ -194,23 +209,27 @@ class WebSocketLink:
     async def _fill(self) -> None:
         """Read once from the stream, and take apart what came.
 
-        Of a stranger little is read at once: ten thousand empty frames fit into a large buffer, and taking them apart in one
-        go would hold up everybody else.
+        Of a stranger little is read at once, and of anybody's frames only so many are taken apart in one go: ten thousand
+        empty ones fit into a large buffer, and would hold up everybody else.
         """
         self._receiving = True
         try:
-            asked = min(self._ask, self._limit)
-            data = await self._read(asked)
+            if self._coming is not None:
+                await trio.lowlevel.checkpoint()
+                self._drain()
+            else:
+                asked = min(self._ask, self._limit)
+                data = await self._read(asked)
+                if not data:
+                    self._finish(LinkClosed("the connection ended"))
+                    return
+                self._ask = LARGE_BUFFER if len(data) == asked else RECEIVE_BUFFER
+                self._take(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
             return
         finally:
             self._receiving = False
-        if not data:
-            self._finish(LinkClosed("the connection ended"))
-            return
-        self._ask = LARGE_BUFFER if len(data) == asked else RECEIVE_BUFFER
-        self._take(data)
         owes = self._pong is not None or (self._secure is not None and self._secure.owes)
         if owes and self._end is None and not self._closing:
             await self._answer()
@@ -239,40 +258,58 @@ class WebSocketLink:
             secure.feed(data)
 
     def _take(self, data: bytes) -> None:
+        self._coming = self._apart(data)
+        self._drain()
+
+    def _apart(self, data: bytes) -> Iterator[bytes | Event]:
+        """The plain frames in these bytes, and what the engine makes of all else, one after the other as they are asked for."""
+        engine = self._engine
         if self._sieve is None:
-            self._engine.receive_data(data)
-            self._drain()
+            engine.receive_data(data)
+            yield from engine.events()
             return
         for plain, piece in self._sieve.feed(data):
             if plain:
-                if len(piece) > self._limit:
-                    self._violated(f"a frame exceeds {self._limit:,} bytes", _TOO_BIG)
-                else:
-                    self._frames.append(piece)
+                yield piece
             else:
-                self._engine.receive_data(piece)
-                self._drain()
-            if self._end is not None:
-                return
+                engine.receive_data(piece)
+                yield from engine.events()
 
     def _drain(self) -> None:
-        """Take what the engine has made of what it was given."""
-        engine = self._engine
-        for event in engine.events():
-            if type(event) is BytesMessage:
-                self._add(event)
-            elif type(event) is CloseConnection:
-                if engine.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.CLOSED):
-                    reason = f": {event.reason}" if event.reason else ""
-                    self._finish(LinkClosed(f"closed by the peer{reason}"))
+        """Take what comes next."""
+        assert self._coming is not None
+        strange = self._limit <= MAX_GREETING
+        for count, one in enumerate(self._coming, 1):
+            if type(one) is bytes:
+                if len(one) > self._limit:
+                    self._violated(f"a frame exceeds {self._limit:,} bytes", _TOO_BIG)
                 else:
-                    self._violated(f"broken WebSocket framing: {event.reason}", _PROTOCOL_ERROR)
-            elif type(event) is Ping:
-                self._pong = event
-            elif isinstance(event, Message):
+                    self._frames.append(one)
+            elif type(one) is BytesMessage:
+                self._add(one)
+            elif type(one) is CloseConnection:
+                self._close_came(one)
+            elif type(one) is Ping:
+                self._pong = one
+            elif isinstance(one, Message):
                 self._violated("a text message, where only binary ones are expected", _PROTOCOL_ERROR)
+            if strange and getattr(one, "frame_finished", True):
+                self._strange += 1
+                if self._strange > _STRANGE:
+                    self._violated(f"more than {_STRANGE} frames before the handshake is done", _PROTOCOL_ERROR)
             if self._end is not None:
+                break
+            if count == _SLICE:
                 return
+        self._coming = None
+
+    def _close_came(self, event: CloseConnection) -> None:
+        """The peer has closed, or its bytes were none of WebSocket."""
+        if self._engine.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.CLOSED):
+            why = f": {event.reason}" if event.reason else ""
+            self._finish(LinkClosed(f"closed by the peer{why}"))
+        else:
+            self._violated(f"broken WebSocket framing: {event.reason}", _PROTOCOL_ERROR)
 
     def _add(self, event: BytesMessage) -> None:
         """One piece of a frame; most frames come in one."""
@@ -280,12 +317,15 @@ class WebSocketLink:
         if self._size > self._limit:
             self._violated(f"a frame exceeds {self._limit:,} bytes", _TOO_BIG)
             return
-        if event.data:  # empty pieces, which no limit of size counts, are not kept
-            self._parts.append(bytes(event.data))
-        if event.message_finished:
-            self._frames.append(self._parts[0] if len(self._parts) == 1 else b"".join(self._parts))
+        if not self._parts and event.message_finished:
+            self._frames.append(bytes(event.data))
+        else:  # a piece weighs what it holds, however many there are
+            self._parts += event.data
+            if not event.message_finished:
+                return
+            self._frames.append(bytes(self._parts))
             self._parts.clear()
-            self._size = 0
+        self._size = 0
 
     # -- the end
 

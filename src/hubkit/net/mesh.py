@@ -14,7 +14,6 @@ link (the floor above compares versions anyway).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,7 +21,8 @@ from typing import Any
 import trio
 
 from hubkit.environment import Environment
-from hubkit.errors import HandshakeRefused, LinkError, ProtocolViolation
+from hubkit.errors import HandshakeRefused, ProtocolViolation
+from hubkit.logs import Log
 from hubkit.net.certificates import Secured, is_for, secured
 from hubkit.net.dialer import Dialer, Target
 from hubkit.net.greeting import Reception, greet, guarded
@@ -39,7 +39,7 @@ from hubkit.pids import NodeId, boot_of, name_of
 
 __all__ = ["LinkStatistics", "Liveness", "Mesh", "MeshEvents"]
 
-logger: logging.Logger = logging.getLogger("hubkit.net")
+logger: Log = Log("hubkit.net")
 
 _PEERS_MAX = 4096  # entries in a PEERS or BEAT message
 _KINDS = frozenset(Kind)
@@ -53,9 +53,9 @@ class Mesh:
     ``identity``: who this node is; without an address, the transport's URL is filled in. ``secrets``: the first is used, all
     are accepted; ``operators``: those with which operators may look. ``versions``: of the protocol, best first. ``seeds``:
     addresses; `None`: they will be told, see `set_seeds`. ``beat``: seconds between heartbeats; a link that is silent for
-    ``down_after`` seconds is closed. ``max_outbox``: bytes that may wait for one peer before its link is given up.
-    ``greeting``: seconds for a handshake, of which at most ``max_greetings`` are under way with dialers at a time; beyond,
-    the one that has taken longest is refused.
+    ``down_after`` seconds is closed, and so is one that takes nothing for twice as long. ``max_outbox``: bytes that may wait
+    for one peer before its link is given up. ``greeting``: seconds for a handshake, of which at most ``max_greetings`` are
+    under way with dialers at a time; beyond, the one that has taken longest is refused.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Mesh:
         down_after: float = 4.0,
         max_outbox: int = 64 * 1024 * 1024,
         greeting: float = 5.0,
-        max_greetings: int = 64,
+        max_greetings: int = 128,
     ) -> None:
         self.identity: Identity = replace(identity, capabilities=(*identity.capabilities, CAPABILITY))
         self.url: str | None = None
@@ -242,7 +242,7 @@ class Mesh:
         await self._transport.serve(self._accept, task_status=task_status)
 
     async def _accept(self, link: Link) -> None:
-        """One connection from outside, to its end."""
+        """One connection from outside, to its end. Raises why there was no link; the transport logs it, or counts it."""
         attempt = Attempt(dialing=False)
         handshake = self._handshake(attempt, link)
         try:
@@ -252,12 +252,9 @@ class Mesh:
             else:
                 await self._carry(link, peer, attempt, handshake)
         except HandshakeRefused as error:
-            level = logging.DEBUG if error.code in ("duplicate", "distrusted") else logging.WARNING
-            logger.log(level, "%s: no link: %s", link.remote, one_line(error))
-        except LinkError as error:
-            logger.warning("%s: closed: %s", link.remote, one_line(error))
-        except Exception:
-            logger.exception("%s: closed, because of an error here", link.remote)
+            if error.code not in ("duplicate", "distrusted"):
+                raise
+            logger.debug("%s: no link: %s", link.remote, one_line(error))
         finally:
             self._pairs.ended(attempt)
             await link.aclose()
@@ -437,15 +434,12 @@ class Mesh:
             late = now - last - self._beat
             last = now
             if late > self._beat:
-                # It was this process that slept: what the others said meanwhile waits in its sockets, unread.
                 self._liveness.woke(late, now)
                 for session in self._sessions.values():
-                    session.heard += late
+                    session.slept(late)
             vector = [*self._liveness.beat(now).items()][:_PEERS_MAX]  # known for longest, first: this node itself
             message = encode(Kind.BEAT, dict(vector))
             for session in list(self._sessions.values()):
-                if now - session.heard > self._down_after:
-                    session.abort(f"silent for {now - session.heard:.1f} s")
-                else:
+                if session.look(now, self._down_after):
                     session.put(message, urgent=True)
                     session.ping()

@@ -14,6 +14,7 @@ import trio
 
 from hubkit.environment import Environment
 from hubkit.errors import LinkClosed, ProtocolViolation
+from hubkit.logs import Log
 from hubkit.net.certificates import secured
 from hubkit.net.greeting import greet, guarded
 from hubkit.net.handshake import NONCE, Handshake, Identity
@@ -23,6 +24,8 @@ from hubkit.net.wire import MAX_MESSAGE, Assembler, Kind, decode_frame, encode_a
 from hubkit.pids import node_id
 
 __all__ = ["answer", "ask"]
+
+logger: Log = Log("hubkit.net")
 
 _IDLE = 30.0  # seconds that a node waits for an operator's next question
 
@@ -65,7 +68,7 @@ async def ask(
 
 
 async def answer(link: Link, peer: Identity, request: Callable[[Identity, list[Any]], list[Any]]) -> None:
-    """Answer an operator's questions until it goes, or asks nothing for half a minute."""
+    """Answer an operator's questions until it goes, or asks nothing, or does not take an answer, for half a minute."""
     assembler = Assembler()
     while True:
         with trio.move_on_after(_IDLE) as patience:
@@ -74,11 +77,13 @@ async def answer(link: Link, peer: Identity, request: Callable[[Identity, list[A
             except LinkClosed:
                 return
         if patience.cancelled_caught:
+            logger.info("%s: closed: no whole question of this operator within %g s", link.remote, _IDLE)
             return
         reply = request(peer, question)
         with trio.move_on_after(_IDLE) as patience:
             await _send(link, reply)
         if patience.cancelled_caught:
+            logger.info("%s: closed: this operator did not take an answer within %g s", link.remote, _IDLE)
             return
 
 

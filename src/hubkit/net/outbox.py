@@ -1,7 +1,7 @@
 """What waits to be sent on one link.
 
 Law of this room: urgent messages before bulk; within each of the two, first in, first out; and no more than the limit, and
-the one message that reached it.
+the one message that reached it (or a million messages, if they are tiny).
 `take` joins as many as fit into one frame, which is what makes small messages cheap. Nothing here waits: the link's
 writer does.
 """
@@ -15,6 +15,7 @@ from hubkit.net.wire import BULK, CHUNK, URGENT, chunk, encode_frame
 __all__ = ["Outbox"]
 
 _MOST = 10_000  # messages in one frame
+_WAITING = 1 << 20  # messages in one lane: each takes more memory than it weighs
 
 
 class Outbox:
@@ -33,10 +34,11 @@ class Outbox:
 
     def put(self, message: bytes, *, urgent: bool = False) -> bool:
         """Add a message, unless the limit is reached: a large message is no reason to refuse it behind a small one."""
-        if self.size >= self._limit:
+        lane = self._lanes[URGENT if urgent else BULK]
+        if self.size >= self._limit or len(lane) >= _WAITING:
             return False
         self.size += len(message)
-        self._lanes[URGENT if urgent else BULK].append(message)
+        lane.append(message)
         return True
 
     def take(self) -> tuple[bytes, int] | None:

@@ -12,7 +12,6 @@ out on the spot, if the link can do that, and spares the writer's turn.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ import trio
 
 from hubkit.environment import Environment
 from hubkit.errors import LinkError, ProtocolViolation
+from hubkit.logs import Log
 from hubkit.net.handshake import Identity
 from hubkit.net.lines import one_line
 from hubkit.net.outbox import Outbox
@@ -31,7 +31,7 @@ from hubkit.pids import NodeId
 
 __all__ = ["ROOM", "LinkStatistics", "Session"]
 
-logger: logging.Logger = logging.getLogger("hubkit.net")
+logger: Log = Log("hubkit.net")
 
 _APP, _CHUNK, _PING, _PONG = int(Kind.APP), int(Kind.CHUNK), int(Kind.PING), int(Kind.PONG)
 _SLICE = 0.0005  # seconds for which the messages of one frame may keep everybody else from running
@@ -41,6 +41,8 @@ ROOM = 1 << 20
 _LIGHT = 4096  # bytes of a message that may go out on the spot
 _AT_ONCE = 256  # of them go on after a frame; the others when they have sent theirs
 _PING_EVERY = 4  # beats
+_PONGS = 256  # pings that are answered in a beat
+_TURN = 32  # frames after which others have theirs, however small
 _CLOSE_WITHIN = 1.0  # seconds for a close with a reason
 
 
@@ -118,7 +120,8 @@ class Session:
         self._now = environment.now
         self._message = message
         self._control = control
-        self._pulse, self._pings = Pulse(), 0
+        self._pulse, self._pings, self._pongs = Pulse(), 0, 0
+        self._moved, self._gone_out = self.heard, 0  # when a frame was last seen to have gone out, and how many had
         self._outbox = Outbox(max_outbox)
         self._assembler = Assembler()
         self._writer: trio.lowlevel.Task | None = None  # when it sleeps
@@ -176,6 +179,7 @@ class Session:
     def ping(self) -> None:
         """Measure the way there and back, if the peer answers to that: at the first of these calls, and every fourth."""
         self._pings += 1
+        self._pongs = 0
         if self._pings % _PING_EVERY != 1 or CAPABILITY not in self.peer.capabilities:
             return
         number = self._pulse.ask(self._now())
@@ -185,7 +189,9 @@ class Session:
     def _measure(self, message: list[Any]) -> None:
         match message:
             case [Kind.PING, int(number), *_]:
-                self.put(encode(Kind.PONG, number), urgent=True)
+                self._pongs += 1
+                if self._pongs <= _PONGS:  # who asks more often does not measure
+                    self.put(encode(Kind.PONG, number), urgent=True)
             case [Kind.PONG, int(number), *_]:
                 self._pulse.answered(number, self._now())
             case _:
@@ -240,6 +246,8 @@ class Session:
             frame = await link.receive()
             self.heard = self._now()
             self._frames_in += 1
+            if self._frames_in % _TURN == 0:  # many may have come at once, and are there without waiting
+                await trio.lowlevel.checkpoint()
             self._bytes_in += len(frame)
             began = self._now()
             messages = decode_frame(frame)
@@ -269,6 +277,29 @@ class Session:
                     self._control(self, message)
                     if self.said_goodbye or self.parted:
                         return
+
+    # -- whether it lives
+
+    def look(self, now: float, down_after: float) -> bool:
+        """Once a beat: end the link if the peer is silent, or takes nothing; returns whether it goes on.
+
+        Half a frame is no sign of life, however it grows: nobody can tell whether there will ever be a whole one. And a
+        frame goes out at each beat, so if none has for twice ``down_after``, the peer does not read, whatever it says.
+        """
+        if self._frames_out != self._gone_out:
+            self._gone_out, self._moved = self._frames_out, now
+        if now - self.heard > down_after:
+            self.abort(f"silent for {now - self.heard:.1f} s")
+        elif now - self._moved > 2 * down_after:
+            self.abort(f"it reads nothing, or too slowly: no frame could be sent for {now - self._moved:.1f} s")
+        else:
+            return True
+        return False
+
+    def slept(self, late: float) -> None:
+        """It was this process that slept: what the peer said meanwhile waits in the socket, unread."""
+        self.heard += late
+        self._moved += late
 
     # -- the end
 

@@ -6,14 +6,14 @@ whatever of it still runs.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
 import trio
 
 from hubkit.environment import Environment
-from hubkit.errors import ConfigurationError, DialFailed, LinkError
+from hubkit.errors import ConfigurationError, DialFailed, HandshakeRefused, LinkError
+from hubkit.logs import Log
 from hubkit.net.address import parse
 from hubkit.net.lines import one_line
 from hubkit.net.simulated_link import SimulatedLink
@@ -22,7 +22,7 @@ from hubkit.net.transport import Link
 
 __all__ = ["SimulatedTransport"]
 
-logger: logging.Logger = logging.getLogger("hubkit.net")
+logger: Log = Log("hubkit.net")
 
 _DIAL_WITHIN = 5.0  # seconds for the answer to a dial
 
@@ -104,6 +104,8 @@ class SimulatedTransport:
                 await accept(end)
             finally:
                 await end.aclose()
+        except HandshakeRefused as error:
+            logger.warning("%s: no link: %s", end.remote, one_line(error))
         except LinkError as error:
             logger.warning("%s: closed: %s", end.remote, one_line(error))
         except Exception:

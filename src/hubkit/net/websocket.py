@@ -1,7 +1,9 @@
 """The real network: `WebSocketTransport`, WebSocket (RFC 6455) over TCP or TLS.
 
 Law of this room: nothing that a stranger sends, or fails to send, costs more than its own connection. Every wait for one is
-bounded, connections that have not finished their opening are counted, and what goes wrong with one is logged in one line.
+bounded; connections are counted, by address, and those beyond the limits are closed before anything is read
+(`hubkit.net.gate`); and what goes wrong with one is logged in one line, or, if it is one of many, counted in one
+(`hubkit.net.tally`).
 
 Only peers that ask for the subprotocol `SUBPROTOCOL` are served, and none that names an ``Origin``: browsers always do,
 and no web page shall reach a node that listens on its reader's machine.
@@ -13,11 +15,13 @@ round trip, and leaves every cancellation in one hand. See `hubkit.net.frames` f
 
 from __future__ import annotations
 
-import errno
-import logging
+import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 import trio
@@ -26,25 +30,31 @@ from wsproto.connection import Connection
 from wsproto.events import AcceptConnection, RejectConnection, RejectData, Request
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from hubkit.errors import ConfigurationError, DialFailed, DialRefused, LinkError, ProtocolViolation
+from hubkit.errors import ConfigurationError, DialFailed, HandshakeRefused, LinkError, ProtocolViolation
+from hubkit.logs import Log
 from hubkit.net.address import Address, parse
 from hubkit.net.certificates import Secured, names_in
-from hubkit.net.frames import RECEIVE_BUFFER, WebSocketLink
+from hubkit.net.frames import WebSocketLink
+from hubkit.net.gate import Gate, Visit, origin_of
 from hubkit.net.lines import one_line
 from hubkit.net.secure import SecureStream
+from hubkit.net.sockets import Patient, connect, listen, reason, remote_name
+from hubkit.net.tally import Tally
 from hubkit.net.transport import Link
 
-__all__ = ["SUBPROTOCOL", "TLS", "WebSocketTransport"]
+__all__ = ["PER_ADDRESS", "SUBPROTOCOL", "TLS", "WebSocketTransport"]
 
 #: What both ends of a link speak; a WebSocket without it is not for us.
 SUBPROTOCOL = "hubkit.v1"
 
-logger: logging.Logger = logging.getLogger("hubkit.net")
+#: Connections that one remote address may have.
+PER_ADDRESS = 256
 
-_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})  # what accept lacks for a while
-_SHORT_PAUSE = 0.1  # seconds
+logger: Log = Log("hubkit.net")
 
 _MAX_OPENING = 16 * 1024  # bytes of an opening handshake, either way
+_AT_ONCE = 4096  # ... that are read at once: what follows the opening in the same piece is taken apart in one go
+_LINES = 10  # a period, about connections of one address that failed, each in its own way
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +75,21 @@ class TLS:
 class WebSocketTransport:
     """Links over WebSocket. ``listen`` is the URL to listen at (port 0: any free one), `None` to dial only.
 
-    ``opening``: seconds that connecting, TLS and the WebSocket opening may take together. ``max_opening``: how many
-    connections may be in that state at once; when there are more, the one that has been so for longest is closed, so that a
-    flood of idle connections hits itself first.
+    ``opening``: seconds that connecting, TLS and the WebSocket opening may take together.
+    ``max_opening``: how many connections may be there at once whose peer has not proved the secret yet, of one address half of
+    them. When there are more, the oldest of the address that has most of them is closed.
+    ``per_address``: how many connections one remote address may have. So many may also come at once, and a quarter of them a
+    second from then on. Those beyond are closed before anything is read. See `hubkit.net.gate` for what an address is.
     """
 
     def __init__(
-        self, listen: str | None = None, *, tls: TLS | None = None, opening: float = 5.0, max_opening: int = 64
+        self,
+        listen: str | None = None,
+        *,
+        tls: TLS | None = None,
+        opening: float = 5.0,
+        max_opening: int = 128,
+        per_address: int = PER_ADDRESS,
     ) -> None:
         self._tls = tls or TLS()
         self._listen = None if listen is None else parse(listen, "listen", zero_port=True)
@@ -79,9 +97,9 @@ class WebSocketTransport:
             msg = f"to listen at {listen} a certificate is needed: tls=TLS(server=SSLContext)"
             raise ConfigurationError(msg)
         self._limit = opening
-        self._max_opening = max_opening
-        self._opening: dict[int, trio.CancelScope] = {}  # in order of arrival
-        self._serial = 0
+        self._gate = Gate(per_address=per_address, strangers=max_opening)
+        self._tally = Tally()
+        self._scopes: dict[Visit, trio.CancelScope] = {}
         self._listeners: list[trio.SocketListener] | None = None
         self._url: str | None = None
 
@@ -93,15 +111,10 @@ class WebSocketTransport:
             return self._url
         address = self._listen
         try:
-            listeners = await trio.open_tcp_listeners(address.port, host=address.host)
-        except OSError as error:
-            msg = f"cannot listen at {address}: {_reason(error)}"
+            listeners = await listen(address)
+        except (OSError, UnicodeError) as error:
+            msg = f"cannot listen at {address}: {reason(error) if isinstance(error, OSError) else error}"
             raise ConfigurationError(msg) from error
-        if address.port == 0:
-            # A name with several addresses got a port for each: one URL can tell only one of them.
-            for spare in listeners[1:]:
-                spare.socket.close()  # without a checkpoint: a cancellation there would leave the others open
-            del listeners[1:]
         port = listeners[0].socket.getsockname()[1]
         self._listeners = listeners
         self._url = str(Address(address.secure, address.host, port, address.path))
@@ -119,14 +132,12 @@ class WebSocketTransport:
             task_status.started(None)
             await trio.sleep_forever()
         assert self._listeners is not None
-
-        async def handle(stream: trio.SocketStream) -> None:
-            await self._handle(stream, accept)
-
         listeners = self._listeners
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(trio.serve_listeners, handle, [_Patient(listener) for listener in listeners])
+                for listener in listeners:
+                    nursery.start_soon(self._take_in, listener, accept, nursery)
+                nursery.start_soon(self._sum_up)
                 task_status.started(url)
         finally:
             self._listeners = None
@@ -134,39 +145,82 @@ class WebSocketTransport:
                 for listener in listeners:
                     await listener.aclose()
 
-    async def _handle(self, stream: trio.SocketStream, accept: Callable[[Link], Awaitable[None]]) -> None:
+    async def _take_in(
+        self, listener: trio.SocketListener, accept: Callable[[Link], Awaitable[None]], nursery: trio.Nursery
+    ) -> None:
+        patient = Patient(listener)
+        async with listener:  # the port is free as soon as nobody serves any more
+            while True:
+                stream = await patient.accept()
+                try:
+                    host, remote = remote_name(stream)
+                except OSError:
+                    stream.socket.close()  # it has hung up already
+                    continue
+                visit = self._gate.enter(host, trio.current_time())
+                if isinstance(visit, str):
+                    self._turn_away(stream, host, visit)
+                    continue
+                self._scopes[visit] = trio.CancelScope()
+                out = self._gate.crowded_out(visit)
+                if out is not None:
+                    self._scopes[out].cancel()
+                nursery.start_soon(self._handle, stream, remote, visit, accept)
+
+    def _turn_away(self, stream: trio.SocketStream, host: str, why: str) -> None:
+        """Close a connection at the least cost, here and in the kernel: with a reset, which leaves nothing behind."""
+        with suppress(OSError):  # it has hung up already
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.socket.close()
+        self._tell(origin_of(host), "turned away", f"{host}: a connection was turned away: {why}", 1)
+
+    async def _handle(
+        self, stream: trio.SocketStream, remote: str, visit: Visit, accept: Callable[[Link], Awaitable[None]]
+    ) -> None:
         """One connection, to its end. Nothing but cancellation leaves here."""
-        remote = "a client"
+        scope = self._scopes[visit]
         try:
-            remote = _name(stream)
-            link = await self._admit(stream, remote)
-            try:
-                await accept(link)
-            finally:
-                await link.aclose()
+            with scope:
+                link = await self._admit(stream, remote, visit)
+                try:
+                    await accept(link)
+                finally:
+                    await link.aclose()
+        except HandshakeRefused as error:
+            self._tell(visit.origin, "refused", f"{remote}: no link: {one_line(error)}", _LINES)
         except (LinkError, OSError) as error:
-            logger.warning("%s: closed: %s", remote, one_line(error))
+            self._tell(visit.origin, "closed", f"{remote}: closed: {one_line(error)}", _LINES)
         except Exception:
             logger.exception("%s: closed, because of an error here", remote)
         finally:
+            del self._scopes[visit]
+            self._gate.left(visit)
             await trio.aclose_forcefully(stream)
+        if scope.cancelled_caught:
+            why = "too many connections have not proved the secret yet: it made room"
+            self._tell(visit.origin, "closed to make room", f"{remote}: closed: {why}", 1)
 
-    async def _admit(self, stream: trio.SocketStream, remote: str) -> WebSocketLink:
-        """The opening of an accepted connection, within its time and among at most ``max_opening`` others."""
-        self._serial = serial = self._serial + 1
-        if len(self._opening) >= self._max_opening:
-            oldest = next(iter(self._opening))
-            self._opening.pop(oldest).cancel()
-        with trio.move_on_after(self._limit) as scope:
-            self._opening[serial] = scope
-            try:
-                return await self._open_server(stream, remote)
-            finally:
-                crowded = self._opening.pop(serial, None) is None
-        msg = "too many connections are being opened" if crowded else f"no WebSocket opening within {self._limit:g} s"
+    def _tell(self, origin: str, what: str, line: str, most: int) -> None:
+        """Log what happened to a connection, unless there is much of it: then it is counted."""
+        if self._tally.may_tell(origin, what, trio.current_time(), most=most):
+            logger.warning("%s", line)
+
+    async def _sum_up(self) -> None:
+        """Tell what was counted."""
+        while True:
+            await trio.sleep(self._tally.period / 4)
+            for origin, what, count in self._tally.due(trio.current_time()):
+                text = "%s: %d more connections were %s within %g s"
+                logger.warning(text, origin, count, what, self._tally.period)
+
+    async def _admit(self, stream: trio.SocketStream, remote: str, visit: Visit) -> WebSocketLink:
+        """The opening of an accepted connection, within its time."""
+        with trio.move_on_after(self._limit):
+            return await self._open_server(stream, remote, visit)
+        msg = f"no WebSocket opening within {self._limit:g} s"
         raise ProtocolViolation(msg)
 
-    async def _open_server(self, stream: trio.SocketStream, remote: str) -> WebSocketLink:
+    async def _open_server(self, stream: trio.SocketStream, remote: str, visit: Visit) -> WebSocketLink:
         secured: trio.abc.Stream = stream
         assert self._listen is not None
         if self._listen.secure:
@@ -192,7 +246,9 @@ class WebSocketTransport:
         if SUBPROTOCOL not in request.subprotocols:
             await _reject(secured, engine, 400, f"the subprotocol {SUBPROTOCOL} is required")
         await secured.send_all(engine.send(AcceptConnection(subprotocol=SUBPROTOCOL)))
-        return WebSocketLink(secured, _established(engine), remote, self._said(secured))
+        link = WebSocketLink(secured, _established(engine), remote, self._said(secured))
+        link.proved = partial(self._gate.proved, visit)
+        return link
 
     def _said(self, stream: trio.abc.Stream) -> Secured | None:
         """What TLS says of a connection."""
@@ -211,10 +267,10 @@ class WebSocketTransport:
         link: WebSocketLink | None = None
         try:
             with trio.move_on_after(self._limit):
-                stream = await _connect(target)
+                stream = await connect(target)
                 if target.secure:
                     context = self._tls.client or ssl.create_default_context()
-                    stream = secure = SecureStream(stream, context, host=target.host)
+                    stream = secure = SecureStream(stream, context, host=target.bare_host)
                     await secure.handshake()
                 engine, rest = await _open_client(stream, target)
                 link = WebSocketLink(stream, engine, str(target), self._said(stream), rest=rest)
@@ -244,7 +300,7 @@ async def _receive_opening(stream: trio.abc.Stream, engine: WSConnection) -> tup
     """Read until the engine has something to say: the request, or the answer to ours; and whether more came with it."""
     size, said = 0, b""
     while True:
-        data = await stream.receive_some(RECEIVE_BUFFER)
+        data = await stream.receive_some(_AT_ONCE)
         size += len(data)
         said += data
         if not data:
@@ -281,7 +337,8 @@ async def _reject(stream: trio.abc.Stream, engine: WSConnection, status: int, re
 
 async def _open_client(stream: trio.abc.Stream, target: Address) -> tuple[Connection, bool]:
     engine = WSConnection(ConnectionType.CLIENT)
-    await stream.send_all(engine.send(Request(host=target.authority, target=target.path, subprotocols=[SUBPROTOCOL])))
+    request = Request(host=target.bare_authority, target=target.path, subprotocols=[SUBPROTOCOL])
+    await stream.send_all(engine.send(request))
     answer, rest = await _receive_opening(stream, engine)
     if isinstance(answer, RejectConnection):
         msg = f"it answers HTTP status {answer.status_code}: no hubkit node, or one that refuses us"
@@ -295,77 +352,3 @@ async def _open_client(stream: trio.abc.Stream, target: Address) -> tuple[Connec
 def _established(engine: WSConnection) -> Connection:
     assert engine.connection is not None
     return engine.connection
-
-
-# -- sockets
-
-
-class _Patient(trio.abc.Listener[trio.SocketStream]):
-    """A listener that waits when file descriptors have run out, until there are some again; and says so, once each time."""
-
-    def __init__(self, listener: trio.SocketListener) -> None:
-        self._listener = listener
-
-    async def accept(self) -> trio.SocketStream:
-        short = False
-        while True:
-            try:
-                stream = await self._listener.accept()
-            except OSError as error:
-                if error.errno not in _SHORT:
-                    raise
-                if not short:
-                    text = "nobody can connect until there is room again; see ulimit -n"
-                    logger.warning("accepting connections: %s: %s", _reason(error), text)
-                short = True
-                await trio.sleep(_SHORT_PAUSE)
-            else:
-                if short:
-                    logger.info("accepting connections again")
-                return stream
-
-    async def aclose(self) -> None:
-        await self._listener.aclose()
-
-
-async def _connect(target: Address) -> trio.SocketStream:
-    try:
-        stream = await trio.open_tcp_stream(target.host, target.port)
-    except OSError as error:
-        causes = _causes(error)
-        refused = bool(causes) and all(cause.errno == errno.ECONNREFUSED for cause in causes)
-        kind = DialRefused if refused else DialFailed
-        msg = f"no link to {target}: {_reason(causes[0] if causes else error)}"
-        raise kind(msg) from error
-    try:
-        circular = stream.socket.getsockname() == stream.socket.getpeername()
-    except OSError as error:
-        # Whoever accepted it has hung up already.
-        await trio.aclose_forcefully(stream)
-        msg = f"no link to {target}: {_reason(error)}"
-        raise DialFailed(msg) from error
-    if circular:
-        # On one machine, TCP may connect a free port of the ephemeral range to itself: that is, nobody listens there.
-        await trio.aclose_forcefully(stream)
-        msg = f"no link to {target}: the connection leads back to its own socket"
-        raise DialRefused(msg)
-    return stream
-
-
-def _causes(error: OSError) -> list[OSError]:
-    """The errors of the single attempts, one for each address of the host."""
-    cause = error.__cause__
-    if isinstance(cause, BaseExceptionGroup):
-        return [e for e in cause.exceptions if isinstance(e, OSError)]
-    if isinstance(cause, OSError):
-        return [cause]
-    return [error]
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
-
-
-def _name(stream: trio.SocketStream) -> str:
-    host, port = stream.socket.getpeername()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -21,12 +21,12 @@ way; an item is ``[0, number, address, capabilities]`` (open), ``[1, ...]`` (it 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hubkit.errors import NotSerializable, ProtocolViolation
+from hubkit.logs import Log
 from hubkit.net.handshake import Identity, check_node
 from hubkit.net.lines import one_line
 from hubkit.net.owner import MeshEvents
@@ -35,7 +35,7 @@ from hubkit.pids import NodeId
 
 __all__ = ["CAPABILITY", "FROM", "LOST", "MOST", "PATIENCE", "VIA", "Detours"]
 
-log: logging.Logger = logging.getLogger("hubkit.node")
+log: Log = Log("hubkit.node")
 
 #: The word of who passes on, and can be reached so.
 CAPABILITY = "detour.1"

@@ -5,10 +5,10 @@ Law of this room: it decides nothing but who is meant: a hub's driver, the direc
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from hubkit.errors import HandshakeRefused, ProtocolViolation
+from hubkit.logs import Log
 from hubkit.net.handshake import Identity
 from hubkit.node.operator import answer, objection
 from hubkit.pids import NodeId, boot_of, name_of
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Ears"]
 
-log: logging.Logger = logging.getLogger("hubkit.node")
+log: Log = Log("hubkit.node")
 
 #: [UNKNOWN, kind]: messages of this kind are not known here, and nothing has been done
 UNKNOWN = -11
 _KINDS = (0, -8, -9, UNKNOWN)  # beside those of the directory, which has been asked, and of the exchange
 
-_FINAL = ("secret", "access", "certificate", "version", "name")
+_FINAL = ("secret", "access", "certificate", "version", "name", "clock")
 
 
 class Ears:
@@ -111,6 +111,10 @@ class Ears:
                 return f"name: a newer node named {name!r} is alive"
             if address is None or address != peer.address:
                 return f"name: another node named {name!r} is alive{f' at {address}' if address else ''}"
+        ahead = node.liveness.superseded(peer.node)
+        if ahead:  # whatever it did, all others would take it for dead
+            late = f"clock: a newer boot of {name!r} has been here, by {ahead / 1000:g} s. If this one has started later, its "
+            return f"{late}clock was set back: set it right and start again, or give the node another name"
         return None
 
     def seed_failed(self, address: str, error: Exception) -> None:

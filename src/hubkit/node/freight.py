@@ -12,7 +12,6 @@ answer does not, as nobody waits for it any more.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any, Protocol
 import trio
 
 from hubkit.errors import NotSerializable, ProtocolViolation
+from hubkit.logs import Log
 from hubkit.net.cargo import Cargo, Cutter
 from hubkit.net.lengthy import is_long
 from hubkit.net.payload import Payloads
@@ -32,7 +32,7 @@ from hubkit.pids import NodeId, name_of
 
 __all__ = ["CAPABILITY", "LADEN", "SHAPES", "Freight", "Lot", "Turns", "Wagons"]
 
-log: logging.Logger = logging.getLogger("hubkit.node")
+log: Log = Log("hubkit.node")
 
 #: The word of who takes large values so.
 CAPABILITY = "large.1"

@@ -6,7 +6,6 @@ table), what they decide is sent. One heartbeat a beat for all hubs; the links c
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -23,6 +22,7 @@ from hubkit.discovery.protocol import Discovery
 from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError, HandshakeRefused, HubClosed
 from hubkit.events import Event
+from hubkit.logs import Log
 from hubkit.net.address import parse
 from hubkit.net.cargo import Cargo
 from hubkit.net.handshake import Identity
@@ -30,7 +30,7 @@ from hubkit.net.lines import one_line
 from hubkit.net.mesh import Mesh
 from hubkit.net.payload import Payloads
 from hubkit.net.transport import Transport
-from hubkit.net.websocket import TLS, WebSocketTransport
+from hubkit.net.websocket import PER_ADDRESS, TLS, WebSocketTransport
 from hubkit.node.blocks import Block, bare_nursery
 from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.detours import CAPABILITY as DETOUR
@@ -46,6 +46,7 @@ from hubkit.node.options import (
     check_join,
     check_name,
     check_operators,
+    check_per_address,
     check_secret,
     check_tls,
     clocks_of,
@@ -60,7 +61,7 @@ from hubkit.specs import check_seconds
 
 __all__ = ["Node"]
 
-log: logging.Logger = logging.getLogger("hubkit.node")
+log: Log = Log("hubkit.node")
 
 #: what a node says it can do; peers use only what both can
 CAPABILITIES = ("hub.1", "actors.1", ANSWERS, FLOW, DETOUR, LARGE)
@@ -84,6 +85,8 @@ class Node(Roads, Block):
     ``secret``: what all nodes of the mesh know: `str`, `bytes`, or several (the first is used, all are accepted).
     ``operator_secret``: what lets an operator look (``hubkit status`` and its like), and no more; one or several, too.
     ``min_protocol``: 2 refuses nodes of the release before, whose protocol, version 1, does not guard the frames of a link.
+    ``per_address``: how many connections one remote address (an IPv6 one: its first 64 bits) may have here at a time. So many
+    may also come at once, and a quarter of them a second from then on; what is beyond is hung up on before anything is read.
     ``tls``: see `TLS`. ``transport``: replaces the network, its clocks and ``listen``, for simulations.
     ``weight``: this node's share of the children of each hub, relative to the other nodes'. ``labels``: what it says about
     itself, like ``{"zone": "eu"}``, for children that ask for it (`hubkit.Placement`). Hubs may have their own.
@@ -103,6 +106,7 @@ class Node(Roads, Block):
         secret: str | bytes | Sequence[str | bytes] | None = None,
         operator_secret: str | bytes | Sequence[str | bytes] | None = None,
         min_protocol: int = 1,
+        per_address: int = PER_ADDRESS,
         tls: TLS | None = None,
         transport: Transport | None = None,
         beat: float = 1.0,
@@ -114,6 +118,7 @@ class Node(Roads, Block):
         self._secrets = check_secret(secret)
         self._operators = check_operators(operator_secret, self._secrets)
         self._versions = versions_from(min_protocol)
+        self._per_address = check_per_address(per_address)
         self._tls = check_tls(tls)
         self._transport = transport
         self._endpoint = check_endpoint(listen, advertise, self._secrets, self._tls)
@@ -190,7 +195,7 @@ class Node(Roads, Block):
         if self._endpoint is None and self._transport is None:
             return None
         listen = None if self._endpoint is None else self._endpoint.listen
-        transport = self._transport or WebSocketTransport(listen, tls=self._tls)
+        transport = self._transport or WebSocketTransport(listen, tls=self._tls, per_address=self._per_address)
         url = await transport.open()
         advertised = None if self._endpoint is None else self._endpoint.advertise
         self._url = advertised or url

@@ -27,6 +27,7 @@ __all__ = [
     "check_join",
     "check_name",
     "check_operators",
+    "check_per_address",
     "check_secret",
     "check_tls",
     "clocks_of",
@@ -122,6 +123,14 @@ def versions_from(oldest: object) -> tuple[int, ...]:
         msg = f"min_protocol must be one of {', '.join(map(str, sorted(VERSIONS)))}, not {oldest!r:.80}"
         raise ConfigurationError(msg)
     return tuple(version for version in VERSIONS if version >= oldest)
+
+
+def check_per_address(count: object) -> int:
+    """How many connections one remote address may have: enough for a second link, while the first ends."""
+    if type(count) is not int or count < 2:
+        msg = f"per_address must be an int, at least 2; not {count!r:.80}"
+        raise ConfigurationError(msg)
+    return count
 
 
 def check_join(join: object) -> Joined:

@@ -27,6 +27,7 @@ import trio
 
 from hubkit.errors import ConfigurationError, DialFailed
 from hubkit.net.address import Address, parse
+from hubkit.net.gate import Visit
 from hubkit.net.simulated import Cut, SimulatedNetwork
 from hubkit.net.switchboard import Conditions
 from hubkit.net.transport import Link
@@ -40,6 +41,7 @@ __all__ = ["LoopbackCut", "LoopbackNetwork", "LoopbackTransport"]
 
 _HERE = "127.0.0.1"
 _DIAL_WITHIN = 5.0  # seconds for the answer to a dial
+_MANY = 1 << 16  # connections of one address
 
 Socket = trio.socket.SocketType
 _notebook: contextvars.ContextVar[Callable[[Socket], None] | None] = contextvars.ContextVar(
@@ -75,10 +77,12 @@ class _Listening(WebSocketTransport):
     """The real transport; it tells of every connection that comes in, and of the link that comes of it."""
 
     def __init__(self, listen: str, note: Callable[[Socket], None], met: Callable[[Link, Socket], Link]) -> None:
-        super().__init__(listen, opening=_DIAL_WITHIN)
+        super().__init__(listen, opening=_DIAL_WITHIN, per_address=_MANY)  # all hosts have one address
         self._note, self._met = note, met
 
-    async def _handle(self, stream: trio.SocketStream, accept: Callable[[Link], Awaitable[None]]) -> None:
+    async def _handle(
+        self, stream: trio.SocketStream, remote: str, visit: Visit, accept: Callable[[Link], Awaitable[None]]
+    ) -> None:
         self._note(stream.socket)
 
         async def meet(inner: Link) -> None:
@@ -88,7 +92,7 @@ class _Listening(WebSocketTransport):
             finally:
                 await link.aclose()
 
-        await super()._handle(stream, meet)
+        await super()._handle(stream, remote, visit, meet)
 
 
 class LoopbackTransport:
