@@ -767,3 +767,20 @@ async def test_what_has_crashed_is_freed_at_once() -> None:
     finally:
         gc.enable()
         logging.disable(logging.NOTSET)
+
+
+@actor
+async def brief(context: Context, gate: trio.Event) -> None:
+    await gate.wait()
+
+
+async def test_others_run_while_many_ends_are_taken() -> None:
+    seen: set[int] = set()
+    gate = trio.Event()
+    specs = [ChildSpec(str(number), brief, (gate,), restart="temporary") for number in range(200)]
+    async with Supervisor(children=specs) as supervisor:
+        gate.set()
+        while count := supervisor.count_children().specs:
+            seen.add(count)
+            await trio.lowlevel.checkpoint()
+    assert seen - {200}
