@@ -8,6 +8,7 @@ import math
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -775,12 +776,12 @@ async def brief(context: Context, gate: trio.Event) -> None:
 
 
 async def test_others_run_while_many_ends_are_taken() -> None:
-    seen: set[int] = set()
+    counts = [1000]
     gate = trio.Event()
-    specs = [ChildSpec(str(number), brief, (gate,), restart="temporary") for number in range(200)]
+    specs = [ChildSpec(str(number), brief, (gate,), restart="temporary") for number in range(1000)]
     async with Supervisor(children=specs) as supervisor:
         gate.set()
         while count := supervisor.count_children().specs:
-            seen.add(count)
+            counts.append(count)
             await trio.lowlevel.checkpoint()
-    assert seen - {200}
+    assert max(before - after for before, after in pairwise([*counts, 0])) <= 130  # of two turns, if trio has it so
