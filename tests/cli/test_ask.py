@@ -276,3 +276,19 @@ def test_a_detour_says_over_whom() -> None:
     lines = room._links_lines([row])
     assert lines[1].split()[:3] == ["b", "over", "c"]
     assert lines[-1] == "b: no answer"
+
+
+def test_how_far_large_values_are_is_shown() -> None:
+    row = {
+        "peer": "b",
+        "state": "up",
+        "sent_bytes": 3 << 20,
+        "sending_bytes": 1 << 30,
+        "received_bytes": 0,
+        "receiving_bytes": 0,
+    }
+    (header, line) = room._links_lines([row])
+    assert "large" in header
+    assert "out 3.0 MiB of 1.0 GiB" in line
+    assert "in 512 B of 2.0 MiB" in room._links_lines([{**row, "received_bytes": 512, "receiving_bytes": 2 << 20}])[1]
+    assert "of" not in room._links_lines([{"peer": "b", "state": "up"}])[1]

@@ -15,6 +15,8 @@ from hubkit.errors import NotSerializable
 from hubkit.events import MoveFailed
 from hubkit.net.cargo import MAX_HEAD
 from hubkit.net.session import LinkStatistics
+from hubkit.node.assembly import BEGIN, OPEN, PIECE
+from hubkit.node.freight import LADEN
 from hubkit.strategies import Guided, HotSwap, Replication
 from hubkit.testing import Simulation, simulated
 
@@ -281,6 +283,56 @@ async def test_a_request_goes_on_where_it_stood(sim: Simulation) -> None:
     assert results == [SIZE]
     assert link(a, "b").bytes_out < SIZE - there + MIB
     all_is_forgotten(sim)
+
+
+# -- a node that lies
+
+
+@simulated(seeds=2)
+async def test_a_node_that_begins_a_thousand_and_ends_none_harms_nobody(sim: Simulation) -> None:
+    a, b, c = await scene(sim, "abc")
+    await a.start_child(hubkit.child("other", Blob), nodes=["b"])
+    for number in range(1000, 2000):
+        a.node.send(b.node._id, [BEGIN, number, [1 << 30]])
+    a.node.send(b.node._id, [PIECE, 1000, 0, b"x"])
+    await sim.sleep(5)
+    assert len(b.node._exchange.freight._assembly._parcels) == OPEN
+    figures = link(b, "a")
+    assert (figures.receiving, figures.receiving_bytes, figures.received_bytes) == (1, 1 << 30, 1)
+    assert await c.ref("other", Blob).call(Blob.put, bytes(SIZE)) == SIZE  # others have their own room
+    with trio.fail_after(5):
+        assert await a.ref("other", Blob).call(Blob.size) == SIZE
+    await sim.sleep(65)  # what stands still is given up, and with it what waits behind it
+    all_is_forgotten(sim, "abc")
+    assert await a.ref("other", Blob).call(Blob.put, bytes(SIZE + 1)) == SIZE + 1
+    assert link(a, "b").reconnects == 0
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        [[BEGIN, 1000, [1, 5]]],
+        [[BEGIN, 1000, [20]], [PIECE, 1000, 0, bytes(21)]],
+        [[BEGIN, 1000, [20]], [PIECE, 1000, 1, bytes(5)]],
+        [[BEGIN, 1000, [1 << 30]], [BEGIN, 1001, [1 << 30]], [PIECE, 1001, 0, b"x"]],
+        [[BEGIN, 1000, [20]], [PIECE, 1000, 0, bytes(19)], [LADEN, 1000, [3], [2, 1, 0, None]]],
+        [[BEGIN, 1000, [1]], [PIECE, 1000, 0, b"x"], [LADEN, 1000, [9], [2, 1, 0, None]]],
+    ],
+    ids=["parts", "more", "a gap", "not granted", "too early", "no place"],
+)
+def test_a_node_that_lies_loses_its_link_and_nothing_else(lies: list[list[Any]]) -> None:
+    async def main(sim: Simulation) -> None:
+        a, b = await scene(sim, size=5)
+        for message in lies:
+            a.node.send(b.node._id, message)
+        await sim.sleep(10)
+        assert link(a, "b").reconnects == 1
+        assert "closed by the peer" in str(link(a, "b").last_error)
+        assert await b.ref("blob", Blob).call(Blob.put, bytes(SIZE)) == SIZE
+        await sim.sleep(40)
+        all_is_forgotten(sim)
+
+    Simulation.run(main, 1)
 
 
 # -- the release before

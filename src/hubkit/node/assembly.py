@@ -186,12 +186,18 @@ class Assembly:
     def look(self, now: float) -> Says:
         """Time has passed, or there is room again: what is to be said."""
         says: Says = []
+        stuck: set[NodeId] = set()
         for (peer, number), parcel in list(self._parcels.items()):
             if parcel.parted and now - parcel.touched > KEEP:
                 del self._parcels[peer, number]
             elif parcel.granted and not parcel.parted and not parcel.is_busy and now - parcel.touched > IDLE:
                 del self._parcels[peer, number]
                 says.append((peer, [REFUSE, number, f"nothing more of it has come for {IDLE:g} s"]))
+                stuck.add(peer)
+        for (peer, number), parcel in list(self._parcels.items()):
+            if peer in stuck and not parcel.granted:  # or each would have its turn to stand still
+                del self._parcels[peer, number]
+                says.append((peer, [REFUSE, number, f"nothing more of the one before it has come for {IDLE:g} s"]))
         return says + self._admit(now)
 
     def figures(self, peer: NodeId) -> tuple[int, int, int]:
