@@ -255,7 +255,7 @@ async def test_a_link_that_ends_before_a_full_mailbox_takes_all_back(autojump_cl
                 callers.start_soon(ask, request, *args)
                 await trio.sleep(0.1)
             b.exchange.receive(a.id, [MONITOR, 99, cell.pid.serial])
-            assert len(b.exchange._serving) == 3
+            assert len(b.exchange._serving[a.id]) == 3
             cut(a, b)
         assert not b.exchange._serving
         assert not b.exchange._watched

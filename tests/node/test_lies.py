@@ -370,7 +370,7 @@ def pids(hubs: Hubs) -> dict[str, tuple[hubkit.Pid, ...]]:
     return {child: hubs["a"].pids(child) for child in CHILDREN}
 
 
-def play(lie: Lie) -> None:
+def check_lie(lie: Lie) -> None:
     ends: dict[str, Any] = {}
 
     async def main(sim: Simulation) -> None:
@@ -418,9 +418,9 @@ def play(lie: Lie) -> None:
 
 @pytest.mark.parametrize("what", MAP)
 def test_a_lie_about_the_map(what: str) -> None:
-    play(MAP[what])
+    check_lie(MAP[what])
 
 
 @pytest.mark.parametrize("what", OTHERS)
 def test_a_lie_to_the_node(what: str) -> None:
-    play(OTHERS[what])
+    check_lie(OTHERS[what])

@@ -16,7 +16,7 @@ __all__ = [
 #: Moments and counts are less than this: whoever counts on from one stays within 64 bits.
 MOMENT: Final = 1 << 62
 #: Boot numbers are less than this, for the same reason. (Milliseconds since 1970 will do for 290 million years.)
-BOOT: Final = 1 << 63
+BOOT: Final = 10**18
 
 #: Characters of an address, or of the wire name of an actor; of a node id or an id; and of the error of a parked child.
 TEXT: Final = 500

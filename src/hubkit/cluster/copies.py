@@ -301,10 +301,8 @@ class Copies:
         return Step(Do.REST, "home", unsure=True) if waiting else None
 
     def declined(self, instance: Instance, ticket: Ticket, peer: NodeId) -> None:
-        """A copy does not take what was in a checkpoint: it is offered again a little later."""
-        offered, _ = instance.offers.get(peer, (None, 0.0))
-        if offered == ticket:
-            instance.offers[peer] = (ticket, self.now - PATIENCE + FIRST)
+        """A copy does not take what was in a checkpoint that it was offered: it is offered it again a little later."""
+        instance.offers[peer] = (ticket, self.now - PATIENCE + FIRST)
 
     def linked(self, peer: NodeId, instances: Mapping[str, Instance]) -> set[str]:
         """A new link to this peer: what was offered on the old one may be lost. The children that this is about."""

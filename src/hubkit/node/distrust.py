@@ -31,17 +31,20 @@ class Distrust:
     def found(self, peer: NodeId, now: float) -> bool:
         """It has lied. Whether that is to be told."""
         name = name_of(peer)
-        self._found.pop(name, None)
-        self._found[name] = now
-        for table in (self._found, self._said):
-            if len(table) > MOST:
-                del table[next(iter(table))]
+        _put(self._found, name, now)
         if now - self._said.get(name, -math.inf) < QUIET:
             return False
-        self._said.pop(name, None)
-        self._said[name] = now
+        _put(self._said, name, now)
         return True
 
     def bars(self, peer: NodeId, now: float) -> bool:
         """Whether it has lied a moment ago."""
         return now - self._found.get(name_of(peer), -math.inf) < BARRED
+
+
+def _put(table: dict[str, float], name: str, now: float) -> None:
+    """Note it as the latest; the earliest goes."""
+    table.pop(name, None)
+    table[name] = now
+    if len(table) > MOST:
+        del table[next(iter(table))]
