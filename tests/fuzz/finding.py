@@ -23,8 +23,9 @@ from hubkit.net import cbor
 from hubkit.net.address import parse
 from hubkit.net.lines import one_line
 
-__all__ = ["DOORS"]
+__all__ = ["DOORS", "QUERY"]
 
+QUERY = dns.message.make_query("shop.internal", "SRV", id=7)
 KEYS = (b"k" * 32, b"older" * 6)
 
 
@@ -53,8 +54,8 @@ def answered(data: bytes) -> None:
     """What a name server answers, byte by byte: URLs of which the proper ones are used, or an error of dnspython."""
     try:
         message = dns.message.from_wire(data)
-        if not isinstance(message, dns.message.QueryMessage):
-            return
+        if not isinstance(message, dns.message.QueryMessage) or not QUERY.is_response(message):
+            return  # dnspython looks no further, either
         answer = dns.resolver.Answer(message.question[0].name, RdataType.SRV, RdataClass.IN, message)
         urls = _urls(answer, secure=False)
     except (dns.exception.DNSException, IndexError):

@@ -9,17 +9,18 @@ that cover all that was found into ``tests/fuzz/corpus``, where files that were 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha1
 from pathlib import Path
+from typing import Any
 
 from tests.fuzz.doors import CORPUS, DOORS
 from tests.fuzz.seeds import write
@@ -127,20 +128,34 @@ def keep(door: str) -> None:
     """Put the smallest inputs that cover all that was found into the repository, in the place of those before."""
     target = CORPUS / door
     target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        _one(door, "-merge=1", scratch, WORK / door, target)
-        for old in target.iterdir():
-            if _HASH.fullmatch(old.name):
-                old.unlink()
-        left = BYTES
-        for path in sorted(Path(scratch).iterdir(), key=lambda path: (path.stat().st_size, path.name))[:FILES]:
-            left -= path.stat().st_size
-            if left < 0:
-                break
-            shutil.copy(path, target / path.name)
-    _say(
-        f"{door}: {sum(1 for _ in target.iterdir())} inputs, {sum(path.stat().st_size for path in target.iterdir()):,} bytes"
-    )
+    found = [path for place in (target, WORK / door) for path in place.iterdir()]
+    ways = {data: _covered(door, data) for data in {path.read_bytes() for path in found}}
+    seen: set[object] = set()
+    kept: dict[str, bytes] = {}
+    while ways and len(kept) < FILES:
+        data = max(ways, key=lambda data: (len(ways[data] - seen), -len(data), data))
+        new = ways.pop(data) - seen
+        if not new:
+            break
+        if sum(map(len, kept.values())) + len(data) <= BYTES:
+            seen |= new
+            kept[sha1(data).hexdigest()] = data  # a name
+    for old in target.iterdir():
+        if _HASH.fullmatch(old.name):
+            old.unlink()
+    for name, data in kept.items():
+        (target / name).write_bytes(data)
+    _say(f"{door}: {len(kept)} inputs, {sum(map(len, kept.values())):,} bytes, {len(seen):,} branches")
+
+
+def _covered(door: str, data: bytes) -> set[object]:
+    """The branches of hubkit that an input takes."""
+    coverage: Any = importlib.import_module("coverage")
+    measured = coverage.Coverage(data_file=None, branch=True, source_pkgs=["hubkit"], messages=False)
+    with measured.collect():
+        DOORS[door].enter(data)
+    found = measured.get_data()
+    return {(file, arc) for file in found.measured_files() for arc in found.arcs(file) or ()}
 
 
 def _say(text: object) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import cbor2
 import dns.message
 import dns.rrset
+from tests.fuzz.finding import QUERY
 from tests.fuzz.sockets import DIALS, KEY, SERVES, SILENT, TALKS
 from tests.net import golden
 from tests.net.travelling import PAYLOADS, Counted, Handle, Point
@@ -189,11 +190,10 @@ def _finding() -> Iterator[tuple[str, bytes]]:
         yield "heard", cbor2.dumps([key, ["shop", "ws://10.0.0.9:4040", False]])
         yield "heard", cbor2.dumps([key, ["shop", "ws://127.0.0.1:4040", True]])
     yield "heard", cbor2.dumps([1, cbor2.dumps(["shop", "ws://10.0.0.9:4040", False]), bytes(32)])
-    query = dns.message.make_query("shop.internal", "SRV")
-    answer = dns.message.make_response(query)
+    answer = dns.message.make_response(QUERY)
     records = ("0 0 4040 a.shop.internal.", "1 0 4041 b.shop.internal.", "0 0 1 .")
     answer.answer.append(dns.rrset.from_text("shop.internal.", 30, "IN", "SRV", *records))
-    yield "answered", query.to_wire()
+    yield "answered", QUERY.to_wire()
     yield "answered", answer.to_wire()
     texts = [
         *("ws://a:4040", "wss://[::1]:4040/x", "ws://127.0.0.1:0", "ws://u:p@a:1", "ws://a:1?q#f", "ws://\u00e4:1"),
