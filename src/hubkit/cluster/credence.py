@@ -80,7 +80,9 @@ def _overfull(peer: NodeId, sync: Sync, store: Store, known: Known) -> dict[Node
     """Writers of whom there would be more than one may have, and why."""
     found: dict[NodeId, str] = {}
     rows, crowd = len(sync.rows), len(store.rows) + len(sync.rows) > ROWS
-    weight = sum([len(row[1].body) for row in sync.rows.values() if isinstance(row[1], Want)])
+    weight = sum([len(row[1].body) for key, row in sync.rows.items() if key[0] == "want" and isinstance(row[1], Want)])
+    if not weight and len(store.rows) + rows <= min(ROWS_OF_ONE, ROWS):  # as nearly always
+        return found
     for writer in sync.upto:
         if store.count(writer) + rows > ROWS_OF_ONE:
             new = sum(row.stamp.node == writer and key not in store.rows for key, row in sync.rows.items())
@@ -91,12 +93,6 @@ def _overfull(peer: NodeId, sync: Sync, store: Store, known: Known) -> dict[Node
         elif weight and weight + store.weight.get(writer, 0) > WEIGHT_OF_ONE:
             found[writer] = f"the specs that {writer} writes would be larger than {WEIGHT_OF_ONE:,} bytes together"
     return found
-
-
-def _new_writers(sync: Sync, store: Store) -> set[NodeId]:
-    if len(sync.upto) + len(sync.have) + len(store.version) < WRITERS // 4:
-        return set()
-    return {*sync.upto, *sync.have} - store.version.keys()
 
 
 def weigh(
@@ -111,13 +107,22 @@ def weigh(
     reason = incredible(peer, sync, newest, runs, wall_ms, drift_max)
     if reason is not None:
         return reason
-    aside = _set_aside(peer, sync, newest, wall_ms, drift_max)
-    new = _new_writers(sync, store)
-    if len(new) > WRITERS // 4 or pending + len(sync.rows) > 2 * ROWS:
-        return f"it tells of {len(new):,} new writers and {pending + len(sync.rows):,} rows: no hub has so many"
-    if new and len(new) + len(store.version) > WRITERS:
-        aside |= new - {peer}
-    if sync.rows and (found := _overfull(peer, sync, store, known)):
+    aside: set[NodeId] = (
+        set()
+    )  # (what follows is looked at only where it can matter: all of it is on the way of each message)
+    if newest[0] >= wall_ms + drift_max * HEARSAY * 1000:
+        aside = _set_aside(peer, sync, newest, wall_ms, drift_max)
+    if len(sync.upto) + len(sync.have) + len(store.version) >= WRITERS // 4:
+        new = {*sync.upto, *sync.have} - store.version.keys()
+        if len(new) > WRITERS // 4:
+            return f"it tells of {len(new):,} new writers: no hub has so many"
+        if len(new) + len(store.version) > WRITERS:
+            aside |= new - {peer}
+    if not sync.rows:
+        return without(sync, aside) if aside else sync
+    if pending + len(sync.rows) > 2 * ROWS:
+        return f"it tells of {pending + len(sync.rows):,} rows: no hub has so many"
+    if found := _overfull(peer, sync, store, known):
         if peer in found:
             return found[peer]
         aside |= found.keys()

@@ -185,10 +185,12 @@ class Replication(Knowledge):
                     if other is not link and other.greeted and not store.reaches_horizon(other.told):
                         other.whole = True
             else:
-                self._note_hearsay(peer, sync)
+                if len(sync.upto) > (peer in sync.upto):
+                    self._note_hearsay(peer, sync)
                 gaps = store.join(sync.rows, sync.upto, sync.since, peer)
-                self._note_forgers(peer, store.forged)
-                store.forged = []
+                if store.forged:
+                    self._note_forgers(peer, store.forged)
+                    store.forged = []
                 link.news = link.news or (bool(sync.rows) and (not self._forwards or peer in sync.upto))
                 if gaps:
                     self.ask_again(peer)
