@@ -97,7 +97,7 @@ class Frail(hubkit.Actor):
         return n + 1
 
 
-async def life_goes_on() -> None:
+async def check_that_life_goes_on() -> None:
     """A hub of two nodes, and all that is logged: links, strangers, crashes, handlers that fail, a node that goes."""
     async with hubkit.Hub("shop", listen=LISTEN, name="a", secret="s") as a:
         url = a.node.url
@@ -133,7 +133,7 @@ async def life_goes_on() -> None:
 async def test_with_a_handler_that_raises(capsys: pytest.CaptureFixture[str]) -> None:
     full = Full()
     with handled(full), trio.fail_after(30):
-        await life_goes_on()
+        await check_that_life_goes_on()
     assert {"hubkit.net", "hubkit.actors", "hubkit.hub"} <= {record.name for record in full.asked}
     assert "Traceback" not in capsys.readouterr().err
 
@@ -144,7 +144,7 @@ async def test_with_a_file_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(OSError, match="No space"):
         FULL.write_text("nothing fits")
     with handled(logging.FileHandler(FULL)), trio.fail_after(30):
-        await life_goes_on()
+        await check_that_life_goes_on()
 
 
 def test_nobody_writes_to_a_logger_past_it() -> None:

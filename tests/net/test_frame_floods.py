@@ -178,9 +178,10 @@ async def turns_of(work: Callable[[], Any]) -> int:
 
 
 @pytest.mark.parametrize("flood", [frame(b"", PING), frame(b"", PIECE)[:1] + frame()[1:]], ids=["pings", "pieces"])
-async def test_what_came_at_once_is_not_taken_apart_at_once(flood: bytes) -> None:
+@pytest.mark.parametrize("rest", [False, True], ids=["", "all by the engine"])
+async def test_what_came_at_once_is_not_taken_apart_at_once(flood: bytes, rest: bool) -> None:
     ours, theirs = trio.testing.memory_stream_pair()
-    link = WebSocketLink(ours, Connection(ConnectionType.SERVER), "them")
+    link = WebSocketLink(ours, Connection(ConnectionType.SERVER), "them", rest=rest)
     link.allow(MAX_FRAME)
     data = b"".join([flood, *[flood if flood[0] == PING else frame(b"", MORE)] * 9_998])
     end = frame(b"end") if flood[0] == PING else frame(b"end", 0x80)
@@ -189,7 +190,7 @@ async def test_what_came_at_once_is_not_taken_apart_at_once(flood: bytes) -> Non
     async def receive() -> None:
         assert await link.receive() == b"end"
 
-    assert await turns_of(receive) >= 9_999 // 256
+    assert await turns_of(receive) >= 9_999 // 512
 
 
 async def test_frames_that_are_there_already_are_not_handled_at_once() -> None:

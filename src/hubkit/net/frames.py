@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 
 import trio
 from wsproto.connection import Connection, ConnectionState
-from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping
+from wsproto.events import BytesMessage, CloseConnection, Message, Ping
 
 from hubkit.environment import Environment
 from hubkit.errors import LinkClosed, LinkError, ProtocolViolation
@@ -38,6 +38,7 @@ LARGE_BUFFER = 256 * 1024
 _CLOSE_WITHIN = 1.0  # seconds for the peer to answer our close
 _STRANGE = 64  # WebSocket frames, of whatever kind, from a peer that has not proved the secret: a handshake has three
 _SLICE = 256  # ... that are taken apart before others have their turn
+_PIECE = 1024  # bytes that the engine, which takes apart all that it has, is given at once
 
 # WebSocket's close codes.
 _GOING = 1000
@@ -47,6 +48,12 @@ _TOO_BIG = 1009
 
 def _nothing() -> None:
     return None
+
+
+def _pieces(data: bytes) -> Iterator[tuple[bool, bytes]]:
+    """All of it for the engine, a little at a time; and whatever it has already."""
+    for at in range(0, len(data) or 1, _PIECE):
+        yield False, data[at : at + _PIECE]
 
 
 class WebSocketLink:
@@ -77,7 +84,7 @@ class WebSocketLink:
         self._ask = RECEIVE_BUFFER
         self.proved: Callable[[], object] = _nothing
         self._strange = 0  # frames of a peer that has not proved the secret
-        self._coming: Iterator[bytes | Event] | None = engine.events()  # what has come, and is not taken yet
+        self._coming: Iterator[tuple[bool, bytes]] | None = _pieces(b"")  # what has come, and is not taken yet
         self._frames: deque[bytes] = deque()
         self._parts = bytearray()  # of a frame that comes in pieces
         self._size = 0
@@ -258,50 +265,54 @@ class WebSocketLink:
             secure.feed(data)
 
     def _take(self, data: bytes) -> None:
-        self._coming = self._apart(data)
+        self._coming = _pieces(data) if self._sieve is None else self._sieve.feed(data)
         self._drain()
-
-    def _apart(self, data: bytes) -> Iterator[bytes | Event]:
-        """The plain frames in these bytes, and what the engine makes of all else, one after the other as they are asked for."""
-        engine = self._engine
-        if self._sieve is None:
-            engine.receive_data(data)
-            yield from engine.events()
-            return
-        for plain, piece in self._sieve.feed(data):
-            if plain:
-                yield piece
-            else:
-                engine.receive_data(piece)
-                yield from engine.events()
 
     def _drain(self) -> None:
         """Take what comes next."""
         assert self._coming is not None
-        strange = self._limit <= MAX_GREETING
-        for count, one in enumerate(self._coming, 1):
-            if type(one) is bytes:
-                if len(one) > self._limit:
-                    self._violated(f"a frame exceeds {self._limit:,} bytes", _TOO_BIG)
-                else:
-                    self._frames.append(one)
-            elif type(one) is BytesMessage:
-                self._add(one)
-            elif type(one) is CloseConnection:
-                self._close_came(one)
-            elif type(one) is Ping:
-                self._pong = one
-            elif isinstance(one, Message):
-                self._violated("a text message, where only binary ones are expected", _PROTOCOL_ERROR)
-            if strange and getattr(one, "frame_finished", True):
-                self._strange += 1
-                if self._strange > _STRANGE:
-                    self._violated(f"more than {_STRANGE} frames before the handshake is done", _PROTOCOL_ERROR)
+        frames, limit, count = self._frames, self._limit, 0
+        strange = limit <= MAX_GREETING
+        for plain, piece in self._coming:
+            if not plain:
+                count += self._engine_takes(piece)
+            elif len(piece) <= limit:
+                frames.append(piece)
+                count += 1
+            else:
+                self._violated(f"a frame exceeds {limit:,} bytes", _TOO_BIG)
+            if strange:
+                self._met(plain)
             if self._end is not None:
                 break
-            if count == _SLICE:
+            if count >= _SLICE:
                 return
         self._coming = None
+
+    def _met(self, plain: bool) -> None:
+        """A frame of a stranger has come, or part of one."""
+        self._strange += plain
+        if self._strange > _STRANGE:
+            self._violated(f"more than {_STRANGE} frames before the handshake is done", _PROTOCOL_ERROR)
+
+    def _engine_takes(self, piece: bytes) -> int:
+        """Let the engine take this; how many frames, and parts of frames, it made of it."""
+        self._engine.receive_data(piece)
+        count = 0
+        for event in self._engine.events():
+            count += 1
+            if type(event) is BytesMessage:
+                self._add(event)
+            elif type(event) is CloseConnection:
+                self._close_came(event)
+            elif type(event) is Ping:
+                self._pong = event
+            elif isinstance(event, Message):
+                self._violated("a text message, where only binary ones are expected", _PROTOCOL_ERROR)
+            self._strange += getattr(event, "frame_finished", True)
+            if self._end is not None:
+                break
+        return count
 
     def _close_came(self, event: CloseConnection) -> None:
         """The peer has closed, or its bytes were none of WebSocket."""

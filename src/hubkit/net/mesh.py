@@ -242,7 +242,7 @@ class Mesh:
         await self._transport.serve(self._accept, task_status=task_status)
 
     async def _accept(self, link: Link) -> None:
-        """One connection from outside, to its end. Raises why there was no link; the transport logs it, or counts it."""
+        """One connection from outside, to its end. Raises why there was no link; the transport tells it, and closes."""
         attempt = Attempt(dialing=False)
         handshake = self._handshake(attempt, link)
         try:
@@ -257,7 +257,6 @@ class Mesh:
             logger.debug("%s: no link: %s", link.remote, one_line(error))
         finally:
             self._pairs.ended(attempt)
-            await link.aclose()
 
     def _handshake(self, attempt: Attempt, link: Link) -> Handshake:
         tls = secured(link)

@@ -100,16 +100,15 @@ class SimulatedTransport:
     async def _handle(self, end: SimulatedLink, accept: Callable[[Link], Awaitable[None]]) -> None:
         """One link, to its end. Nothing but cancellation leaves here."""
         try:
-            try:
-                await accept(end)
-            finally:
-                await end.aclose()
+            await accept(end)
         except HandshakeRefused as error:
             logger.warning("%s: no link: %s", end.remote, one_line(error))
         except LinkError as error:
             logger.warning("%s: closed: %s", end.remote, one_line(error))
         except Exception:
             logger.exception("%s: closed, because of an error here", end.remote)
+        finally:
+            await end.aclose()
 
     async def dial(self, address: str) -> SimulatedLink:
         """A new link to the host that has this address."""

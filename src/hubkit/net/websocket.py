@@ -184,14 +184,12 @@ class WebSocketTransport:
                 link = await self._admit(stream, remote, visit)
                 try:
                     await accept(link)
+                except Exception as error:
+                    self._failed(remote, visit, error)  # before it is closed, which may take a second
                 finally:
                     await link.aclose()
-        except HandshakeRefused as error:
-            self._tell(visit.origin, "refused", f"{remote}: no link: {one_line(error)}", _LINES)
-        except (LinkError, OSError) as error:
-            self._tell(visit.origin, "closed", f"{remote}: closed: {one_line(error)}", _LINES)
-        except Exception:
-            logger.exception("%s: closed, because of an error here", remote)
+        except Exception as error:
+            self._failed(remote, visit, error)
         finally:
             del self._scopes[visit]
             self._gate.left(visit)
@@ -199,6 +197,15 @@ class WebSocketTransport:
         if scope.cancelled_caught:
             why = "too many connections have not proved the secret yet: it made room"
             self._tell(visit.origin, "closed to make room", f"{remote}: closed: {why}", 1)
+
+    def _failed(self, remote: str, visit: Visit, error: Exception) -> None:
+        """Say why a connection ends."""
+        if isinstance(error, HandshakeRefused):
+            self._tell(visit.origin, "refused", f"{remote}: no link: {one_line(error)}", _LINES)
+        elif isinstance(error, LinkError | OSError):
+            self._tell(visit.origin, "closed", f"{remote}: closed: {one_line(error)}", _LINES)
+        else:
+            logger.error("%s: closed, because of an error here", remote, exc_info=error)
 
     def _tell(self, origin: str, what: str, line: str, most: int) -> None:
         """Log what happened to a connection, unless there is much of it: then it is counted."""
