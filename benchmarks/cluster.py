@@ -29,6 +29,7 @@ HUB = "benchmark"
 NAMES = ("a", "b", "c", "d", "e")
 CHILDREN = 1000
 MANY = 10_000
+CASTS = 5_000
 
 
 class Counter(hubkit.Actor):
@@ -40,6 +41,9 @@ class Counter(hubkit.Actor):
     async def add(self, n: int = 1) -> int:
         self.value += n
         return self.value
+
+    async def note(self, text: str) -> None:
+        self.value += 1
 
 
 def clock() -> float:
@@ -80,12 +84,14 @@ async def complete(hub: hubkit.Hub, count: int) -> float:
 
 
 async def echo(request: trio_websocket.WebSocketRequest) -> None:
-    """The yardstick's far end: the first message says how long each reply is to be."""
+    """The yardstick's far end: the first message says how long each reply is to be, and to how many messages it is."""
     connection = await request.accept()
     try:
-        reply = b"x" * int(await connection.get_message())
+        size, every = map(int, (await connection.get_message()).split())
+        reply = b"x" * size
         while True:
-            await connection.get_message()
+            for _ in range(every):
+                await connection.get_message()
             await connection.send_message(reply)
     except trio_websocket.ConnectionClosed:
         pass
@@ -262,7 +268,7 @@ async def measure_calls(hub: hubkit.Hub, ports: dict[str, int], table: Table) ->
     after = hub.statistics().links[there]
     out, back = (after.bytes_out - link.bytes_out) // 500, (after.bytes_in - link.bytes_in) // 500
 
-    async def crowd(each: int) -> float:
+    async def crowd(refs: list[hubkit.Ref[Counter]], each: int) -> float:
         began = clock()
         async with trio.open_nursery() as nursery:
             for ref in refs:
@@ -271,23 +277,56 @@ async def measure_calls(hub: hubkit.Hub, ports: dict[str, int], table: Table) ->
 
     url = f"ws://127.0.0.1:{ports[there]}/"
     async with trio_websocket.open_websocket_url(url, receive_buffer_size=65_536) as connection:
-        await connection.send_message(str(back))
+        await connection.send_message(f"{back} 1")
         request = b"x" * out
 
         async def bare() -> None:
             await connection.send_message(request)
             await connection.get_message()
 
-        rates: list[tuple[float, float, float]] = []
-        for _ in range(5):
+        rates: list[tuple[float, float, float, float]] = []
+        for _ in range(7):
             gc.collect()
             plain = await rate_of(1000, bare)
-            rates.append((plain, await rate_of(1000, lambda: refs[0].call(Counter.add, 1)), await crowd(50)))
-    bare_rate = statistics.median(bare for bare, _, _ in rates)
+            one = await rate_of(1000, lambda: refs[0].call(Counter.add, 1))
+            rates.append((plain, one, await crowd(refs, 50), await crowd(refs * 10, 10)))
+    bare_rate = statistics.median(row[0] for row in rates)
     note = f"{bare_rate / 1000:.1f} k/s bare; {out} bytes out, {back} back"
-    alone = [one / bare for bare, one, _ in rates]
-    table.ratio("call, one caller / bare round trip", alone, 0.7, at_most=False, note=note)
-    table.ratio("call, 100 callers to 100 actors / bare", [all / bare for bare, _, all in rates], 8, at_most=False)
+    alone = [row[1] / row[0] for row in rates]
+    table.ratio("call, one caller / bare round trip", alone, 0.72, at_most=False, note=note)
+    table.ratio("call, 100 callers to 100 actors / bare", [row[2] / row[0] for row in rates], 15, at_most=False)
+    table.ratio("call, 1000 callers to 100 actors / bare", [row[3] / row[0] for row in rates], 25, at_most=False)
+
+
+async def measure_casts(hub: hubkit.Hub, ports: dict[str, int], table: Table) -> None:
+    """Casts of 100 bytes to another process, beside bare messages of as many, one a frame; until all have been handled."""
+    there = NAMES[1]
+    id = next(spec.id for spec in specs(CHILDREN) if (pid := hub.pid(spec.id)) and pid.node == there)
+    ref = hub.ref(id, Counter)
+    text = "x" * 100
+    url = f"ws://127.0.0.1:{ports[there]}/"
+    async with trio_websocket.open_websocket_url(url, receive_buffer_size=65_536) as connection:
+        await connection.send_message(f"10 {CASTS}")
+
+        async def bare() -> None:
+            for _ in range(CASTS):
+                await connection.send_message(text)
+            await connection.get_message()
+
+        async def casts() -> None:
+            before = await ref.call(Counter.add, 0)
+            for burst in range(0, CASTS, 500):
+                for _ in range(burst, burst + 500):
+                    ref.cast_nowait(Counter.note, text)
+                if await ref.call(Counter.add, 0) != before + burst + 500:  # a mailbox holds a thousand
+                    msg = "a cast was lost"
+                    raise AssertionError(msg)
+
+        ratios = []
+        for _ in range(7):
+            plain = await timed(bare)
+            ratios.append(plain / await timed(casts))
+    table.ratio("casts of 100 bytes / bare messages", ratios, 12, at_most=False)
 
 
 async def measure() -> int:
@@ -303,6 +342,7 @@ async def measure() -> int:
         await _start(hub, specs(CHILDREN))
         await measure_lookups(hub, table)
         await measure_calls(hub, ports, table)
+        await measure_casts(hub, ports, table)
         await measure_failover(hub, others, table)
     return table.missed
 

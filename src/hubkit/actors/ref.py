@@ -101,12 +101,13 @@ class Ref(Generic[A_co]):
             with trio.fail_after(5):
                 total = await ref.call(Counter.add, 2)
         """
-        cell = self._cell
+        cell, pid = self._cell, None
         if cell is None:
-            cell = self._find()
+            pid = self.pid
+            cell = self._at(pid)
         found = None if cell is None else cell.table.get(method)
         if cell is None or found is None:
-            return await self._call_anywhere(method, args, kwargs, None)
+            return await self._call_anywhere(method, args, kwargs, None, pid)
         chain = current_chain()
         if chain and cell.pid in chain:
             raise deadlock(cell.pid, chain)
@@ -131,16 +132,15 @@ class Ref(Generic[A_co]):
         return await self._call_anywhere(method, args, kwargs, cell.pid)
 
     async def _call_anywhere(
-        self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], after: Pid | None
+        self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], after: Pid | None, pid: Pid | None = None
     ) -> Any:
-        """Call wherever the actor is, or will be; ``after``: the incarnation that is known to have ended."""
+        """Call wherever the actor is (at ``pid``?), or will be; ``after``: the incarnation that is known to have ended."""
         system, address = self._system, self.address
         system.check_open()
         chain = current_chain()
         name = method_name(method)
         while True:
-            pid = address if isinstance(address, Pid) else system.locator(address).resolve(address)
-            if pid is None or pid == after:
+            if pid is None:
                 pid = await self._locate(after)
             if pid in chain:
                 raise deadlock(pid, chain)
@@ -152,7 +152,7 @@ class Ref(Generic[A_co]):
             except NotBegun as ended:
                 if isinstance(address, Pid):
                     raise self._nobody(ended) from None
-                after = pid
+                after, pid = pid, None
 
     # Casts and plain messages.
 
@@ -192,7 +192,11 @@ class Ref(Generic[A_co]):
         """
         cell = self._cell
         if cell is None:
-            cell = self._find()
+            pid = self.pid
+            cell = self._at(pid)
+            if cell is None and pid is not None:
+                self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs), pid)
+                return
         found = None if cell is None else cell.table.get(method)
         if cell is None or found is None or cell.queue is None:
             self._cast_anywhere_nowait(method, args, kwargs)
@@ -212,7 +216,7 @@ class Ref(Generic[A_co]):
     def _cast_anywhere_nowait(self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         cell = self._find()
         if cell is None:
-            self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs))
+            self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs), self.pid)
         else:
             cell.push_nowait(cell.letter(method, args, kwargs))
 
@@ -229,7 +233,7 @@ class Ref(Generic[A_co]):
         """Send a plain message without waiting for anything. Raises as `cast_nowait`."""
         cell = self._find()
         if cell is None:
-            self._send_elsewhere_nowait(Request("info", "", (message,)))
+            self._send_elsewhere_nowait(Request("info", "", (message,)), self.pid)
         else:
             cell.push_nowait(cell.message(message))
 
@@ -270,9 +274,8 @@ class Ref(Generic[A_co]):
                     raise self._nobody(ended) from None
                 after = pid
 
-    def _send_elsewhere_nowait(self, request: Request) -> None:
+    def _send_elsewhere_nowait(self, request: Request, pid: Pid | None) -> None:
         self._system.check_open()
-        pid = self.pid
         if pid is None:
             msg = (
                 f"child {self.address} runs nowhere at this moment; `await ref.send(...)` waits, if it is still wanted"
@@ -291,11 +294,12 @@ class Ref(Generic[A_co]):
 
     def _find(self) -> Cell | None:
         """The actor, if it runs in this process and takes messages."""
-        address = self.address
-        system = self._system
-        pid = address if isinstance(address, Pid) else system.locator(address).resolve(address)
-        cell = current_cell() if pid is None else system.find(pid)
-        if pid is None and cell is not None and cell.key != address:
+        return self._at(self.pid)
+
+    def _at(self, pid: Pid | None) -> Cell | None:
+        """The same, where ``pid`` is known."""
+        cell = current_cell() if pid is None else self._system.find(pid)
+        if pid is None and cell is not None and cell.key != self.address:
             cell = None  # only an actor that is about to start can be sent to already, and by itself
         return None if cell is None or cell.closed else cell
 

@@ -235,7 +235,9 @@ class System:
         task: trio.lowlevel.Task | None,
         on_reply: Callable[[Any, BaseException | None], None] | None,
     ) -> Call:
-        cell = self.open_cell(self._own(serial))
+        cell = self.cells.get(serial)
+        if cell is None or cell.closed:
+            cell = self.open_cell(self._own(serial))
         args, kwargs, chain = request.args, dict(request.kwargs), request.chain
         coroutine, name = _prepare(cell, request.method, args, kwargs, chain)
         return RemoteCall(
@@ -266,19 +268,20 @@ class System:
 
         ``always``: room or not.
         """
-        pid = self._own(serial)
         successor = self.successors.get(serial)
         if successor is not None:
             self.pass_on(successor, request)
             return
+        cell = self.cells.get(serial)
         try:
-            cell = self.open_cell(pid)
+            if cell is None or cell.closed:
+                cell = self.open_cell(self._own(serial))
             take = cell.push if always else cell.push_nowait
             take(self._letter(cell, request))
         except (HubkitError, TypeError) as error:
             there = self.cells.get(serial)
             hub = "" if there is None else there.hub_id
-            self.dead_letter(str(pid), message_of(request), f"{type(error).__name__}: {error}", hub)
+            self.dead_letter(str(self._own(serial)), message_of(request), f"{type(error).__name__}: {error}", hub)
 
     def _letter(self, cell: Cell, request: Request) -> Letter:
         if request.kind == "info":

@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import trio
-
 from hubkit.net.transport import Link
 
 __all__ = ["Secured", "is_for", "names_in", "secured", "shown_by"]
@@ -29,15 +27,14 @@ __all__ = ["Secured", "is_for", "names_in", "secured", "shown_by"]
 class Secured:
     """What TLS says of one link. ``names``: for whom the peer's certificate was made; `None`: that is not to be checked."""
 
-    stream: trio.SSLStream[Any]
+    engine: ssl.SSLObject
     names: tuple[str, ...] | None
 
     def certificate(self) -> bytes | None:
         """The SHA-256 of the server's certificate, as this side knows it; `None` if it cannot be found out."""
-        if self.stream.server_side:
-            context: ssl.SSLContext = self.stream.context
-            return shown_by(context)
-        der = self.stream.getpeercert(binary_form=True)
+        if self.engine.server_side:
+            return shown_by(self.engine.context)
+        der = self.engine.getpeercert(binary_form=True)
         return sha256(der).digest() if der else None
 
 

@@ -1,5 +1,8 @@
 """One WebSocket connection as a `Link`: frames over a trio stream, by way of wsproto's connection object.
 
+Small frames, nearly all there are, take the plain road of `hubkit.net.framing`; and a TCP socket of a system where that is
+possible is read and written without trio's detours: there a write that does not have to wait does not, and a read waits first.
+
 Law of this room: after every await, whatever ended it, the link is intact or closed. So a send that did not finish closes
 the link (half a frame may be on the wire), while a receive may be given up at any time. And a close is bounded,
 whatever the peer does: it says so, waits a second for the peer's word, and drops the connection.
@@ -10,14 +13,18 @@ measure the peer's kernel and WebSocket library rather than its node.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 
 import trio
 from wsproto.connection import Connection, ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping
 
+from hubkit.environment import Environment
 from hubkit.errors import LinkClosed, LinkError, ProtocolViolation
 from hubkit.net.certificates import Secured
+from hubkit.net.framing import PLAIN, Masks, Sieve, frame_of
+from hubkit.net.secure import SecureStream
 from hubkit.net.transport import MAX_GREETING
 
 __all__ = ["RECEIVE_BUFFER", "WebSocketLink"]
@@ -36,13 +43,26 @@ _TOO_BIG = 1009
 
 
 class WebSocketLink:
-    """See `hubkit.net.transport.Link`."""
+    """See `hubkit.net.transport.Link`. ``rest``: something came with the end of the opening, and is in the engine already."""
 
-    def __init__(self, stream: trio.abc.Stream, engine: Connection, remote: str, tls: Secured | None = None) -> None:
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        engine: Connection,
+        remote: str,
+        tls: Secured | None = None,
+        *,
+        rest: bool = False,
+    ) -> None:
         self.remote = remote
         self.tls: Secured | None = tls
         self._stream = stream
         self._engine = engine
+        self._secure = stream if isinstance(stream, SecureStream) else None
+        self._under = stream if self._secure is None else self._secure.under
+        self._socket = self._under.socket if type(self._under) is trio.SocketStream and os.name == "posix" else None
+        self._masks = Masks(Environment().token) if engine.client else None
+        self._sieve = None if rest else Sieve(masked=not engine.client)
         self._limit = MAX_GREETING
         self._ask = RECEIVE_BUFFER
         self._frames: deque[bytes] = deque()
@@ -50,18 +70,56 @@ class WebSocketLink:
         self._size = 0
         self._pong: Ping | None = None  # the latest ping that is not answered yet
         self._lock = trio.StrictFIFOLock()  # held while bytes go out
+        self._begun: bytes | None = None  # what is left of a frame that `send_now` could not send whole
         self._receiving = False
         self._end: LinkError | None = None  # why the link has ended
         self._ended = trio.Event()
         self._code = _GOING
         self._closing = False
-        self._take(b"")  # what came in one piece with the end of the opening is in the engine already
+        self._drain()
 
     def allow(self, max_frame: int) -> None:
         """Accept frames of up to ``max_frame`` bytes from now on."""
         self._limit = max_frame
 
     # -- sending
+
+    def send_now(self, frame: bytes) -> bool:
+        """Send one frame, if that takes no waiting. See `hubkit.net.transport.at_once`."""
+        if (
+            self._socket is None
+            or len(frame) > PLAIN
+            or self._end is not None
+            or self._closing
+            or self._pong is not None
+            or self._begun is not None
+            or self._lock.locked()
+        ):
+            return False
+        try:
+            data = self._wire(self._plain(frame))
+        except trio.BrokenResourceError:
+            return False
+        sent = self._write(data)
+        if sent == len(data):
+            return True
+        self._begun = data[sent:]
+        return False
+
+    def _plain(self, frame: bytes) -> bytes:
+        return frame_of(frame, None if self._masks is None else self._masks.next())
+
+    def _wire(self, data: bytes) -> bytes:
+        """What goes out on the socket for these bytes of WebSocket. It must, in this order."""
+        return data if self._secure is None else self._secure.encrypt(data)
+
+    def _write(self, data: bytes) -> int:
+        """How many of the bytes the system has taken; an error is told to whoever waits for one."""
+        assert self._socket is not None
+        try:
+            return os.write(self._socket.fileno(), data)
+        except OSError:
+            return 0
 
     async def send(self, frame: bytes) -> None:
         """Send one frame; if cancelled, the link has ended."""
@@ -72,17 +130,25 @@ class WebSocketLink:
         try:
             if self._end is not None or self._closing:
                 raise LinkClosed(*self._closed().args)
-            data = self._engine.send(BytesMessage(data=frame))
-            if self._pong is not None:
-                data = self._take_pong() + data
+            await trio.lowlevel.checkpoint_if_cancelled()
+            data = b"" if self._pong is None else self._take_pong()
+            if self._begun is None:
+                data += self._plain(frame) if len(frame) <= PLAIN else self._engine.send(BytesMessage(data=frame))
             await self._transmit(data)
         finally:
             self._lock.release()
 
     async def _transmit(self, data: bytes) -> None:
+        """Send what was begun, and then this."""
         finished = False
         try:
-            await self._stream.send_all(data)
+            data = self._wire(data)
+            if self._begun is not None:
+                data, self._begun = self._begun + data, None
+            if self._socket is not None and len(data) <= 2 * PLAIN:
+                data = data[self._write(data) :]
+            if data:
+                await self._under.send_all(data)
             finished = True
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
@@ -99,14 +165,16 @@ class WebSocketLink:
         self._pong = None
         return data
 
-    async def _answer_ping(self) -> None:
-        """Send the pong that is due, unless something is on its way out: then it goes with the next frame."""
+    async def _answer(self) -> None:
+        """Send the pong that is due, or what TLS has to say, unless something is on its way out: then it goes with that."""
+        if self._begun is not None:
+            return
         try:
             self._lock.acquire_nowait()
         except trio.WouldBlock:
             return
         try:
-            await self._transmit(self._take_pong())
+            await self._transmit(b"" if self._pong is None else self._take_pong())
         except LinkClosed:
             pass  # receive() tells
         finally:
@@ -132,7 +200,7 @@ class WebSocketLink:
         self._receiving = True
         try:
             asked = min(self._ask, self._limit)
-            data = await self._stream.receive_some(asked)
+            data = await self._read(asked)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
             return
@@ -142,13 +210,54 @@ class WebSocketLink:
             self._finish(LinkClosed("the connection ended"))
             return
         self._ask = LARGE_BUFFER if len(data) == asked else RECEIVE_BUFFER
-        self._take(bytes(data))
-        if self._pong is not None and self._end is None and not self._closing:
-            await self._answer_ping()
+        self._take(data)
+        owes = self._pong is not None or (self._secure is not None and self._secure.owes)
+        if owes and self._end is None and not self._closing:
+            await self._answer()
+
+    async def _read(self, most: int) -> bytes:
+        """At most so many bytes of WebSocket; none at the end."""
+        secure, socket = self._secure, self._socket
+        if socket is None:
+            return bytes(await self._stream.receive_some(most))
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            if secure is not None and (data := secure.take(most)) is not None:
+                return data
+            if socket.fileno() < 0:
+                msg = "the connection was closed here"
+                raise trio.ClosedResourceError(msg)
+            await trio.lowlevel.wait_readable(socket)
+            try:
+                data = os.read(socket.fileno(), most)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+            if secure is None:
+                return data
+            secure.feed(data)
 
     def _take(self, data: bytes) -> None:
+        if self._sieve is None:
+            self._engine.receive_data(data)
+            self._drain()
+            return
+        for plain, piece in self._sieve.feed(data):
+            if plain:
+                if len(piece) > self._limit:
+                    self._violated(f"a frame exceeds {self._limit:,} bytes", _TOO_BIG)
+                else:
+                    self._frames.append(piece)
+            else:
+                self._engine.receive_data(piece)
+                self._drain()
+            if self._end is not None:
+                return
+
+    def _drain(self) -> None:
+        """Take what the engine has made of what it was given."""
         engine = self._engine
-        engine.receive_data(data)
         for event in engine.events():
             if type(event) is BytesMessage:
                 self._add(event)

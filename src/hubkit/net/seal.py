@@ -17,7 +17,7 @@ import hmac
 from dataclasses import dataclass, field
 
 from hubkit.errors import ProtocolViolation
-from hubkit.net.transport import Link
+from hubkit.net.transport import Link, at_once
 
 __all__ = ["LARGE", "TAG", "Keys", "Seal", "SealedLink", "expand", "extract"]
 
@@ -114,6 +114,7 @@ class SealedLink:
     def __init__(self, link: Link, keys: Keys) -> None:
         self.remote: str = link.remote
         self._link = link
+        self._at_once = at_once(link)
         self._seal = Seal(keys)
 
     def allow(self, max_frame: int) -> None:
@@ -124,6 +125,12 @@ class SealedLink:
         """Send one frame. One that was given up before any of it was sent has not been counted."""
         await self._link.send(self._seal.close(frame))
         self._seal.sent += 1
+
+    def send_now(self, frame: bytes) -> bool:
+        """Send one frame, if that takes no waiting. See `hubkit.net.transport.at_once`."""
+        sent = self._at_once is not None and self._at_once(self._seal.close(frame))
+        self._seal.sent += sent
+        return sent
 
     async def receive(self) -> bytes:
         """The next frame. Raises `ProtocolViolation` if it is not exactly the one that the peer sent next."""

@@ -102,6 +102,17 @@ class SimulatedLink:
             await self._wait_room()
         if self._end is not None or self._closing:
             raise LinkClosed(*self._closed().args)
+        self._put(frame)
+
+    def send_now(self, frame: bytes) -> bool:
+        """Send one frame, if there is room for it. See `hubkit.net.transport.at_once`."""
+        if self.out.load >= _WINDOW or self._end is not None or self._closing:
+            return False
+        self._put(frame)
+        return True
+
+    def _put(self, frame: bytes) -> None:
+        out = self.out
         if type(frame) is not bytes:
             frame = bytes(frame)
         office = self._office

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import trio
 
-__all__ = ["MAX_FRAME", "MAX_GREETING", "Link", "Transport"]
+__all__ = ["MAX_FRAME", "MAX_GREETING", "Link", "Transport", "at_once"]
 
 #: The largest frame, in bytes, that a link accepts from a peer that has proved that it knows the secret.
 MAX_FRAME = 1 << 20
@@ -32,6 +32,7 @@ class Link(Protocol):
     """One connection to one peer. At most one task sends and one receives at any time; ``aclose`` may come from a third.
 
     One over TLS has an attribute ``tls``, a `hubkit.net.certificates.Secured`; of one that has none frames are sealed.
+    One that can send a frame without waiting may have a method ``send_now``, see `at_once`.
     """
 
     #: Who is at the other end, for logs: an address, never parsed.
@@ -52,6 +53,16 @@ class Link(Protocol):
 
     async def aclose(self) -> None:
         """End the link, politely if the peer plays along, within about a second in any case. May be called again."""
+
+
+def at_once(link: Link) -> Callable[[bytes], bool] | None:
+    """How this link sends one frame on the spot, if it can: ``link.send_now(frame)``.
+
+    It is never called while a ``send`` is under way. `False`: not now, ``send`` the same frame next, before any other; a part
+    of it may be on its way by then. It raises nothing: what is wrong with the link, ``send`` and ``receive`` tell.
+    """
+    found: Callable[[bytes], bool] | None = getattr(link, "send_now", None)
+    return found
 
 
 class Transport(Protocol):

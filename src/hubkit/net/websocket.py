@@ -31,6 +31,7 @@ from hubkit.net.address import Address, parse
 from hubkit.net.certificates import Secured, names_in
 from hubkit.net.frames import RECEIVE_BUFFER, WebSocketLink
 from hubkit.net.lines import one_line
+from hubkit.net.secure import SecureStream
 from hubkit.net.transport import Link
 
 __all__ = ["SUBPROTOCOL", "TLS", "WebSocketTransport"]
@@ -170,10 +171,12 @@ class WebSocketTransport:
         assert self._listen is not None
         if self._listen.secure:
             assert self._tls.server is not None
-            secured = trio.SSLStream(stream, self._tls.server, server_side=True)
+            secured = SecureStream(stream, self._tls.server, server_side=True)
         engine = WSConnection(ConnectionType.SERVER)
         try:
-            request = await _receive_opening(secured, engine)
+            if isinstance(secured, SecureStream):
+                await secured.handshake()
+            request, _ = await _receive_opening(secured, engine)
         except (RemoteProtocolError, LocalProtocolError) as error:
             hint = getattr(error, "event_hint", None)
             status = hint.status_code if isinstance(hint, RejectConnection) else 400
@@ -193,11 +196,11 @@ class WebSocketTransport:
 
     def _said(self, stream: trio.abc.Stream) -> Secured | None:
         """What TLS says of a connection."""
-        if not isinstance(stream, trio.SSLStream):
+        if not isinstance(stream, SecureStream):
             return None
-        server = self._tls.server
+        server, said = self._tls.server, stream.engine
         mutual = server is not None and server.verify_mode == ssl.CERT_REQUIRED
-        return Secured(stream, names_in(stream.getpeercert()) if mutual and self._tls.check_names else None)
+        return Secured(said, names_in(said.getpeercert()) if mutual and self._tls.check_names else None)
 
     # -- dialling
 
@@ -211,9 +214,10 @@ class WebSocketTransport:
                 stream = await _connect(target)
                 if target.secure:
                     context = self._tls.client or ssl.create_default_context()
-                    stream = trio.SSLStream(stream, context, server_hostname=target.host)
-                engine = await _open_client(stream, target)
-                link = WebSocketLink(stream, engine, str(target), self._said(stream))
+                    stream = secure = SecureStream(stream, context, host=target.host)
+                    await secure.handshake()
+                engine, rest = await _open_client(stream, target)
+                link = WebSocketLink(stream, engine, str(target), self._said(stream), rest=rest)
                 return link
         except (
             trio.BrokenResourceError,
@@ -236,12 +240,13 @@ class WebSocketTransport:
 # -- the opening handshake
 
 
-async def _receive_opening(stream: trio.abc.Stream, engine: WSConnection) -> object:
-    """Read until the engine has something to say: the request, or the answer to ours."""
-    size = 0
+async def _receive_opening(stream: trio.abc.Stream, engine: WSConnection) -> tuple[object, bool]:
+    """Read until the engine has something to say: the request, or the answer to ours; and whether more came with it."""
+    size, said = 0, b""
     while True:
         data = await stream.receive_some(RECEIVE_BUFFER)
         size += len(data)
+        said += data
         if not data:
             msg = "closed in the opening"
             raise ProtocolViolation(msg)
@@ -254,7 +259,7 @@ async def _receive_opening(stream: trio.abc.Stream, engine: WSConnection) -> obj
             msg = f"malformed HTTP: {error}"
             raise RemoteProtocolError(msg) from None
         for event in engine.events():
-            return event
+            return event, not said.endswith(b"\r\n\r\n")
         if size > _MAX_OPENING:
             msg = "the opening is too long"
             raise RemoteProtocolError(msg)
@@ -274,17 +279,17 @@ async def _reject(stream: trio.abc.Stream, engine: WSConnection, status: int, re
     raise ProtocolViolation(reason)
 
 
-async def _open_client(stream: trio.abc.Stream, target: Address) -> Connection:
+async def _open_client(stream: trio.abc.Stream, target: Address) -> tuple[Connection, bool]:
     engine = WSConnection(ConnectionType.CLIENT)
     await stream.send_all(engine.send(Request(host=target.authority, target=target.path, subprotocols=[SUBPROTOCOL])))
-    answer = await _receive_opening(stream, engine)
+    answer, rest = await _receive_opening(stream, engine)
     if isinstance(answer, RejectConnection):
         msg = f"it answers HTTP status {answer.status_code}: no hubkit node, or one that refuses us"
         raise ProtocolViolation(msg)
     if not isinstance(answer, AcceptConnection) or answer.subprotocol != SUBPROTOCOL:
         msg = "it speaks WebSocket, but not hubkit"
         raise ProtocolViolation(msg)
-    return _established(engine)
+    return _established(engine), rest
 
 
 def _established(engine: WSConnection) -> Connection:

@@ -61,6 +61,9 @@ class Ears:
     def message(self, peer: NodeId, message: list[Any]) -> None:
         """A message has arrived."""
         node = self._node
+        if message and node._exchange.knows(message[0]):  # nearly all
+            node._exchange.receive(peer, message)
+            return
         match message:
             case [0, str(hub_id), list(sync), *_]:
                 if hub_id in node._drivers:
@@ -75,9 +78,7 @@ class Ears:
                     driver.take_group(peer, about)
             case _ if node._directory.receive(peer, message):
                 pass
-            case [int(kind), *_] if (
-                kind not in _KINDS and not node._exchange.knows(kind) and node._directory.answers(peer)
-            ):
+            case [int(kind), *_] if kind not in _KINDS and node._directory.answers(peer):
                 node.send(peer, [UNKNOWN, kind])  # of a later release: its sender decides what that means
             case [-11, int(kind), *_] if node._directory.answers(peer):
                 log.debug("%s does not know messages of kind %d", peer, kind)

@@ -334,12 +334,12 @@ class Exchange(Relays, Laden):
     def _serve_call(
         self, peer: NodeId, number: int, serial: int, method: str, chain: list[Any], arguments: Any, remaining: Any
     ) -> None:
-        key, replied = (peer, number), False
+        key, serving, replied = (peer, number), self._serving, False
 
         def on_reply(result: Any, error: BaseException | None) -> None:
             nonlocal replied
             replied = True
-            self._serving.pop(key, None)
+            serving.pop(key, None)
             if method == STATE and error is None:
                 result = {name: shown(value, self._payloads) for name, value in result.items()}
             self._reply(peer, number, result, error)
@@ -351,7 +351,7 @@ class Exchange(Relays, Laden):
             return
         withdraw = self.system.deliver_call_soon(serial, request, on_reply)
         if not replied:
-            self._serving[key] = withdraw
+            serving[key] = withdraw
 
     def _serve_cast(
         self, peer: NodeId, number: int, serial: int, method: str, chain: list[Any], arguments: Any
