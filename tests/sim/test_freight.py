@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from random import Random
 from typing import Any
 
 import pytest
@@ -232,6 +233,48 @@ class Merger(Blob):
 
     def merge_handover(self, state: Any) -> None:
         self.others.append(len(state))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_links_that_break_all_the_time_lose_nothing(seed: int) -> None:
+    async def main(sim: Simulation) -> None:
+        hubs = await boot(sim, "abc", **HOT)
+        sizes = {f"c{n}": (n + 2) * MIB for n in range(3)}
+        for child, size in sizes.items():
+            await hubs[0].start_child(hubkit.child(child, Blob), nodes=["a"])
+            await hubs[0].ref(child, Blob).call(Blob.grow, size)
+        await sim.settled(within=30)
+        set_weather(sim, bandwidth=3 * MIB, break_rate=0.15)
+        draw = Random(seed)
+
+        async def trouble(rounds: int) -> None:
+            for _ in range(rounds):
+                child, hub = draw.choice(sorted(sizes)), draw.choice(hubs)
+                with trio.move_on_after(draw.uniform(0.5, 15)), suppress(hubkit.errors.HubkitError):
+                    if draw.random() < 0.4:
+                        await hub.move(child, draw.choice("abc"))
+                    elif draw.random() < 0.5:
+                        await hub.ref(child, Blob).call(Blob.put, bytes(sizes[child]))
+                    else:
+                        assert len(await hub.ref(child, Blob).call(Blob.get)) == sizes[child]
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(trouble, 6)
+        set_weather(sim, bandwidth=3 * MIB, break_rate=0.0)
+        await sim.settled(within=120)
+        with trio.fail_after(60):
+            assert {child: await hubs[0].ref(child, Blob).call(Blob.size) for child in sizes} == sizes
+        await sim.sleep(45)
+        all_is_forgotten(sim, "abc")
+        sim.check()
+
+    Simulation.run(main, seed)
+
+
+def set_weather(sim: Simulation, **weather: float) -> None:
+    for one, other in ("ab", "ac", "bc"):
+        sim.link(one, other, **weather)
 
 
 # -- requests

@@ -33,7 +33,7 @@ __all__ = ["RECEIVE_BUFFER", "WebSocketLink"]
 #: Bytes asked of the stream at once. Small buffers cost several times the throughput of large messages.
 RECEIVE_BUFFER = 64 * 1024
 #: The same, when the last time there was more than that.
-LARGE_BUFFER = 256 * 1024
+LARGE_BUFFER = 512 * 1024
 
 _CLOSE_WITHIN = 1.0  # seconds for the peer to answer our close
 _STRANGE = 64  # WebSocket frames, of whatever kind, from a peer that has not proved the secret: a handshake has three

@@ -36,8 +36,9 @@ READ = 23  # 22 is the message itself
 LINK, NODE = MOST, 2 * MOST
 #: Values that one peer may have begun, those that wait for room included.
 OPEN = 64
-#: Bytes that may be under way on one link without an answer, and what one value is granted at least.
-WINDOW, LEAST = 6 << 20, 512 * 1024
+#: Bytes that may be under way on one link without an answer, and what one value is granted at least. What is under way is
+#: before each heartbeat: more would be faster over oceans, and later everywhere else.
+WINDOW, LEAST = 2 << 20, 512 * 1024
 #: Seconds: without a piece, until a value is given up; without a link, until what has come of it is forgotten.
 IDLE, KEEP = 60.0, 30.0
 _MOST_PARTS, _HUGE = MOST // BLOB + 1, 1 << 32
