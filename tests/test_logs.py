@@ -141,8 +141,6 @@ async def test_with_a_handler_that_raises(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 async def test_with_a_file_on_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging, "raiseExceptions", False)  # as in production: or each of them is told at length
-    with pytest.raises(OSError, match="No space"):
-        FULL.write_text("nothing fits")
     with handled(logging.FileHandler(FULL)), trio.fail_after(30):
         await check_that_life_goes_on()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from hubkit.errors import HubkitError
@@ -13,6 +16,7 @@ def test_what_a_peer_calls_its_strategies_stays_in_its_line(acts: bool, caplog: 
     class Met(Meeting):
         hub_id, node, agreement, live = "shop", "a#1", ("x",) * 5, acts
         refusal: HubkitError | None = None
+        core: Any = SimpleNamespace(links={})  # it has met nobody of the same mind
 
         def rouse(self) -> None: ...
 
