@@ -9,10 +9,11 @@ from tests.cluster.crowd import Crowd
 
 from hubkit.cluster import credence
 from hubkit.cluster.bounds import HELLOS, MEMBERSHIPS, SIZE, WRITERS
-from hubkit.cluster.credence import HEARSAY, weigh
+from hubkit.cluster.credence import HEARSAY, LEAP, weigh
 from hubkit.cluster.door import Door
 from hubkit.cluster.effects import Refuse, Warn
 from hubkit.cluster.groups import Groups
+from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.rows import Key, NodeRow, Row, Run, Want
 from hubkit.cluster.settings import is_plausible
 from hubkit.cluster.stamps import HybridClock, Moment, Stamp
@@ -251,6 +252,65 @@ def test_who_might_claim_what_was_removed_of_the_living_waits_for_a_moment() -> 
     crowd.now += 2.0
     core.touch(crowd.now)
     assert core._rules._disputed(child) == ()
+    assert core.runs[child]["a#1"].term == 2  # b has had the term before
+
+
+def test_what_was_removed_again_is_disputed_again() -> None:
+    crowd = Crowd("a", "b", "c")
+    child = crowd.child_of("b")
+    crowd.want("a", child)
+    core = crowd.core("a")
+
+    def removed() -> list[str]:
+        stamp = core._store.clock.next(crowd.now)._replace(node="c#1")
+        rows: dict[Key, Row] = {key: Row(stamp, None, stamp[:2]) for key in (("run", child, "b#1"), ("node", "b#1"))}
+        return tell(crowd, "a", "c#1", sync({**rows, ("node", "c#1"): Row(stamp, None)}))
+
+    removed()
+    assert core._rules.decide(child).rule == "a removal may be disputed"
+    crowd.settle()  # b hears of it, and objects
+    crowd.tick(5)
+    assert core.runs[child]["b#1"].term == 1
+    crowd.held |= {("a", "b"), ("b", "a"), ("a", "c"), ("c", "a"), ("b", "c"), ("c", "b")}
+    for _ in range(4):
+        removed()
+        assert core._rules.decide(child).rule == "a removal may be disputed"
+        crowd.now += 0.4
+
+
+def test_terms_that_were_removed_are_kept_while_the_child_is_wanted() -> None:
+    store = store_of((("want", "x"), Row(Stamp(1, 0, PEER), Want("A", b""))))
+    ledger = Ledger(store)
+
+    def write(node: str, run: Run | None, now: float) -> dict[str, int]:
+        store.put(("run", "x", node), run, now)
+        ledger.absorb()
+        return dict(ledger.passed)
+
+    assert write(OTHER, run_of(5), 1.0) == {}
+    assert write("z#1", run_of(7), 1.0) == {}
+    assert write(OTHER, None, 1.0) == {}  # a greater one stands
+    assert write("z#1", None, 1.0) == {"x": 7}
+    assert write(OTHER, run_of(6), 1.0) == {"x": 7}
+    assert write(OTHER, None, 1.0) == {"x": 7}
+    assert write(OTHER, run_of(9)._replace(role="claiming"), 1.0) == {"x": 7}
+    assert write(OTHER, None, 1.0) == {"x": 7}  # that was only claimed
+    assert write(OTHER, Run(8, "released", OTHER), 1.0) == {}  # granted to itself after term 7
+    assert write(OTHER, None, 1.0) == {"x": 7}
+    store.put(("want", "x"), None, 2.0)
+    ledger.absorb()
+    assert ledger.passed == {}
+    store.put(("want", "x"), Want("A", b""), 2.0)
+    assert write(OTHER, run_of(1), 2.0) == {}
+    assert write(OTHER, None, 2.0) == {"x": 1}
+
+
+def test_no_term_that_was_removed_leads_beyond_what_others_believe() -> None:
+    crowd = Crowd("a")
+    rules, ledger = crowd.core("a")._rules, crowd.core("a")._ledger
+    ledger.passed["x"] = LEAP
+    assert rules._last("x", {}) + 1 <= LEAP
+    assert rules._last("x", {PEER: run_of(LEAP + 3)}) == LEAP + 3
 
 
 def test_nobody_else_writes_in_my_name() -> None:

@@ -4,6 +4,8 @@ Each door gets its share of the time. What is found goes to ``.hubkit/fuzz`` and
 from it: an input for each new way through the code in ``.hubkit/fuzz/DOOR``, and those that broke the law in
 ``.hubkit/fuzz/broken/DOOR``. ``--replay FILE`` runs one input again, and needs no fuzzer; ``--keep`` puts the smallest inputs
 that cover all that was found into ``tests/fuzz/corpus``, where files that were given names stay as they are.
+
+The input of every failure is kept, be it that the fuzzer died of it without a word, or had to be killed.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.doors import CORPUS, DOORS
+from tests.fuzz.one import left_in
 from tests.fuzz.seeds import write
 from tests.house import ROOT
 
@@ -31,6 +34,9 @@ __all__ = ["main"]
 WORK = ROOT / ".hubkit" / "fuzz"
 #: Of each door, so many files and bytes are kept in the repository.
 FILES, BYTES = 30, 24_000
+
+#: Seconds beyond its time after which a fuzzer, or the replay of one input, is taken to hang, and killed.
+PATIENCE = 90.0
 
 _PROGRESS = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+) corp: (\d+)", re.MULTILINE)
 _RUNS = re.compile(r"^(?:stat::number_of_executed_units: |Done )(\d+)", re.MULTILINE)
@@ -62,10 +68,12 @@ def _fuzz(door: str, seconds: float) -> Result:
     found, broken = WORK / door, WORK / "broken" / door
     for directory in (found, broken, CORPUS / door):
         directory.mkdir(parents=True, exist_ok=True)
-    before = set(broken.iterdir())
+    before, at = set(broken.iterdir()), WORK / f"at-{door}"
+    at.unlink(missing_ok=True)
     options = [f"-max_total_time={max(1, round(seconds))}", f"-artifact_prefix={broken}/", "-print_final_stats=1"]
     began = time.monotonic()
-    code, said = _one(door, *options, found, CORPUS / door)
+    code, said = _python("tests.fuzz.one", door, at, *options, found, CORPUS / door, within=seconds + PATIENCE)
+    save(left_in(at), broken, before)
     lines = _PROGRESS.findall(said)
     executed, edges, features, inputs = map(int, lines[-1]) if lines else (0, 0, 0, 0)
     counted = _RUNS.search(said)
@@ -77,22 +85,32 @@ def _fuzz(door: str, seconds: float) -> Result:
     )
 
 
+def save(data: bytes | None, broken: Path, before: set[Path]) -> None:
+    """Keep the input at which the fuzzer ended, if it has not kept it itself."""
+    if data is None or any(path.read_bytes() == data for path in set(broken.iterdir()) - before):
+        return
+    (broken / f"end-{sha1(data).hexdigest()}").write_bytes(data)
+
+
 def _told(said: str, broken: tuple[Path, ...]) -> str:
     """What is worth showing: how the input fails without the fuzzer; if there is none, the last that the fuzzer said."""
     if not broken:
         return said[-2000:].strip()
-    return _python("tests.fuzz.run", "--replay", broken[0])[1][-4000:].strip()
+    code, alone = _python("tests.fuzz.run", "--replay", broken[0], within=PATIENCE)
+    return alone[-4000:].strip() if code else f"{said[-4000:].strip()}\n(run alone it held)"
 
 
-def _one(door: str, *arguments: object) -> tuple[int, str]:
-    return _python("tests.fuzz.one", door, *arguments)
-
-
-def _python(module: str, *arguments: object) -> tuple[int, str]:
+def _python(module: str, *arguments: object, within: float) -> tuple[int, str]:
+    """The exit code and the words of such a process; one that hangs is killed, and has failed."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     out, env = subprocess.PIPE, {**os.environ, "PYTHONHASHSEED": "0"}
-    done = subprocess.run(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False, env=env)
-    return done.returncode, done.stdout.decode("utf-8", "replace")
+    with subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env=env) as process:
+        try:
+            said, why = process.communicate(timeout=within)[0], ""
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said, why = process.communicate()[0], f"\nkilled: it hangs, {within:.0f} s after its start"
+    return process.returncode, said.decode("utf-8", "replace") + why
 
 
 def run(doors: Sequence[str], seconds: float, jobs: int) -> int:

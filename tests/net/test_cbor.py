@@ -47,6 +47,39 @@ def test_bytes_that_look_like_one_are_none(value: Any) -> None:
     assert cbor.decode(cbor.encode(value)) == value
 
 
+def items(value: Any) -> int:
+    """How many items a plain value has."""
+    if isinstance(value, dict):
+        return 1 + sum(items(key) + items(part) for key, part in value.items())
+    return 1 + (sum(map(items, value)) if isinstance(value, list) else 0)
+
+
+@given(plain | st.lists(st.text(min_size=20, max_size=400) | st.binary(min_size=20, max_size=400)))
+def test_items_are_counted_before_they_are_decoded(value: Any) -> None:
+    data, count = cbor.encode(value), items(value)
+    for most, too_much in ((count, False), (count - 1, True)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cbor, "ITEMS", most)
+            # (What has no more bytes than it may have items is not looked at.)
+            assert cbor.is_too_much(data) is cbor.is_too_much(BytesIO(data)) is too_much
+
+
+@given(st.binary(min_size=4))
+def test_whatever_is_counted_has_an_end(data: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cbor, "ITEMS", 3)
+        assert cbor.is_too_much(data) in (True, False)
+        assert not cbor.is_too_much(data[:3])
+
+
+def test_many_items_are_refused_and_large_bytes_are_few() -> None:
+    many = b"\x9a\x01\x00\x00\x00" + b"\x80" * (1 << 24)  # a gigabyte of empty lists
+    for given_as in (many, BytesIO(many)):
+        with pytest.raises(ProtocolViolation, match="more than 2,097,152 items"):
+            cbor.decode(given_as)
+    assert cbor.decode(cbor.encode([16, b"\x80" * (1 << 24)])) == [16, b"\x80" * (1 << 24)]
+
+
 @given(st.sampled_from(range(300)) | st.sampled_from([1004, 43000, 55799]) | st.integers(0, 2**64 - 1), plain)
 def test_every_tag_is_refused(number: int, value: Any) -> None:
     with pytest.raises(ProtocolViolation):

@@ -210,7 +210,9 @@ def long(*items: Any) -> Cargo:
         ([[-1, 0, 1], [0, [99]]], "unknown kind"),
         ([[-1, 99, 1], [0, 1]], "a long one of an unknown kind"),
         ([[-1, 3, 1], [0, 1]], "a long one of an unknown kind"),
-        ([[-1, 0, 1]] * 65, "malformed"),
+        ([[-1, 0, 1]] * 65, "premature end"),
+        ([[-1, 0, 1]] * 66, "malformed"),
+        ([*[[-1, 0, 1]] * 65, [0, [0]]], "nested deeper than 64"),
         ([[-1, 2, 1], [0, 1]], "a key too many"),
         ([[-1, 2, 4], [0, 1, 2, 1, 2]], "a key twice"),
         ([[-1, 2, 2], [0, [0, 1], 2]], "unhashable"),
@@ -245,3 +247,35 @@ def test_what_is_ready_is_for_the_first_who_asks() -> None:
     data.ready.append(ready)
     assert PAYLOADS.loads(data) is ready
     assert PAYLOADS.loads(data) == [[n] for n in range(MANY)]
+
+
+def nested(levels: int, inner: Any, width: int = 0) -> Any:
+    value = inner
+    for _ in range(levels):
+        value = [value, *range(width)]
+    return value
+
+
+@pytest.mark.parametrize("inner", [None, 1, "x", b"x", 1 << 70, date(2026, 1, 1), [], "long" * 9], ids=repr)
+def test_the_deepest_that_is_written_is_the_deepest_that_is_read(monkeypatch: pytest.MonkeyPatch, inner: Any) -> None:
+    finely(monkeypatch)
+    for levels in (63, 64, 65, 66):
+        for width in (0, 5):
+            value = nested(levels, inner, width)
+            for pack in (PAYLOADS.dumps, lambda value: exhaust(PAYLOADS.pack_slowly(value))):
+                try:
+                    packed = pack(value)
+                except NotSerializable:
+                    assert levels > 64
+                else:
+                    assert PAYLOADS.loads(packed) == value
+
+
+@pytest.mark.parametrize("code", range(16))
+def test_nothing_is_read_that_is_deeper_than_what_is_written(code: int) -> None:
+    samples: list[Any] = [[], (), {}, set(), frozenset(), 1 << 70, date(2026, 1, 1)]
+    plain: Any = cbor.decode(PAYLOADS.dumps(samples[code])) if code < len(samples) else [code]
+    for _ in range(65):
+        plain = [0, plain]
+    with pytest.raises(ProtocolViolation, match="nested deeper than 64"):
+        PAYLOADS.loads(cbor.encode(plain))

@@ -21,7 +21,9 @@ from tests.net.travelling import PAYLOADS, Counted, Handle, Point, same
 
 from hubkit.errors import ConfigurationError, NotSerializable, ProtocolViolation
 from hubkit.messages import find_message, message, message_type
+from hubkit.net import cbor
 from hubkit.net.payload import Payloads
+from hubkit.net.wire import encode_app
 from hubkit.pids import Pid
 
 offsets = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
@@ -260,8 +262,39 @@ def test_what_cannot_travel_is_named(value: Any, said: str) -> None:
 
 
 def test_depth_is_the_same_both_ways() -> None:
-    value = deep(63)
+    value = deep(64)
     assert PAYLOADS.loads(PAYLOADS.dumps(value)) == value
+    with pytest.raises(NotSerializable, match="nested deeper than 64"):
+        PAYLOADS.dumps(deep(65))
+    plain: list[Any] = [0]
+    for _ in range(65):
+        plain = [0, plain]
+    with pytest.raises(ProtocolViolation, match="nested deeper than 64"):
+        PAYLOADS.loads(cbor.encode(plain))
+    assert PAYLOADS.loads(PAYLOADS.dumps(value)) == value  # what was refused has left nothing behind
+
+
+def test_a_decimal_that_is_read_can_be_written() -> None:
+    text = "1" * 4094 + "e9"  # 4,096 characters, but one more as it is printed
+    assert len(str(Decimal(text))) > 4096
+    with pytest.raises(ProtocolViolation, match="malformed Decimal"):
+        PAYLOADS.loads(cbor.encode([10, text]))
+    most = Decimal("9" * 4096)
+    assert PAYLOADS.loads(PAYLOADS.dumps(most)) == most
+
+
+def test_values_of_too_many_parts_travel_in_slices_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cbor, "ITEMS", 100_000)
+    value = list(range(100_001))
+    with pytest.raises(NotSerializable, match="more than 100,000 parts"):
+        PAYLOADS.dumps(value)
+    assert PAYLOADS.loads(PAYLOADS.pack_now(value)) == value
+    with pytest.raises(NotSerializable, match="more than 100,000 parts"):
+        PAYLOADS.pack_now(set(value))
+    with pytest.raises(NotSerializable, match="more than 100,000 items"):
+        encode_app([value])
+    with pytest.raises(ProtocolViolation, match="more than 100,000 items"):
+        PAYLOADS.loads(cbor2.dumps([0, *value]))
 
 
 def test_ordinary_values_are_not_mistaken_for_an_attack() -> None:

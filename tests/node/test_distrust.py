@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 import trio
+from tests.node.liar import overheard
 from tests.node.pair import spawn, wired
 
 from hubkit.actors.late import LateReply
@@ -22,6 +24,7 @@ from hubkit.node.distrust import BARRED, MOST, QUIET, Distrust
 from hubkit.node.exchange import CALL
 from hubkit.node.relays import CAST, PASSED_ON
 from hubkit.node.shapes import MONITOR, REPLY
+from hubkit.pids import name_of
 
 
 def test_who_lies_is_barred_for_a_while_and_told_of_once_in_a_while() -> None:
@@ -118,14 +121,53 @@ class Nobody:
         pass
 
 
+def test_names_at_one_address_are_bounded_as_other_hearsay_and_who_tells_is_named() -> None:
+    dialer = Dialer("me#1", Nobody("b#1"), Environment())
+    dialer.know("b#1", "ws://b:1")
+    with overheard() as said:
+        for number in range(3 * HEARSAY):
+            dialer.know(f"n{number}#1", "ws://b:1", by="liar#7")
+            dialer.know(f"n{number}#2", "ws://b:1", by="liar#8")  # the same name once more
+    assert len(dialer._members) == HEARSAY + 1
+    assert dialer._targets.keys() == {"ws://b:1"}
+    (line,) = said
+    assert f"liar#8 tells of more than {HEARSAY} nodes" in line
+    dialer.know("n0#2", "ws://b:1")  # it is there, and says so itself
+    dialer.know("late#1", "ws://b:1", by="liar#7")
+    assert dialer._members["late#1"] == "ws://b:1"
+    for node in list(dialer._members):
+        dialer.forget(node)
+    assert not dialer._targets
+    assert not dialer._surplus
+    assert not dialer._living
+    assert not dialer._names
+
+
+def test_to_hear_of_a_node_costs_the_same_however_many_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    for size in (100, 1000):
+        dialer = Dialer("me#1", Nobody(), Environment())
+        looks = Counter[str]()
+
+        def counted(node: str, looks: Counter[str] = looks) -> str:
+            looks[node] += 1
+            return name_of(node)
+
+        monkeypatch.setattr("hubkit.net.dialer.name_of", counted)
+        for number in range(size):
+            dialer.know(f"n{number}#1", f"ws://n{number}:1")
+        counts.append(looks.total())
+    assert counts[1] <= 11 * counts[0]
+
+
 def test_what_others_tell_of_addresses_is_bounded_and_displaces_nobody() -> None:
     environment = Environment()
     dialer = Dialer("me#1", Nobody("b#1"), environment)
     dialer.know("b#1", "ws://b:1")
-    dialer.know("b#9", "ws://evil:1", courtesy=True)
+    dialer.know("b#9", "ws://evil:1", by="liar#7")
     assert dialer._members == {"b#1": "ws://b:1"}
     for number in range(2 * HEARSAY):
-        dialer.know(f"n{number}#1", f"ws://n{number}:1", courtesy=True)
+        dialer.know(f"n{number}#1", f"ws://n{number}:1", by="liar#7")
     assert len(dialer._members) == HEARSAY + 1
     dialer.know("n0#1", "ws://n0:1")  # it has come by itself
     assert len(dialer._unmet) == HEARSAY - 1

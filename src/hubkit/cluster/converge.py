@@ -18,7 +18,8 @@ belongs. In order:
    (under a lease it does: `hubkit.cluster.quorum` has the other answers to what is asked here).
 
 A term grows whenever a child changes hands or is started anew, and it is never lost while the child is wanted: rows of the
-dead stay until a greater term stands. It is what a child hands to databases to fence off its predecessors.
+dead stay until a greater term stands, and who sees one go without that keeps the term (`Ledger.passed`). It is what a child
+hands to databases to fence off its predecessors.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hubkit.cluster.copies import Copies, Do, Instance, Step
+from hubkit.cluster.credence import LEAP
 from hubkit.cluster.ledger import Ledger
 from hubkit.cluster.liveness import Liveness
 from hubkit.cluster.members import Members
@@ -33,6 +35,7 @@ from hubkit.cluster.placement import Placement
 from hubkit.cluster.quorum import Quorum
 from hubkit.cluster.replication import Replication
 from hubkit.cluster.rows import Key, Run, Want
+from hubkit.cluster.stamps import Stamp
 from hubkit.pids import NodeId
 
 __all__ = ["Do", "Instance", "Rules", "Step"]
@@ -76,9 +79,8 @@ class Rules:
         self.allowed: bool = True
         self.leaving: bool = False
         self.now: float = 0.0
-        self._disputes: dict[
-            str, float
-        ] = {}  # children with rows of the living that others have removed, and since when
+        #: children with rows of the living that others have removed; the newest such removal, and since when it is known
+        self._disputes: dict[str, tuple[Stamp, float]] = {}
         self._strays: dict[str, float] = {}  # children with rows of strangers about a want never seen, and since when
 
     def decide(self, child: str) -> Step:
@@ -92,6 +94,8 @@ class Rules:
             return self._unwanted(child, runs, mine, instance)
         if self._strays:
             self._strays.pop(child, None)
+        if child in self._disputes and not self._replication.buried(child):
+            del self._disputes[child]
         if not self.allowed:
             return self._forbidden(mine, instance)
         if instance is not None and instance.stopping is not None:
@@ -242,7 +246,7 @@ class Rules:
         mine, instance = runs.get(self._me), self.instances.get(child)
         if instance is not None and not instance.passive:
             return self._running(child, want, runs, instance, heir, giver)
-        last = max(run.term for run in runs.values())
+        last = self._last(child, runs)
         if instance is not None and (instance.want.start, instance.want.body) != (want.start, want.body):
             return Step(Do.STOP, "updated", reason="updated")
         ticket = runs[giver].ticket
@@ -340,7 +344,7 @@ class Rules:
             return Step(Do.REST, "a former holder is missing", nodes=unaccounted, unsure=True)
         if removed := self._disputed(child):
             return Step(Do.REST, "a removal may be disputed", nodes=removed, unsure=True)
-        last = max((run.term for run in runs.values()), default=0)
+        last = self._last(child, runs)
         mine = runs.get(me)
         if mine is None or mine.role == "passive":
             return Step(Do.CLAIM, "claim", last + 1)
@@ -353,8 +357,7 @@ class Rules:
         rivals = self._rivals(others)
         if rivals:
             return Step(Do.REST, "rival claims", nodes=rivals, unsure=self.quorum.strict)
-        fresh = all(run.term < mine.term for run in others.values())
-        term = mine.term if fresh else last + 1
+        term = mine.term if mine.term > self._last(child, others) else last + 1
         first = mine.role == "claiming" and all(run.role == "claiming" for run in others.values())
         if giver is not None:
             return Step(Do.BEGIN, "granted", term, (giver,), "migration")
@@ -362,13 +365,23 @@ class Rules:
 
     def _disputed(self, child: str) -> tuple[NodeId, ...]:
         """Nodes that speak to me, and whose rows about this child others have removed: for a moment they may object."""
-        found = [node for node in self._replication.buried(child) if self._liveness.speaks(node, self.now)]
+        buried = self._replication.buried(child)
+        found = [node for node in buried if self._liveness.speaks(node, self.now)]
         if not found:
-            if self._disputes:
-                self._disputes.pop(child, None)
             return ()
-        since = self._disputes.setdefault(child, self.now)
+        newest = max(buried[node] for node in found)
+        removal, since = self._disputes.get(child, (None, self.now))
+        if removal != newest:  # to that nobody has had the time to object
+            self._disputes[child] = newest, (since := self.now)
         return tuple(found) if self.now - since <= self._liveness.beat_interval else ()
+
+    def _last(self, child: str, runs: Mapping[NodeId, Run]) -> int:
+        """The greatest term that is known, be it that its row was removed.
+
+        (Others may not know of that, and a claim of mine must not be beyond what they believe: so there is a limit.)
+        """
+        last = max([run.term for run in runs.values()], default=0)
+        return max(last, min(self._ledger.passed.get(child, 0), last + LEAP // 2))
 
     def _rivals(self, runs: Mapping[NodeId, Run]) -> tuple[NodeId, ...]:
         """Others that may run it, or be about to."""

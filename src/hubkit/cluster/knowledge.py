@@ -77,13 +77,13 @@ class Knowledge:
         """Whether this write is its writer's own word. (Of one without a link to here, or by gossip, others' word must do.)"""
         return self._forwards or writer not in self.links or covers(self.acked.get(writer, {}), stamp)
 
-    def buried(self, child: str) -> tuple[NodeId, ...]:
-        """Linked nodes whose rows about this child were removed by others: what they say of that is on its way."""
+    def buried(self, child: str) -> dict[NodeId, Stamp]:
+        """Linked nodes whose rows about this child were removed by others: what they say of that is on its way. And when."""
         if not self._store.buried:
-            return ()
+            return {}
         rows = self._store.rows
         found = [(node, rows.get(("run", child, node))) for node in self.links]
-        return tuple(node for node, row in found if row is not None and row[2] is not None)
+        return {node: row[0] for node, row in found if row is not None and row[2] is not None}
 
     def stamp_of(self, key: Key) -> Stamp:
         """When, and by whom, the row of this key was written."""

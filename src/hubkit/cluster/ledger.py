@@ -21,11 +21,13 @@ class Ledger:
     """Nodes, wants and runs of a store; which children each node has to do with; and who runs where.
 
     ``dirty``: children to be looked at again. ``changed``: the same, for the shell to clear. ``registry``: the pids of
-    every child that runs on a node in sight. ``newcomers``: nodes that run rows speak of for the first time.
+    every child that runs on a node in sight. ``newcomers``: nodes that run rows speak of for the first time. ``passed``: of
+    wanted children of which the row of the greatest term has been removed, that term. (Whoever removes a row knows a greater
+    one, or nobody wants the child; but it may have been told so by a liar, and terms do not fall.)
     """
 
-    __slots__ = ("_store", "changed", "dirty", "newcomers", "nodes", "registry", "runs", "settings", "stakes", "tags",
-                 "wants")  # fmt: skip
+    __slots__ = ("_store", "changed", "dirty", "newcomers", "nodes", "passed", "registry", "runs", "settings", "stakes",
+                 "tags", "wants")  # fmt: skip
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -33,6 +35,7 @@ class Ledger:
         self.wants: dict[str, Want] = {}
         self.tags: dict[str, dict[str, None]] = {}  # tag -> children
         self.runs: dict[str, dict[NodeId, Run]] = {}
+        self.passed: dict[str, int] = {}
         self.stakes: dict[
             NodeId, dict[str, None]
         ] = {}  # node -> children of which it has a row, or that are granted to it
@@ -76,6 +79,7 @@ class Ledger:
                 del self.tags[old.tag]
         if want is None:
             self.wants.pop(child, None)
+            self.passed.pop(child, None)
             return
         self.wants[child] = want
         if want.tag is not None:
@@ -100,8 +104,12 @@ class Ledger:
         old = runs.get(node)
         if run is None:
             runs.pop(node, None)
+            if old is not None and child in self.wants:
+                self._keep_term(child, _reached(node, old), runs)
         else:
             runs[node] = run
+            if self.passed and self.passed.get(child, 0) <= _reached(node, run):
+                self.passed.pop(child, None)
             self._stake(child, node)
             if run.to is not None:
                 self._stake(child, run.to)
@@ -110,6 +118,12 @@ class Ledger:
                 self._review_stake(child, party, runs)
         if not runs:
             del self.runs[child]
+
+    def _keep_term(self, child: str, term: int, runs: dict[NodeId, Run]) -> None:
+        """A row of this term is gone: is it the greatest that was reached, as far as these rows tell?"""
+        passed = self.passed.get(child, 0)
+        if term > passed and all(_reached(node, run) < term for node, run in runs.items()):
+            self.passed[child] = term
 
     def _stake(self, child: str, node: NodeId) -> None:
         stakes = self.stakes.get(node)
@@ -156,6 +170,11 @@ class Ledger:
             else:
                 del self.registry[child]
         return old, new
+
+
+def _reached(node: NodeId, run: Run) -> int:
+    """The term that this row says was reached; what is only claimed was not."""
+    return 0 if run.role == "claiming" else run.term - (run.to == node)
 
 
 def _pid(node: NodeId, serial: int, known: tuple[Pid, ...]) -> Pid:

@@ -8,13 +8,17 @@ colliding ones make a dict quadratic (text and byte keys are hashed with a secre
 duplicate keys are refused, because one value should have one reading. Simple values without a meaning ("undefined" is one)
 are refused, too; the decoder makes objects of its own of them, so they are looked for afterwards, where bytes occur that
 may be one.
+
+An empty list is one byte here and seventy in memory. So of what is long the items are counted before it is decoded: large
+bytes and texts are passed over at once, the rest at the speed of a regular expression, which is about that of the decoder, and
+up to the limit only.
 """
 
 from __future__ import annotations
 
 import marshal
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from io import BytesIO
 from typing import Any, NoReturn
@@ -23,10 +27,22 @@ import cbor2
 
 from hubkit.errors import ProtocolViolation
 
-__all__ = ["MAX_DEPTH", "Sequence", "array_head", "decode", "decode_ending", "encode", "encode_ending"]
+__all__ = [
+    "ITEMS",
+    "MAX_DEPTH",
+    "Sequence",
+    "array_head",
+    "decode",
+    "decode_ending",
+    "encode",
+    "encode_ending",
+    "is_too_much",
+]
 
 #: How deep containers may be nested in what is read.
 MAX_DEPTH = 80
+#: How many items what is read in one go may have. (The greatest roster of groups has three quarters of that.)
+ITEMS = 1 << 21
 
 # Every tag for which the decoder has a meaning of its own; all others reach the tag hook.
 _KNOWN_TAGS = (*range(6), 25, 28, 29, 30, *range(35, 38), 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799)
@@ -57,6 +73,9 @@ encode: Callable[[object], bytes] = partial(cbor2.dumps, encoders=_ENCODERS)
 
 def decode(data: bytes | BytesIO) -> Any:
     """The one value in ``data``. Raises `ProtocolViolation` if it is not exactly one plain value."""
+    if is_too_much(data):
+        msg = f"it has more than {ITEMS:,} items"
+        raise ProtocolViolation(msg)
     decoder = cbor2.CBORDecoder(BytesIO(data) if isinstance(data, bytes) else data, **_OPTIONS)
     value = _next(decoder)
     _end(decoder)
@@ -120,6 +139,56 @@ class Sequence:
     def end(self) -> None:
         """Raises `ProtocolViolation` if there is one more."""
         _end(self._decoder)
+
+
+# -- how much it is
+
+
+def _any_of(firsts: Iterable[int]) -> bytes:
+    return b"[" + b"".join(b"\\x%02x" % first for first in firsts) + b"]"
+
+
+def _heads() -> list[bytes]:
+    """What each item begins with, as patterns: all but bytes and texts of `_SHORT` or more have their content in it."""
+    majors = [major << 5 for major in range(8) if major not in (2, 3)]
+    heads = [_any_of([major + low for major in majors for low in range(24)] + [0x40, 0x60])]
+    heads += [_any_of(major + 24 + power for major in majors) + b".{%d}" % (1 << power) for power in range(4)]
+    heads += [_any_of((0x40 + size, 0x60 + size)) + b".{%d}" % size for size in range(1, 24)]
+    sizes = b"|".join(b"\\x%02x.{%d}" % (size, size) for size in range(24, _SHORT))
+    return [*heads, b"[\x58\x78](?:" + sizes + b")"]
+
+
+_SHORT = 96
+_ITEM = b"(?:" + b"|".join(_heads()) + b")"
+_RUN = 1000
+_ITEMS, _ONE = re.compile(_ITEM + b"{1,%d}" % _RUN, re.DOTALL), re.compile(_ITEM, re.DOTALL)
+_SIZES = {0x58 + kind + power: 1 << power for kind in (0, 0x20) for power in range(4)}
+
+
+def is_too_much(data: bytes | BytesIO) -> bool:
+    """Whether there are more than `ITEMS` items; up to where it makes no sense."""
+    size = len(data) if isinstance(data, bytes) else data.getbuffer().nbytes
+    if size <= ITEMS:  # as nearly always
+        return False
+    view = memoryview(data) if isinstance(data, bytes) else data.getbuffer()
+    at = count = 0
+    while at < size and count <= ITEMS:
+        found = _ITEMS.match(view, at)
+        if found is None:
+            width = _SIZES.get(view[at])
+            if width is None:
+                break
+            at += 1 + width + int.from_bytes(view[at + 1 : at + 1 + width], "big")
+            count += 1
+        else:
+            count += _counted(view, at, found.end())
+            at = found.end()
+    return count > ITEMS
+
+
+def _counted(view: memoryview, start: int, end: int) -> int:
+    """How many items are there, all of which are known: it is a run, which may be a full one."""
+    return len(_ONE.findall(view, start, end))
 
 
 # -- large bytes at the end

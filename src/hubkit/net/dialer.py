@@ -7,13 +7,15 @@ together do not come back together. An address that was found, not written down,
 has said goodbye: name servers go on telling of it for a while.
 
 What others tell of nodes that nobody here has met is hearsay: no more than `HEARSAY` of them are dialled, none for ever, and
-none in the place of a node that is linked.
+none in the place of a node that is linked. No more than `HEARSAY` are remembered of those who are to live where somebody else
+does. And to be told of a node costs the same, however many are known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 import trio
@@ -41,6 +43,8 @@ FOUND_LINES = 64
 #: Nodes that were only heard of from others, and are dialled; and seconds after which one that never answered is left in peace.
 HEARSAY = 256
 GIVEN_UP = 600.0
+#: Seconds in which it is said once of one name that it tells of too many.
+QUIET = 60.0
 _STEADY = 1.0  # seconds that a link must have lasted for its end to be followed by a dial at once
 
 
@@ -61,6 +65,13 @@ class Target:
     ended: trio.Event = field(default_factory=trio.Event)  # its node's link has
     hurry: trio.Event = field(default_factory=trio.Event)  # ... and it had lasted
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+
+def _strike(table: dict[str, dict[NodeId, None]], key: str, node: NodeId) -> None:
+    nodes = table[key]
+    del nodes[node]
+    if not nodes:
+        del table[key]
 
 
 class DialerEvents(Protocol):
@@ -97,8 +108,11 @@ class Dialer:
         self._environment = environment
         self._targets: dict[str, Target] = {}
         self._members: dict[NodeId, str] = {}
+        self._names: dict[str, dict[NodeId, None]] = {}  # the same by their names,
+        self._living: dict[str, dict[NodeId, None]] = {}  # and by their addresses
+        self._surplus: set[NodeId] = set()  # those who are to live where somebody else does, as others tell
         self._unmet: dict[str, float] = {}  # addresses that only others have told of, and since when they are dialled
-        self._overheard = False  # that there are too many was said
+        self._overheard: dict[str, float] = {}  # who has told of too many, and when that was said
         self._nursery: trio.Nursery | None = None
         self._seeds_known = False
         self._said_exhausted = False
@@ -141,27 +155,30 @@ class Dialer:
         self._seeds_known = self._seeds_known or complete
         self._look_for_exhaustion()
 
-    def know(self, node: NodeId, address: str, *, courtesy: bool = False) -> None:
+    def know(self, node: NodeId, address: str, *, by: NodeId | None = None) -> None:
         """A member lives at this address. Of two boots of one name the newer one counts.
 
-        ``courtesy``: others say so; they may both dial, and the lesser id waits a moment.
+        ``by``: another says so; the two may both dial, and the lesser id waits a moment.
         """
+        courtesy, name = by is not None, name_of(node)
         if not courtesy:
             self._unmet.pop(address, None)
+            self._surplus.discard(node)
         if node == self._me or self._members.get(node) == address:
             return
-        if courtesy and address not in self._targets and len(self._unmet) >= HEARSAY:
-            if not self._overheard:
-                self._overheard = True
-                logger.warning(
-                    "others tell of more than %d nodes that nobody here has met: %s is not dialled", HEARSAY, node
-                )
+        surplus = courtesy and any(name_of(other) != name for other in islice(self._living.get(address, ()), 2))
+        if courtesy and self._is_too_much(address, surplus=surplus):
+            self._complain(by or "", node)
             return
-        for other in [other for other in self._members if name_of(other) == name_of(node)]:
+        for other in list(self._names.get(name, ())):
             if boot_of(other) > boot_of(node) or (courtesy and self._events.is_linked(other)):
                 return
             self.forget(other)
         self._members[node] = address
+        self._names.setdefault(name, {})[node] = None
+        self._living.setdefault(address, {})[node] = None
+        if surplus:
+            self._surplus.add(node)
         target = self._target(address, courtesy=COURTESY if courtesy and node < self._me else 0.0)
         if courtesy and target.node is None and not target.seed:
             self._unmet.setdefault(address, self._environment.now())
@@ -171,10 +188,28 @@ class Dialer:
             target.left = None
             target.hurry.set()
 
+    def _is_too_much(self, address: str, *, surplus: bool) -> bool:
+        """Whether there is enough hearsay already to do without this."""
+        if surplus:
+            return len(self._surplus) >= HEARSAY
+        return address not in self._targets and len(self._unmet) >= HEARSAY
+
+    def _complain(self, by: NodeId, node: NodeId) -> None:
+        now, name = self._environment.now(), name_of(by)
+        if now - self._overheard.get(name, -QUIET) < QUIET:
+            return
+        if len(self._overheard) >= HEARSAY:
+            del self._overheard[next(iter(self._overheard))]
+        self._overheard[name] = now
+        logger.warning("%s tells of more than %d nodes that nobody here has met: %s is not dialled", by, HEARSAY, node)
+
     def forget(self, node: NodeId) -> None:
         """A member is gone for good: do not dial it any more (unless its address is a seed)."""
         address = self._members.pop(node, None)
         if address is not None:
+            _strike(self._names, name_of(node), node)
+            _strike(self._living, address, node)
+            self._surplus.discard(node)
             target = self._targets[address]
             if target.node == node:
                 target.node = None
@@ -197,7 +232,7 @@ class Dialer:
         return target
 
     def _drop_if_needless(self, target: Target) -> None:
-        if target.seed or target.address in self._members.values():
+        if target.seed or target.address in self._living:
             return
         del self._targets[target.address]
         self._unmet.pop(target.address, None)
@@ -276,7 +311,7 @@ class Dialer:
         target.failures += 1
         since = self._unmet.get(target.address)
         if since is not None and self._environment.now() - since > GIVEN_UP:
-            for node in [node for node, address in self._members.items() if address == target.address]:
+            for node in list(self._living.get(target.address, ())):
                 self.forget(node)
         if target.seed:
             if not own and not duplicate:

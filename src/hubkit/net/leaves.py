@@ -143,7 +143,9 @@ def decode_timedelta(data: list[Any]) -> timedelta:
 def decode_decimal(data: list[Any]) -> Decimal:
     match data:
         case [_, str(text)] if len(text) <= _MAX_DECIMAL and text.isascii():
-            return Decimal(text)
+            value = Decimal(text)
+            if len(str(value)) <= _MAX_DECIMAL:  # it may be written otherwise than it was
+                return value
     _malformed("Decimal")
 
 

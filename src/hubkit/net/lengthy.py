@@ -51,8 +51,8 @@ class Writer(Protocol):
         """A value of these parts, which have been read."""
         ...
 
-    def part(self, plain: Any) -> Any:
-        """The value of a plain one."""
+    def part(self, plain: Any, depth: int) -> Any:
+        """The value of a plain one, so deep in another one."""
         ...
 
 
@@ -175,12 +175,14 @@ def read(writer: Writer, head: bytes) -> Slices:
     stack: list[_Opened] = []
     while True:
         match stream.next():
-            case [-1, int(code), int(count)] if type(count) is int and count >= 0 and len(stack) < _DEEPEST:
+            case [-1, int(code), int(count)] if (
+                type(count) is int and count >= 0 and len(stack) <= _DEEPEST + (code == _LONG)  # a text is no level
+            ):
                 stack.append(_Opened(code, count))
             case [0, _, *_] as plain if stack:
                 top = stack[-1]
                 for start in range(1, len(plain), _SLICE):
-                    top.parts += map(writer.part, plain[start : start + _SLICE])
+                    top.parts += [writer.part(part, len(stack)) for part in plain[start : start + _SLICE]]
                     yield
             case _:
                 msg = "not a value: a long one that is malformed"

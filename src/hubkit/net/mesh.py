@@ -400,7 +400,7 @@ class Mesh:
                 self._liveness.heard(vector, self._environment.now(), session.peer.node)
             case [Kind.PEERS, list(peers), *_] if len(peers) <= _PEERS_MAX:
                 for entry in peers:
-                    self._recommended(entry)
+                    self._recommended(entry, session.peer.node)
             case [Kind.GOODBYE, *_]:
                 session.said_goodbye = True
                 session.abort("the peer said goodbye", hard=False)
@@ -415,10 +415,10 @@ class Mesh:
                 msg = f"a message of kind {message[0]} is malformed or unknown"
                 raise ProtocolViolation(msg)
 
-    def _recommended(self, entry: object) -> None:
+    def _recommended(self, entry: object, by: NodeId) -> None:
         match entry:
             case [node, str(address), *_] if len(address) <= 500 and address.isprintable():
-                self._dialer.know(check_node(node), address, courtesy=True)
+                self._dialer.know(check_node(node), address, by=by)
             case _:
                 msg = "a list of peers is malformed"
                 raise ProtocolViolation(msg)

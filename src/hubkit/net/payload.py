@@ -83,6 +83,7 @@ class Payloads:
         self._left = _NO_LIMIT  # how many parts it may still have
         self._blobs: list[bytes] | None = None  # those that are kept out of it, if they are
         self._given: tuple[bytes, ...] = ()  # those that were kept out of what is being read
+        self._depth = 0  # how deep in a value what is being read is
         self._encoders: dict[type, Callable[[Any, int], Any]] = {
             bytes: self._encode_bytes,
             int: encode_int,
@@ -115,7 +116,7 @@ class Payloads:
 
     def dumps(self, value: object) -> bytes:
         """The bytes of a value. Raises `NotSerializable`, which says where in the value and what is wrong."""
-        return cbor.encode(self._plain(value))
+        return _written(self._plain(value))
 
     def pack(self, value: object) -> bytes | Cargo | None:
         """The same, as a `Cargo` if it is large; `None`: it has too many parts to be written in one go.
@@ -144,7 +145,7 @@ class Payloads:
             return packed(head, blobs, long=True)
         self._blobs = blobs
         try:
-            head = cbor.encode(self._plain(value))
+            head = _written(self._plain(value))
         finally:
             self._blobs = None
         data = packed(head, blobs)
@@ -183,8 +184,9 @@ class Payloads:
     def _read(self, data: bytes) -> Any:
         return self.part(cbor.decode(data))
 
-    def part(self, plain: Any) -> Any:
-        """The value of a plain one. Raises `ProtocolViolation`."""
+    def part(self, plain: Any, depth: int = 0) -> Any:
+        """The value of a plain one, so deep in another one. Raises `ProtocolViolation`."""
+        before, self._depth = self._depth, depth
         try:
             return self._decode(plain)
         except ProtocolViolation:
@@ -193,6 +195,8 @@ class Payloads:
             # Also what a message class raises when it is built: a value that its own class refuses is no value.
             msg = f"not a value: {type(error).__name__}: {error}"
             raise ProtocolViolation(msg) from error
+        finally:
+            self._depth = before
 
     # -- writing
 
@@ -200,13 +204,17 @@ class Payloads:
         kind = type(value)
         if kind in _PLAIN:
             return value
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH and not self._is_bare(value, depth):
             msg = f"it is nested deeper than {_MAX_DEPTH} levels, or contains itself"
             raise Unfit(msg)
         encoder = self._encoders.get(kind)
         if encoder is not None:
             return encoder(value, depth)
         return self._encode_other(value, depth)
+
+    def _is_bare(self, value: object, depth: int) -> bool:
+        """Whether it is written as it is: then it is no level of its own."""
+        return type(value) in _SCALARS and type(self._encoders[type(value)](value, depth)) is not list
 
     def _encode_bytes(self, value: bytes, depth: int) -> Any:
         if len(value) < BLOB:
@@ -291,7 +299,13 @@ class Payloads:
         if kind is list and data:
             code = data[0]
             if type(code) is int and 0 <= code < len(self._decoders):
-                return self._decoders[code](data)
+                if self._depth > _MAX_DEPTH:
+                    msg = f"not a value: it is nested deeper than {_MAX_DEPTH} levels"
+                    raise ProtocolViolation(msg)
+                self._depth += 1
+                value = self._decoders[code](data)
+                self._depth -= 1  # (what raises ends all of it)
+                return value
         msg = "not a value: an unknown kind"
         raise ProtocolViolation(msg)
 
@@ -368,6 +382,15 @@ class Payloads:
         return parts if code == _LIST else tuple(parts)
 
 
+def _written(plain: Any) -> bytes:
+    """The bytes of a plain value that is written, and will be read, in one go. Raises `NotSerializable`."""
+    data = cbor.encode(plain)
+    if cbor.is_too_much(data):
+        msg = f"a value has more than {cbor.ITEMS:,} parts: only lists and dicts can, where their sender waits for them"
+        raise NotSerializable(msg)
+    return data
+
+
 def _show(value: object, most: int) -> str:
     try:
         return f"{value!r:.{most}}"
@@ -405,12 +428,12 @@ class _Slice:
         finally:
             payloads._left, payloads._blobs = _NO_LIMIT, None
 
-    def part(self, plain: Any) -> Any:
-        """The value of a plain one."""
+    def part(self, plain: Any, depth: int) -> Any:
+        """The value of a plain one, so deep in another one."""
         payloads = self._payloads
         payloads._given = self._blobs
         try:
-            return payloads.part(plain)
+            return payloads.part(plain, depth)
         finally:
             payloads._given = ()
 

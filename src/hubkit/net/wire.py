@@ -92,6 +92,9 @@ def encode_app(message: list[Any]) -> bytes:
             "calls, casts and sends that are awaited carry more"
         )
         raise NotSerializable(msg)
+    if cbor.is_too_much(data):
+        msg = f"a message of more than {cbor.ITEMS:,} items is too large to travel"
+        raise NotSerializable(msg)
     return data
 
 
