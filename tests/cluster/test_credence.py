@@ -331,7 +331,7 @@ def test_a_whole_map_removes_rows_of_the_reader_that_it_does_not_hold_to() -> No
     crowd.want("a", here)
     store = crowd.core("a")._store
     store.put(("run", gone, "a#1"), Run(1, "released", "b#1"), crowd.now)
-    rows = {key: row for key, row in store.rows.items() if key[0] != "run"}
+    rows: dict[Key, Row] = {key: row for key, row in store.rows.items() if key[0] != "run"}
     assert tell(crowd, "a", "b#1", sync(rows, kind="whole", upto=dict(store.version))) == []
     assert ("run", gone, "a#1") not in store.rows  # nor a tombstone
     assert store.get(("run", here, "a#1")) is not None
