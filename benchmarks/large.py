@@ -2,11 +2,11 @@
 
 Run ``python benchmarks/large.py [--huge]``. Two processes: bytes go from the one that has dialled to the other, over raw trio
 TCP, over a bare trio-websocket connection (with the best of several receive buffers, as one message and as many), as
-arguments and as results of a call, and as the state of a child that moves. Rates are the best of several rounds, taken in
-alternation, so that a busy machine disturbs all alike; beside them stands the processor time that both processes took, which
-it disturbs less. All keep what they receive. Meanwhile both processes measure how late their own heartbeats
-are, and how late those of the other come; what is shown is the worst of all. ``--huge``: instead of all that, a state of 1 GiB,
-and the memory that it took.
+arguments and as results of a call, and as the state of a child that moves (to and fro). Who has dialled masks what it sends, as
+WebSocket demands; results are not masked. Rates are the best of several rounds, taken in alternation, so that a busy machine
+disturbs all alike; beside them stand the medians, and the processor time that both processes took, which it disturbs less.
+All keep what they receive. Meanwhile both processes measure how late their own heartbeats are, and how late those of the other
+come; what is shown is the worst of all. ``--huge``: instead of all that, a state of 1 GiB, and the memory that it took.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import sys
 import time
 from typing import Any
@@ -244,12 +245,14 @@ async def obey(hub: hubkit.Hub, watch: Watch, order: dict[str, Any]) -> Any:
 
 
 def show(rates: dict[str, list[float]], times: dict[str, list[float]], base: str) -> None:
-    """Each kind: the rate of its fastest round, its least processor time, and how both compare with the best bare one."""
+    """Each kind: its fastest and its median round, its least processor time, and how they compare with the best bare one."""
+    usual = {name: statistics.median(found) for name, found in rates.items()}
     for name, found in rates.items():
         rate, spent = max(found), min(times[name])
         print(
-            f"  {name:36} {rate / MIB:>7,.0f} MiB/s {rate / max(rates[base]):6.2f} x bare   processor "
-            f"{1000 * spent * MIB / SIZE:6.2f} ms/MiB {min(times[base]) / spent:6.2f} x bare",
+            f"  {name:36} {rate / MIB:>6,.0f} MiB/s {rate / max(rates[base]):5.2f} x bare, median {usual[name] / MIB:>6,.0f} "
+            f"{usual[name] / usual[base]:5.2f}; processor {1000 * spent * MIB / SIZE:5.2f} ms/MiB "
+            f"{min(times[base]) / spent:5.2f}",
             flush=True,
         )
 

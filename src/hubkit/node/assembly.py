@@ -38,7 +38,7 @@ LINK, NODE = MOST, 2 * MOST
 OPEN = 64
 #: Bytes that may be under way on one link without an answer, and what one value is granted at least. What is under way is
 #: before each heartbeat: more would be faster over oceans, and later everywhere else.
-WINDOW, LEAST = 2 << 20, 512 * 1024
+WINDOW, LEAST = 4 << 20, 512 * 1024
 #: Seconds: without a piece, until a value is given up; without a link, until what has come of it is forgotten.
 IDLE, KEEP = 60.0, 30.0
 _MOST_PARTS, _HUGE = MOST // BLOB + 1, 1 << 32
@@ -145,7 +145,7 @@ class Assembly:
             raise ProtocolViolation(msg)
         parcel.add(data)
         parcel.touched = now
-        if parcel.come == parcel.total or parcel.until - parcel.come > self._window(peer) // 2:
+        if parcel.come == parcel.total or parcel.until - parcel.come > self._window(peer) * 3 // 4:
             return []
         return [self._grant(peer, number, parcel)]
 
