@@ -86,6 +86,16 @@ def test_refusals_are_found_by_name() -> None:
     assert names.error_name(Refused()) == "tests.hub.actors.Refused"
 
 
+def test_an_exception_is_told_even_if_it_cannot_tell_itself() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert names.error_text(Mute()) == "(its str raised RuntimeError)"
+    for told in (KeyError("x"), ValueError("x"), ValueError(1, 2)):
+        assert str(type(told)(names.error_text(told))) == str(told)
+
+
 def test_addresses_read_well_and_compare_by_value() -> None:
     assert str(Pid("a", 7, 3)) == "<a#7.3>"
     assert str(ChildKey("shop", "c")) == "shop/c"

@@ -170,7 +170,8 @@ class HandshakeRefused(LinkError):
     """One side refuses to talk to the other.
 
     ``code`` is a word: ``"secret"`` (they have different ones), ``"access"`` (it is one for operators), ``"certificate"``,
-    ``"version"``, ``"name"`` (taken), ``"admission"`` (a hub does not let this node in), ``"self"``, or another one.
+    ``"version"``, ``"name"`` (taken), ``"clock"`` (a later start of this name has been there), ``"admission"`` (a hub does not
+    let this node in), ``"self"``, or another one.
     ``by_peer`` tells whether the other side refused (`True`) or this one (`False`).
     """
 

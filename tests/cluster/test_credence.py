@@ -97,6 +97,37 @@ def test_a_removal_of_what_will_be_written_is_refused() -> None:
         assert (weighed(said) is said) is fine
 
 
+def test_nobody_forgets_removals_that_it_has_not_seen() -> None:
+    for since, fine in ((5, True), (6, False)):
+        said = sync(kind="whole", upto={OTHER: (5, 0)}, since={OTHER: (since, 0)})
+        assert (weighed(said) is said) is fine
+
+
+def test_what_is_set_aside_is_asked_for_once_a_beat() -> None:
+    """It may be true, and not told anew by itself: so it is asked for, and not at once, for it would be said again at once."""
+    crowd = Crowd("a", "b", forget_after=1e6)
+    ahead = {"x#1": (int((crowd.now + 250) * 1000), 0)}  # hearsay is taken up to 225 s ahead of my clock
+
+    def asked() -> int:
+        hellos = [said for _, said in crowd["a"].sent if said.kind == "hello"]
+        crowd["a"].sent.clear()
+        return len(hellos)
+
+    asked()
+    for _ in range(3):
+        for _ in range(5):
+            assert tell(crowd, "a", "b#1", sync(upto=ahead)) == []
+            crowd.settle()
+        assert asked() == 0
+        crowd.tick()
+        assert asked() == 1
+    crowd.now += 30.0
+    tell(crowd, "a", "b#1", sync(upto=ahead))
+    crowd.tick()
+    assert asked() == 0
+    assert crowd.core("a")._store.version["x#1"] == ahead["x#1"]
+
+
 # -- how much --------------------------------------------------------------------------------------------------------------
 
 
@@ -351,6 +382,19 @@ def test_a_whole_map_without_others_rows_removes_none_of_them() -> None:
     assert [len(member.starts) for member in crowd.members.values()] == starts
     (line,) = tell(crowd, "b", "c#1", sync({}, kind="whole", upto=dict(crowd.core("b")._store.version)))
     assert "its whole map has no child 'c0' and 5 more any more" in line
+
+
+def test_a_whole_map_removes_rows_of_the_reader_that_it_does_not_hold_to() -> None:
+    """A row about a child that runs here stays; one that is left of a child that ran here goes, as somebody has cleared it."""
+    crowd = Crowd("a", "b")
+    here, gone = crowd.child_of("a"), "gone"
+    crowd.want("a", here)
+    store = crowd.core("a")._store
+    store.put(("run", gone, "a#1"), Run(1, "released", "b#1"), crowd.now)
+    rows: dict[Key, Row] = {key: row for key, row in store.rows.items() if key[0] != "run"}
+    assert tell(crowd, "a", "b#1", sync(rows, kind="whole", upto=dict(store.version))) == []
+    assert ("run", gone, "a#1") not in store.rows  # nor a tombstone
+    assert store.get(("run", here, "a#1")) is not None
 
 
 def test_hellos_are_answered_so_often_in_a_beat() -> None:

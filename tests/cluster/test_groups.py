@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubkit.cluster import tidings
+from hubkit.cluster.bounds import MOMENT
 from hubkit.cluster.groups import ROUND, Groups
-from hubkit.cluster.tidings import Ask, Change, Message, Tell, Whole, from_wire, to_wire
+from hubkit.cluster.tidings import COUNTS, Ask, Change, Message, Tell, Whole, from_wire, to_wire
 from hubkit.errors import ProtocolViolation
 
 NODES = ("a#1", "b#1", "c#1", "d#1")
@@ -359,3 +361,24 @@ def test_messages_survive_the_wire() -> None:
 def test_what_makes_no_sense_is_refused(wrong: object) -> None:
     with pytest.raises(ProtocolViolation):
         from_wire(wrong)
+
+
+@pytest.mark.parametrize("place", [2, 3], ids=["moment", "count"])
+def test_versions_have_a_bound(place: int) -> None:
+    message: list[Any] = [3, "a#1", 1, 1, []]
+    message[place] = most = MOMENT - 1 if place == 2 else COUNTS
+    assert to_wire(from_wire(message)) == message
+    message[place] = most + 1
+    with pytest.raises(ProtocolViolation):
+        from_wire(message)
+
+
+def test_one_message_has_no_more_memberships_than_a_node_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tidings, "MEMBERSHIPS", 4)
+    for serials, fine in (([3, 4], True), ([3, 4, 5], False)):
+        message = [2, 0, 0, 1, 1, ["g", [1, 2], "h", serials], []]
+        if fine:
+            assert to_wire(from_wire(message)) == message
+        else:
+            with pytest.raises(ProtocolViolation):
+                from_wire(message)

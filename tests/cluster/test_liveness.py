@@ -153,6 +153,15 @@ def test_those_that_nobody_met_are_not_remembered_without_end() -> None:
     assert sum(len(table) for table in tables) + len(live._rumours) < 6 * MOST
 
 
+def test_where_many_are_remembered_hearsay_adds_nobody_and_tells_of_those_that_are_known() -> None:
+    live = make()
+    live.linked("b#1", 0.0)
+    live.heard({f"n{n}#1": 1 for n in range(MOST - 1)}, 0.0, "b#1")
+    assert live.heard({"x#1": 1, "n0#1": 2, "b#1": 1}, 1.0, "b#1") == frozenset({"n0#1", "b#1"})
+    assert "x#1" not in live.beat(1.0)
+    assert live.heard({"x#1": 1}, 1.0, "x#1") == frozenset({"x#1"})  # its own word
+
+
 def test_a_message_is_news_too_but_takes_no_proof_back() -> None:
     live = make()
     live.spoke("b#1", 3.0)

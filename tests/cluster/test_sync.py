@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubkit.cluster.affinity import Placement
-from hubkit.cluster.bounds import LOAD
+from hubkit.cluster.bounds import ERROR, LOAD, MOMENT, NAME, PINS, TEXT, WRITERS
 from hubkit.cluster.rows import Key, NodeRow, Row, Run, Ticket, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import Kind, Sync, from_wire, to_wire
@@ -231,6 +231,29 @@ def test_the_fine_message_is_fine() -> None:
 def test_whatever_is_not_a_sync_is_refused(message: object) -> None:
     with pytest.raises(ProtocolViolation, match="not a sync"):
         from_wire(message)
+
+
+@pytest.mark.parametrize(
+    ("path", "most", "more"),
+    [
+        ((8, 0, 4), "x" * TEXT, "x" * (TEXT + 1)),  # the actor's name
+        ((8, 0, 6), "x" * NAME, "x" * (NAME + 1)),  # the tag
+        ((8, 0), [*WANT[:9], *["a"] * PINS], [*WANT[:9], *["a"] * (PINS + 1)]),
+        ((8, 0, 7), [MOMENT - 1, 0, 0], [MOMENT, 0, 0]),
+        ((9, 0, 5), MOMENT - 1, MOMENT),  # the term
+        ((9, 0, 10), MOMENT - 1, MOMENT),  # the serial
+        ((9, 0, 11), "x" * ERROR, "x" * (ERROR + 1)),
+        ((9, 0, 12), [MOMENT - 1, 1, 0], [MOMENT, 1, 0]),  # the ticket
+        ((9, 0, 12), [1, MOMENT - 1, 0], [1, MOMENT, 0]),
+        ((3,), ["a#1", *(f"b#{n}" for n in range(1, WRITERS))], ["a#1", *(f"b#{n}" for n in range(WRITERS))]),
+    ],
+    ids=["start", "tag", "pins", "rev", "term", "serial", "error", "ticket", "offer", "nodes"],
+)  # fmt: skip
+def test_everything_has_a_bound_and_what_is_at_the_bound_is_fine(path: tuple[int, ...], most: Any, more: Any) -> None:
+    sync = from_wire(spoiled(*path, to=most))
+    assert from_wire(to_wire(sync)) == sync
+    with pytest.raises(ProtocolViolation, match="not a sync"):
+        from_wire(spoiled(*path, to=more))
 
 
 junk = st.recursive(

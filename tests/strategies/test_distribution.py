@@ -6,6 +6,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hubkit import Placement
 from hubkit.errors import ConfigurationError
@@ -54,6 +56,25 @@ def test_guided_answers_with_what_was_named_as_far_as_it_is_there() -> None:
     assert places(Guided(), child("x", "z"), 2) == ""
     assert places(Guided(), child("x")) == ""
     assert Guided().selective  # so that too few are no fault
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcdez"), max_size=3, unique=True), max_size=6),
+    st.sets(st.sampled_from("abcd")),
+    st.sampled_from("abcde"),
+    st.integers(1, 3),
+)
+def test_where_nodes_join_guided_moves_only_children_that_name_one(
+    pins: list[list[str]], there: set[str], joined: str, copies: int
+) -> None:
+    children = [child(f"c{number}", *names) for number, names in enumerate(pins)]
+    before, after = (
+        Guided().prepare([NodeView(name) for name in sorted(nodes)]) for nodes in (there - {joined}, there | {joined})
+    )
+    owners = [before.place(one, copies) for one in children]
+    movers = set(after.movers(children, owners, [joined]))
+    assert movers == {at for at, names in enumerate(pins) if joined in names}
+    assert {at for at, one in enumerate(children) if after.place(one, copies) != owners[at]} <= movers
 
 
 def test_the_balancer_answers_with_pins_and_fills_up_with_the_first() -> None:
