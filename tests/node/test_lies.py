@@ -168,6 +168,15 @@ MAP: dict[str, Lie] = {
         ),
         "it told rows in the name of b", closes=False, terms=False,
     ),
+    "another is joining, told to one": Lie(
+        lambda one, hubs: one.sync(
+            {("node", (b := node_of(hubs, "b"))): Row(one.stamp(1, b), NodeRow("b", None, "joining", ("*",)))}, to="a"
+        ),
+        "it told rows in the name of b", closes=False,
+    ),
+    "rows of others, removed, told to others": Lie(
+        lambda one, hubs: one.sync(removed(one, hubs, 0), to="ac"), "so liar#7 is to have written", closes=False, terms=False
+    ),
     "another has let go": Lie(
         lambda one, hubs: one.sync(in_the_name(one, hubs, lambda run: run._replace(role="released", to=one.node))),
         "is to have written, and has not", closes=False,

@@ -213,9 +213,9 @@ class Membership:
             if row[1] is None and row[2] is not None and key[-1] == me and self.live and self._replication.holds(key):
                 mine = store.rows.get(key)
                 if mine is not None and mine.value is not None and mine.stamp[:2] <= row[2]:
-                    self._found.append(
-                        (peer, f"it removes the row of this node about {key[1]!r:.80}, as of a dead one")
-                    )
+                    by = "" if row.stamp.node == peer else f" (so {row.stamp.node} is to have written)"
+                    what = f"it removes the row of this node about {key[1]!r:.80}, as of a dead one{by}"
+                    self._found.append((peer, what))
                     store.clock.outdo(row[2])
                     store.put(key, mine.value, now)
         return self._unforged(sync, known, now) if self.live and sync.upto.get(me, NEVER) > known else sync

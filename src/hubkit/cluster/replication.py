@@ -167,6 +167,7 @@ class Replication(Knowledge):
             if link.hellos == HELLOS + 1:
                 self.floods.append(peer)
         else:
+            own = self.acked.get(peer, {}).get(peer, NEVER)  # how far it had told of itself before
             self._acknowledge(peer, link, sync.have.items())
             link.spoke = True
             before = store.version.copy() if self._forwards else {}
@@ -179,6 +180,7 @@ class Replication(Knowledge):
                 known = dict(store.rows) if peer in self._hearsay else {}
                 removed = store.join_whole(rows, upto, sync.since, partial(self._is_kept, peer))
                 self._note_forgers(peer, [(key, known[key].stamp) for key in removed if key in known])
+                self._note_outgrown(peer, rows, known, own)
                 self.unwanted += [(peer, key[1]) for key in removed if key[0] == "want" and not key[1].startswith("@")]
                 link.news = link.met = True
                 for other in self.links.values():  # what I have just learnt to be removed, a delta does not tell
@@ -214,6 +216,16 @@ class Replication(Knowledge):
         teller, said = self._hearsay.get(writer, ("", NEVER))
         if teller and any(key[-1] == stamp.node == writer and stamp[:2] > said for key, stamp in removed):
             self.forgers.append((teller, writer))
+
+    def _note_outgrown(self, writer: NodeId, rows: Mapping[Key, Row], known: Mapping[Key, Row], said: Moment) -> None:
+        """It has written all anew, later than what another has told of it: what that told was none of its own.
+
+        (A single row may just have been written again.) ``said``: up to where it has spoken for itself.
+        """
+        told = [(key, row.stamp) for key, row in known.items() if row.stamp.node == writer and row.stamp[:2] > said]
+        own = [row.stamp[:2] for row in rows.values() if row.stamp.node == writer]
+        if told and len(told) < len(own) and min(own) > max(stamp[:2] for _, stamp in told):
+            self._note_forgers(writer, told)
 
     def show_all(self, peer: NodeId) -> None:
         """This peer has seen of me what I never wrote: it gets all that I have, once in a beat."""
