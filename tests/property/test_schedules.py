@@ -44,6 +44,8 @@ FOUND = [
     ),
     ("pair deaths", 3226, "a claim of who had no state outbid one of who had the newest"),
     ("all calm", 4082, "the world wanted the state of a child that had been removed, which not everybody knew yet"),
+    ("gossip chaos", 60009, "a whole map was not believed about writers whose words come by others only"),
+    ("rumour chaos", 60014, "the same: two maps stayed different"),
 ]
 
 

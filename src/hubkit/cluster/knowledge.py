@@ -48,8 +48,8 @@ class Knowledge:
         return bool(self.kept or self.unwanted or self.floods or self.forgers)
 
     def _speaks_for_itself(self, peer: NodeId, writer: NodeId) -> bool:
-        """Whether this writer has told me all that it knew, so that no whole map of a peer need tell me of it."""
-        return writer != peer and writer != self._me and self.met(writer)
+        """Whether this writer tells me all of itself, so that no whole map need. (Where words are passed on it may not.)"""
+        return not self._forwards and writer != peer and writer != self._me and self.met(writer)
 
     def _own_words(self, peer: NodeId, rows: dict[Key, Row], upto: Version) -> tuple[dict[Key, Row], Version]:
         """What a whole map of a peer says, without what its writers will say themselves."""
