@@ -2,8 +2,8 @@
 
 Run ``python benchmarks/large.py [--huge]``. Two processes: bytes go from the one that has dialled to the other, over raw trio
 TCP, over a bare trio-websocket connection (with the best of several receive buffers, as one message and as many), as
-arguments and as results of a call, and as the state of a child that moves (there and back). Who has dialled masks what it sends, as
-WebSocket demands; results are not masked. Rates are the best of several rounds, taken in alternation, so that a busy machine
+arguments and as results of a call, and as the state of a child that moves and comes back. Who has dialled masks what it sends,
+as WebSocket demands; results are not masked. Rates are the best of several rounds, taken in alternation, so that a busy machine
 disturbs all alike; beside them stand the medians, and the processor time that both processes took, which it disturbs less.
 All keep what they receive. Meanwhile both processes measure how late their own heartbeats are, and how late those of the other
 come; what is shown is the worst of all. ``--huge``: instead of all that, a state of 1 GiB, and the memory that it took.

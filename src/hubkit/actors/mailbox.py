@@ -182,6 +182,8 @@ class Mailbox(Berth):
 
     __slots__ = ("capacity", "closed", "current", "marked", "marked_at", "queue", "since", "waiting")
 
+    parked: trio.lowlevel.Task | None
+
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity: int = capacity

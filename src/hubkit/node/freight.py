@@ -85,7 +85,8 @@ class Lot:
     """
 
     def __init__(self, freight: Freight, peer: NodeId, number: int, cargo: Cargo) -> None:
-        self.peer, self.number = peer, number
+        self.peer: NodeId = peer
+        self.number: int = number
         self.is_sent: bool = False
         self.progress: Callable[[], None] | None = None
         self.size: int = cargo.size
@@ -180,7 +181,8 @@ class Freight:
     deliver: Callable[[NodeId, list[Any]], None]
 
     def __init__(self, wagons: Wagons, payloads: Payloads) -> None:
-        self.wagons, self._payloads = wagons, payloads
+        self.wagons: Wagons = wagons
+        self._payloads = payloads
         self.turns: Turns = Turns()
         self._assembly = Assembly()
         self._able: set[NodeId] = set()
