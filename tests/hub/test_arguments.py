@@ -9,6 +9,7 @@ from tests.hub.actors import Counter
 
 import hubkit
 from hubkit import errors, events
+from hubkit.hub import wishes
 from hubkit.strategies import Guided, NodeView
 
 
@@ -102,6 +103,19 @@ async def test_one_child_that_cannot_travel_leaves_the_others_alone() -> None:
         await hub.stop_children(["a", "c"])
         result = await hub.start_children_soon(specs, on_failure="rollback").wait()
         assert (result.status, result.rolled_back, dict(hub.children())) == ("failed", True, {})
+
+
+async def test_one_node_writes_no_more_than_the_others_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wishes, "WEIGHT_OF_ONE", 10_000)
+    async with hubkit.Hub("shop") as hub:
+        large = [hubkit.child(f"c{number}", Counter) for number in range(4)]
+        result = await hub.start_children(large, metadata="x" * 3000)
+        assert (result.status, sorted(result.started)) == ("partial", ["c0", "c1", "c2"])
+        error = result.errors["c3"]
+        assert isinstance(error, errors.ConfigurationError)
+        assert "'c3' is too much for this node" in str(error)
+        await hub.stop_child("c0")
+        assert (await hub.start_children(large[3:], metadata="x" * 3000)).status == "ok"
 
 
 async def test_wrong_arguments_of_calls() -> None:

@@ -137,6 +137,11 @@ class Instances:
         instance = self._rules.instances.get(child)
         return None if instance is None or instance.born != term or instance.stopping is not None else instance
 
+    @property
+    def written(self) -> tuple[int, int]:
+        """How many rows this node has written that stand, and the bytes of specs in them."""
+        return self._store.count(self.id), self._store.weight.get(self.id, 0)
+
     # -- what is seen of copies ----------------------------------------------------------------------------------------
 
     @property

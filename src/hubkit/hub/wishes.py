@@ -16,11 +16,13 @@ from typing import Any
 
 from hubkit.actors.cell import current_chain
 from hubkit.actors.system import System
+from hubkit.cluster.bounds import ROWS_OF_ONE, WEIGHT_OF_ONE
 from hubkit.cluster.policy import Strategies
 from hubkit.cluster.rows import Run, Want
 from hubkit.cluster.stamps import Stamp
 from hubkit.errors import (
     AlreadyStarted,
+    ConfigurationError,
     Deadlock,
     HubClosed,
     NoSuchActor,
@@ -206,6 +208,7 @@ async def start_wants(
             fresh[child] = want
         elif check_existing:
             start.errors[child] = AlreadyStarted(f"child {child!r} is started already in hub {driver.hub_id!r}")
+    start.errors.update(_drop_excess(driver, fresh))
     start.stamps = driver.write_wants(fresh) if fresh else {}
     pending = {child for child in wants if child not in start.errors}
     try:
@@ -231,6 +234,23 @@ async def start_wants(
     failed_ones = {c: start.errors[c] for c in (*errors, *wants) if c in start.errors}
     status = status_of(started, failed_ones)
     return StartResult(status, MappingProxyType(started), MappingProxyType(failed_ones), rolled_back)
+
+
+def _drop_excess(driver: Driver, fresh: dict[str, Want]) -> dict[str, Exception]:
+    """Take out what is more than one node may write, which the others would refuse; returns what is to be said of each."""
+    rows, weight = driver.core.written
+    found: dict[str, Exception] = {}
+    for child, want in list(fresh.items()):
+        if rows < ROWS_OF_ONE // 2 and weight + len(want.body) <= WEIGHT_OF_ONE:  # half: where they run is written, too
+            rows, weight = rows + 1, weight + len(want.body)
+            continue
+        del fresh[child]
+        most = f"{ROWS_OF_ONE // 2:,} children with {WEIGHT_OF_ONE >> 20} MiB of arguments and metadata together"
+        found[child] = ConfigurationError(
+            f"child {child!r} is too much for this node, which can start {most}: give children what tells them where to "
+            "read large things, or start some of them on other nodes"
+        )
+    return found
 
 
 async def stop_wants(driver: Driver, ids: Sequence[str]) -> StopResult:
