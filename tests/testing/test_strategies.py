@@ -116,7 +116,7 @@ def drawn(count: int, *arguments: Any, **options: Any) -> list[FaultPlan]:
 
 
 def test_every_kind_comes_often_and_in_all_its_shapes() -> None:
-    plans = drawn(800, 4)  # which ones depends on the constants in the sources: Hypothesis tries them
+    plans = drawn(400, 4)
     faults = [fault for plan in plans for fault in plan.faults]
     counts = Counter(map(kind_of, faults))
     assert set(counts) == set(ALL_KINDS)
@@ -129,12 +129,22 @@ def test_every_kind_comes_often_and_in_all_its_shapes() -> None:
     assert {fault.rate == 1.0 for fault in faults if isinstance(fault, Skew)} == {False, True}
     partitions = [fault.groups for fault in faults if isinstance(fault, Partition)]
     sizes = {tuple(sorted(map(len, groups))) for groups in partitions}
-    assert sizes == {(1, 1), (1, 2), (1, 1, 1), (1, 3), (2, 2), (1, 1, 2)}
+    assert sizes <= {(1, 1), (1, 2), (1, 1, 1), (1, 3), (2, 2), (1, 1, 2)}
+    assert len(sizes) > 3  # which of them in so few plans hangs on the constants in the sources: Hypothesis tries them
     assert any(
         overlaps(one, other) for plan in plans for one in plan.faults for other in plan.faults if one is not other
     )
     moments = [time for plan in plans for time, _, _ in plan.actions()]
     assert 0.3 < sum(time == int(time) for time in moments) / len(moments) < 0.8
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (1, 1, 1), (1, 3), (2, 2), (1, 1, 2)])
+def test_nodes_part_in_all_ways(shape: tuple[int, ...]) -> None:
+    def parts(plan: FaultPlan) -> bool:
+        partitions = [fault.groups for fault in plan.faults if isinstance(fault, Partition)]
+        return any(tuple(sorted(map(len, groups))) == shape for groups in partitions)
+
+    assert parts(smallest(parts, 4))
 
 
 def test_all_nodes_are_struck() -> None:
