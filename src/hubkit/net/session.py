@@ -34,7 +34,7 @@ __all__ = ["ROOM", "LinkStatistics", "Session"]
 logger: Log = Log("hubkit.net")
 
 _APP, _CHUNK, _PING, _PONG = int(Kind.APP), int(Kind.CHUNK), int(Kind.PING), int(Kind.PONG)
-_SLICE = 0.0005  # seconds for which the messages of one frame may keep everybody else from running
+_SLICE = 0.00025  # seconds for which the messages of one frame may keep everybody else from running
 _LOOK = 8  # messages from one look at the clock to the next
 #: Bytes that wait to be sent, below which senders of bulk go on.
 ROOM = 1 << 20
