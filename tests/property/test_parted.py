@@ -35,6 +35,11 @@ SHOWN = [
 
 
 @pytest.mark.limit(180)
+def test_a_child_may_end_by_itself_in_the_turn_in_which_it_is_told_to_stop() -> None:
+    world = run_parted(501_339, "voters", 900)  # the word of the one and of the other have crossed
+    assert world.steps > 900
+
+
 @pytest.mark.parametrize(("ingredient", "seed"), SHOWN)
 def test_without_it_a_child_has_two_owners(ingredient: str, seed: int) -> None:
     assert next(doubles(ingredient, range(seed, seed + 30)), None) is not None

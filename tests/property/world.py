@@ -122,6 +122,7 @@ class Box:
         self.serials = 0
         self.actors: dict[str, Actor] = {}
         self.kept: dict[str, tuple[Ticket, State]] = {}  # the states of children that have stopped here
+        self.over: set[str] = set()  # children that have ended by themselves in this turn
         self.events: list[Event] = []
         self.registry: dict[str, list[Pid]] = {}
         self.tops: dict[str, tuple[int, Stamp | None]] = {}
@@ -187,6 +188,7 @@ class Box:
             self.core.failed(child, actor.born, "it is flaky", clock)
         elif actor.state == "running" and b"brief" in actor.want.body and not actor.passive:
             del self.actors[child]
+            self.over.add(child)
             key: Key = ("want", child)
             store = self.core._store
             want = store.get(key)
@@ -265,6 +267,8 @@ class Box:
                 self.with_copies(effect)
             elif isinstance(effect, Stop):
                 actor = self.actors.get(effect.child)
+                if actor is None and effect.child in self.over:
+                    continue  # the word of its end and that of its stop have crossed: a shell bears that
                 if actor is None or actor.state == "stopping":
                     world.fail(f"{self.node} stops {effect.child}, which is not")
                 slow = 3.0 if b"slow" in actor.want.body else 0.2
@@ -277,6 +281,7 @@ class Box:
                 world.fail(f"{self.node} refused {effect.peer}: {effect.reason}")
             else:
                 assert isinstance(effect, Warn)  # a line in a log
+        self.over.clear()
         changed = self.core.changed
         if changed:
             for child in sorted(changed):
