@@ -161,15 +161,23 @@ def numbered(number: int) -> bytes:
     return number.to_bytes(4, "big") * (PLAIN // 4)
 
 
+def filled(link: WebSocketLink) -> int:
+    """Send numbered frames on the spot until the socket is full; returns the number of the one that was begun."""
+    now = at_once(link)
+    assert now is not None
+    sent = 0
+    while now(numbered(sent)):
+        sent += 1
+    return sent
+
+
 async def test_what_goes_out_on_the_spot_arrives_in_its_order() -> None:
     async with pair() as (a, b):
         for here, there in ((a, b), (b, a)):
+            sent = filled(here)
+            assert sent > 2
             now = at_once(here)
             assert now is not None
-            sent = 0
-            while now(numbered(sent)):  # until the socket is full
-                sent += 1
-            assert sent > 2
             assert not now(b"no other frame may come between")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(here.send, numbered(sent))
@@ -181,11 +189,7 @@ async def test_what_goes_out_on_the_spot_arrives_in_its_order() -> None:
 
 async def test_a_frame_that_was_begun_is_finished_before_the_close() -> None:
     async with pair() as (a, b):
-        now = at_once(a)
-        assert now is not None
-        sent = 0
-        while now(numbered(sent)):
-            sent += 1
+        sent = filled(a)
         received: list[bytes] = []
 
         async def read() -> None:
@@ -201,11 +205,7 @@ async def test_a_frame_that_was_begun_is_finished_before_the_close() -> None:
 
 async def test_a_ping_is_answered_after_the_frame_that_was_begun() -> None:
     async with pair() as (a, b):
-        now = at_once(a)
-        assert now is not None
-        sent = 0
-        while now(numbered(sent)):
-            sent += 1
+        sent = filled(a)
         await b._transmit(b._engine.send(Ping(b"are you there?")))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(b.send, b"read the ping")

@@ -35,6 +35,12 @@ SHOWN = [
 
 
 @pytest.mark.limit(180)
+@pytest.mark.parametrize("seed", [600_965, 601_875])
+def test_no_row_goes_because_what_replaces_it_is_still_to_come(seed: int) -> None:
+    world = run_parted(seed, "static", 900)  # a whole map told of it, and its writer had not yet
+    assert world.steps > 900
+
+
 def test_a_child_may_end_by_itself_in_the_turn_in_which_it_is_told_to_stop() -> None:
     world = run_parted(501_339, "voters", 900)  # the word of the one and of the other have crossed
     assert world.steps > 900

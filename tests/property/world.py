@@ -830,7 +830,7 @@ class World:
                 continue
             box = holders[0]
             actor, runs = box.actors[child], core.runs[child]
-            if sorted(map(name_of, runs)) != sorted(owners):
+            if sorted(map(name_of, runs)) != sorted(owners) or box.node not in runs:  # of this boot, not of one before
                 yield f"{child} has rows of {sorted(runs)}, not of {owners} alone"
                 continue
             if actor.frozen is not None:

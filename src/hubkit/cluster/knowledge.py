@@ -5,7 +5,7 @@ Law of this room: readings only. `hubkit.cluster.replication` keeps what is read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from hubkit.cluster.linkstate import LinkState
 from hubkit.cluster.rows import Key, Row
@@ -61,8 +61,10 @@ class Knowledge:
         rows = {key: row for key, row in rows.items() if row[0][2] not in late or row[0][:2] <= ends[row[0][2]]}
         return rows, {**upto, **{writer: ends[writer] for writer in late}}
 
-    def _is_kept(self, peer: NodeId, key: Key, row: Row) -> bool:
-        """Whether this row stays, though the map of this peer does not have it any more."""
+    def _is_kept(self, peer: NodeId, told: Container[Key], key: Key, row: Row) -> bool:
+        """Whether this row stays, though what is taken of a peer's map, of all that it ``told``, does not have it any more."""
+        if key in told:  # what has replaced it comes from its writer
+            return True
         writer = row.stamp.node
         if key[0] == "want" or key[-1] != writer or row.value is None:
             return False

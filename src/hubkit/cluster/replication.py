@@ -175,10 +175,10 @@ class Replication(Knowledge):
                 link.chunks.update(sync.rows)
                 if sync.more:
                     return
-                rows, link.chunks = link.chunks, {}
-                rows, upto = self._own_words(peer, rows, sync.upto)
+                told, link.chunks = link.chunks, {}
+                rows, upto = self._own_words(peer, told, sync.upto)
                 known = dict(store.rows) if peer in self._hearsay else {}
-                removed = store.join_whole(rows, upto, sync.since, partial(self._is_kept, peer))
+                removed = store.join_whole(rows, upto, sync.since, partial(self._is_kept, peer, told))
                 self._note_forgers(peer, [(key, known[key].stamp) for key in removed if key in known])
                 self._note_outgrown(peer, rows, known, own)
                 self.unwanted += [(peer, key[1]) for key in removed if key[0] == "want" and not key[1].startswith("@")]
