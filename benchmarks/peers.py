@@ -82,11 +82,12 @@ async def measure_hubkit() -> Rates:
         for _ in range(CALLS):
             await refs[0].call(Counter.add, 1)
         call = watch.rate()
+        ref = refs[0]
         watch = Stopwatch(BATCHES * BATCH)
         for _ in range(BATCHES):
             for _ in range(BATCH):
-                refs[0].cast_nowait(Counter.add, 1)
-            await refs[0].call(Counter.add, 1)
+                ref.cast_nowait(Counter.add, 1)
+            await ref.call(Counter.add, 1)
         cast = watch.rate()
 
         async def caller(ref: hubkit.Ref[Any]) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from hubkit.errors import ConfigurationError, NoSuchMethod
 from hubkit.names import register_actor
@@ -18,7 +19,7 @@ from hubkit.specs import check_flag
 if TYPE_CHECKING:
     from hubkit.actors.context import Context
 
-__all__ = ["ASYNC_CALLBACKS", "Actor", "Handler", "Methods", "actor"]
+__all__ = ["ASYNC_CALLBACKS", "Actor", "Handler", "Method", "Methods", "actor"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,6 +27,10 @@ T = TypeVar("T", bound=type["Actor"])
 
 #: A public coroutine method, unbound.
 Handler = Callable[..., Coroutine[Any, Any, Any]]
+
+#: What the table of a class knows of one: its name, its function, and with how many arguments, itself counted, it can
+#: certainly be called and does nothing before it is awaited; 0 if its code alone does not say.
+Method: TypeAlias = tuple[str, Handler, int]
 
 #: The callbacks that may be coroutine functions, or not.
 _HANDOVER = frozenset({"handover_state", "accept_handover", "merge_handover"})
@@ -58,12 +63,13 @@ class Methods:
                 found.pop(name, None)
                 if not (name.startswith("_") or name in callbacks_of(cls)) and inspect.iscoroutinefunction(value):
                     found[name] = value
-        self.by_key: dict[object, tuple[str, Handler]] = {}
+        self.by_key: dict[object, Method] = {}
         for name, method in found.items():
             guard = getattr(method, "__hubkit_when__", None)
-            self.by_key[name] = self.by_key[method] = (name, method if guard is None else guard(method))
+            known = (name, method, _arity(method)) if guard is None else (name, guard(method), 0)
+            self.by_key[name] = self.by_key[method] = known
 
-    def find(self, method: object) -> tuple[str, Handler]:
+    def find(self, method: object) -> Method:
         """The method's name and function. ``method``: a name, or the function as a class of the actor's defines it.
 
         Raises `NoSuchMethod`, or `ConfigurationError` for what can be no method at all.
@@ -76,7 +82,7 @@ class Methods:
             raise NoSuchMethod(msg)
         return found
 
-    def _find_function(self, method: object) -> tuple[str, Handler] | None:
+    def _find_function(self, method: object) -> Method | None:
         name = method_name(method)
         found = self.by_key.get(name)
         if found is None:
@@ -87,6 +93,14 @@ class Methods:
             return None
         self.by_key[method] = found
         return found
+
+
+def _arity(method: Handler) -> int:
+    """With how many arguments, all positional, it can certainly be called; 0: its code alone does not say."""
+    if not isinstance(method, FunctionType):
+        return 0
+    code = method.__code__
+    return code.co_argcount if code.co_flags & inspect.CO_COROUTINE and not code.co_kwonlyargcount else 0
 
 
 def callbacks_of(cls: type[Actor]) -> frozenset[str]:

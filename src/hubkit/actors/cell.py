@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from hubkit.actors import reports
-from hubkit.actors.actor import Actor, Handler, methods_of
+from hubkit.actors.actor import Actor, Method, methods_of
 from hubkit.actors.background import Background
 from hubkit.actors.context import Context
 from hubkit.actors.current import current, current_cell, current_chain
 from hubkit.actors.downs import Downs
 from hubkit.actors.ending import end_background, finish, interrupted
 from hubkit.actors.keeper import Keeper, OnDown
-from hubkit.actors.mailbox import Call, Item, Letter
+from hubkit.actors.mailbox import AnyLetter, Call, Held, Letter, is_note
 from hubkit.actors.messages import Down, Exit
 from hubkit.actors.serving import serve
 from hubkit.actors.standing import ORDER, SYSTEM, Order, Standing
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Keeper", "OnDown", "current_cell", "current_chain"]
 
 
-_NO_METHODS: dict[object, tuple[str, Handler]] = {}
+_NO_METHODS: dict[object, Method] = {}
 
 
 class Cell(Standing):
@@ -57,11 +57,11 @@ class Cell(Standing):
 
     # Said again because they are also set here, from where a type checker would take them to be narrower.
     closed: bool
-    current: Item | None
+    current: Held | None
     handled: int
     marked_at: float
     parked: trio.lowlevel.Task | None
-    queue: deque[Item] | None
+    queue: deque[Held] | None
     stop_reason: str | None
 
     def __init__(
@@ -101,7 +101,7 @@ class Cell(Standing):
         self.chain: tuple[Pid, ...] = ()
         self.instance: Actor | None = None
         #: What can be called, while messages are taken; empty before and after, and for functions.
-        self.table: dict[object, tuple[str, Handler]] = _NO_METHODS
+        self.table: dict[object, Method] = _NO_METHODS
         self.task: trio.lowlevel.Task | None = None
         #: Its background tasks, if it has ever had any.
         self.background: Background | None = None
@@ -158,10 +158,23 @@ class Cell(Standing):
 
     def letter(self, method: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Letter:
         """A cast of this method. Raises `NoSuchMethod`, or `TypeError` for arguments that do not fit."""
-        name, handler = self.table.get(method) or self.find_method(method)
+        name, handler, _ = self.table.get(method) or self.find_method(method)
         return (handler(self.instance, *args, **kwargs), name, args, kwargs)
 
-    def find_method(self, method: object) -> tuple[str, Handler]:
+    def spelled_out(self, letter: AnyLetter) -> Letter:
+        """What a mailbox holds as a `Letter`, if it is a `Note`. Its handler has not begun, and nothing must be closed."""
+        if not is_note(letter):
+            return letter
+        name = methods_of(type(self.instance)).by_key[letter[0]][0]  # type: ignore[arg-type]  # it has noted one: it is an actor
+        return (None, name, letter[1:], {})
+
+    @property
+    def in_hand(self) -> Call | Letter | None:
+        """What the actor is in the middle of."""
+        current = self.current
+        return self.spelled_out(current) if isinstance(current, tuple) else current
+
+    def find_method(self, method: object) -> Method:
         """A method that the table does not show at once. Raises `NoSuchMethod`."""
         instance = self.instance
         if instance is None:
@@ -278,7 +291,7 @@ class Cell(Standing):
             raise error
         doing = "in its function"
         if self.instance is not None:
-            doing = f"while handling {reports.item_text(self.current)}"
+            doing = f"while handling {reports.item_text(self.in_hand)}"
         self.crashed(error, doing)
         return error
 
@@ -342,7 +355,7 @@ class Cell(Standing):
 
     def crashed(self, error: BaseException, doing: str) -> None:
         """Tell the caller whose request is in progress, and the log."""
-        current, self.current = self.current, None
+        current, self.current = self.in_hand, None
         if isinstance(current, Call):
             text = reports.item_text(current)
             where = f"while it handled {text}" if doing.startswith("while") else f"{doing} while it handled {text}"
@@ -367,9 +380,9 @@ class Cell(Standing):
         """The time of a call was over before it began."""
         self.undelivered((None, call.method, call.args, call.kwargs), "the caller's deadline passed before it began")
 
-    def undelivered(self, letter: Letter, why: str) -> None:
+    def undelivered(self, letter: AnyLetter, why: str) -> None:
         """Nobody handles this message."""
-        _, method, args, kwargs = letter
+        _, method, args, kwargs = self.spelled_out(letter)
         if args is ORDER:
             return
         if kwargs is SYSTEM and self.downs is not None and type(args[0]) is Down and args[0] not in self.downs:

@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from hubkit.actors import reports
-from hubkit.actors.mailbox import Call, Mailbox
+from hubkit.actors.mailbox import Call, Mailbox, is_note
 from hubkit.errors import ActorCrashed, ConfigurationError, Reject
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Owed:
         """A token for the call that this actor handles."""
         item = cell.current
         inside = trio.lowlevel.current_task() is cell.task
-        if not inside or item is None or (not isinstance(item, Call) and (not item[1] or item[0] is None)):
+        if not inside or item is None or not (isinstance(item, Call) or is_note(item) or (item[0] and item[1])):
             msg = f"{cell.describe()} handles no call here: reply_later() is for the body of a method that was called"
             raise ConfigurationError(msg)
         number = self._system.secret()  # who was not sent it cannot answer

@@ -17,14 +17,15 @@ work done there: see ``benchmarks/actors.py``.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 import trio
 
-from hubkit.actors.actor import method_name
+from hubkit.actors.actor import Method, method_name
 from hubkit.actors.cell import Cell, current_cell, current_chain
-from hubkit.actors.mailbox import Call, Letter
+from hubkit.actors.mailbox import Call, Letter, Note
 from hubkit.actors.messages import Kind, NotBegun, NowhereNow, Request
 from hubkit.actors.parking import ASLEEP, WOKEN, sit
 from hubkit.errors import Deadlock, HubkitError, NodeDown, NoSuchActor
@@ -51,16 +52,10 @@ class _Nobody:
 
     closed = True
 
-    class table:  # noqa: N801  # as that of a cell
-        """Anything is looked up in vain, of whatever kind."""
-
-        @staticmethod
-        def get(method: object) -> None:
-            """Nothing."""
+    queue = None
+    table: Mapping[object, Method] = MappingProxyType({})
 
 
-#: The keywords of most casts: one for all that wait. Never written to.
-_NOTHING: dict[str, Any] = {}
 _NOBODY = cast("Cell", _Nobody)
 
 
@@ -131,7 +126,7 @@ class Ref(Generic[A_co]):
         chain = current_chain()
         if chain and cell.pid in chain:
             raise deadlock(cell.pid, chain)
-        name, handler = found
+        name, handler, _ = found
         call = Call(handler(cell.instance, *args, **kwargs), name, args, kwargs, chain, cell, _current_task())
         queue = cell.queue
         if queue is None or len(queue) >= cell.capacity:
@@ -202,7 +197,7 @@ class Ref(Generic[A_co]):
     ) -> None: ...
     @overload
     def cast_nowait(self, method: str, /, *args: Any, **kwargs: Any) -> None: ...
-    def cast_nowait(self, method: Any, /, *args: Any, **kwargs: Any) -> None:
+    def cast_nowait(self, /, *note: Any, **kwargs: Any) -> None:
         """Send a request without a reply, and do not wait for anything.
 
         Raises `trio.WouldBlock` (a `MailboxFull`) when there is no room, or (a `NoSuchActor`) when the child runs
@@ -210,22 +205,17 @@ class Ref(Generic[A_co]):
         another node it may be lost later: then there is a `DeadLetter` event.
         """
         cell = self._cell
-        found = cell.table.get(method)
-        if found is None:
-            pid = self.pid
-            cell = self._at(pid) or _NOBODY
-            if cell is _NOBODY and pid is not None:
-                self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs), pid)
-                return
-            found = cell.table.get(method)
-        if found is None or cell.queue is None:
-            self._cast_anywhere_nowait(method, args, kwargs)
-            return
         queue = cell.queue
+        try:
+            fits = cell.table[note[0]][2] == len(note)
+        except (LookupError, TypeError):
+            fits = False
+        if not fits or kwargs or queue is None:
+            self._cast_anywhere_nowait(note, kwargs)
+            return
         if len(queue) >= cell.capacity:
             raise cell.no_room()
-        name, handler = found
-        queue.append((handler(cell.instance, *args, **kwargs), name, args, kwargs or _NOTHING))
+        queue.append(note)
         task = cell.parked
         if task is not None:
             cell.parked = None
@@ -234,10 +224,18 @@ class Ref(Generic[A_co]):
         elif cell.current is not None and cell.marked is None:
             cell.mark(queue[-1])
 
-    def _cast_anywhere_nowait(self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        cell = self._find()
-        if cell is None:
-            self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs), self.pid)
+    def _cast_anywhere_nowait(self, note: Note, kwargs: dict[str, Any]) -> None:
+        if not note:
+            msg = "cast_nowait() needs a method and its arguments: ref.cast_nowait(Counter.add, 2)"
+            raise TypeError(msg)
+        method, *rest = note
+        args = tuple(rest)
+        cell, pid = self._cell, None
+        if cell.closed:
+            pid = self.pid
+            cell = self._at(pid) or _NOBODY
+        if cell is _NOBODY:
+            self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs), pid)
         else:
             cell.push_nowait(cell.letter(method, args, kwargs))
 

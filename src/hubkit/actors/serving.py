@@ -42,6 +42,7 @@ def serve(cell: Cell) -> Generator[Any, Any, None]:
         yield from cell.stand_by()
     item: Any  # an `Item`
     burst, gate, resumed = 0, cell.gate, current_time()
+    table, instance = cell.table, cell.instance
     while cell.stop_reason is None:
         queue = cell.queue
         if not queue or burst >= _BURST or (gate is not None and not gate()):
@@ -68,7 +69,12 @@ def serve(cell: Cell) -> Generator[Any, Any, None]:
             if cell.waiting:
                 cell.admit()
             try:
-                yield from item[0]
+                if len(item) == 2:  # most have one argument
+                    yield from table[item[0]][1](instance, item[1])
+                elif (known := table.get(item[0])) is not None:
+                    yield from known[1](instance, *item[1:])
+                else:
+                    yield from item[0]
             except Reject as refusal:
                 cell.undelivered(item, f"rejected: {type(refusal).__name__}: {error_text(refusal)}")
         elif item is cell.marked:

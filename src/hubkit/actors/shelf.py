@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from hubkit.actors.mailbox import Call, Item, Mailbox
+from hubkit.actors.mailbox import Call, Held, Mailbox
 
 if TYPE_CHECKING:
     from hubkit.actors.standing import Standing
@@ -26,9 +26,9 @@ class Shelf(Mailbox):
     def __init__(self, actor: Standing) -> None:
         super().__init__(0)
         self._actor = actor
-        self.queue: deque[Item] = deque()
+        self.queue: deque[Held] = deque()
 
-    def put(self, item: Item) -> bool:
+    def put(self, item: Held) -> bool:
         """Put off what the actor handles. `False`: there is no room, and nothing was done."""
         actor = self._actor
         if actor.capacity <= 1:

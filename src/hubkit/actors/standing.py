@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hubkit.actors.mailbox import Item, Letter, Mailbox
+from hubkit.actors.mailbox import AnyLetter, Held, Item, Mailbox
 from hubkit.actors.shelf import Shelf
 from hubkit.errors import Reject
 from hubkit.names import error_text
@@ -38,8 +38,8 @@ class Standing(Mailbox):
 
     __slots__ = ("handled", "holds", "orders", "shelf", "stands_by", "successor", "suspended")
 
-    queue: deque[Item] | None  # said again, for they are also set here
-    marked: Item | None
+    queue: deque[Held] | None  # said again, for they are also set here
+    marked: Held | None
 
     def __init__(self, capacity: int) -> None:
         super().__init__(capacity)
@@ -99,7 +99,7 @@ class Standing(Mailbox):
 
     async def stand_by(self) -> None:
         """Handle nothing but orders, until one of them clears ``stands_by``, or the actor is to stop."""
-        kept: deque[Item] = deque()
+        kept: deque[Held] = deque()
         while self.stands_by and not self.is_stopping:
             if self.orders:
                 await self._do(self.orders.popleft())
@@ -112,23 +112,27 @@ class Standing(Mailbox):
         while self.orders and not self.is_stopping:  # that came after the one which let it go on
             await self._do(self.orders.popleft())
 
-    def pass_on(self, successor: Callable[[Item], None]) -> list[Item]:
+    def pass_on(self, successor: Callable[[Item], None]) -> list[Held]:
         """Let somebody else have the messages that wait, but for those of the system, which are about this incarnation."""
         if self.shelf is not None:
             self.shelf.put_back()
-        kept: list[Item] = []
+        kept: list[Held] = []
         while self.queue or self.waiting:
             queue, self.queue = self.queue, deque()
             self.marked = None
             for item in queue or ():
-                if isinstance(item, tuple) and (item[3] is SYSTEM or item[2] is ORDER):
+                if not isinstance(item, tuple):
+                    successor(item)
+                    continue
+                letter = self.spelled_out(item)
+                if letter[3] is SYSTEM or letter[2] is ORDER:
                     kept.append(item)
                 else:
-                    successor(item)
+                    successor(letter)
             self.admit()
         return kept
 
-    def close(self, why: str, lost: Callable[[Letter, str], None]) -> None:
+    def close(self, why: str, lost: Callable[[AnyLetter, str], None]) -> None:
         """Take nothing more, as any mailbox; what was put off waits in it again."""
         if self.shelf is not None:
             self.shelf.put_back()

@@ -23,7 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
 from hubkit.actors.actor import ASYNC_CALLBACKS, Actor, Handler
-from hubkit.actors.mailbox import Call, Item
+from hubkit.actors.mailbox import Call, Held
 from hubkit.actors.shelf import Shelf
 from hubkit.actors.standing import ORDER, SYSTEM
 from hubkit.actors.timers import Timer
@@ -130,7 +130,7 @@ class _Guarded:
         return f"{machine.context._cell.describe()} is in state {machine.state!r}, and {self._name} is for {', '.join(states)}"
 
     def _put_off(self, cell: Cell) -> None:
-        item: Item | None = cell.current
+        item: Held | None = cell.current
         assert item is not None
         if cell.shelf is None:
             cell.shelf = Shelf(cell)

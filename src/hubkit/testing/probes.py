@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import trio
 
-from hubkit.actors.actor import Actor, Handler, Methods, method_name
+from hubkit.actors.actor import Actor, Method, Methods, method_name
 from hubkit.actors.mailbox import Call
 from hubkit.actors.messages import Monitor
 from hubkit.actors.ref import Ref
@@ -62,7 +62,7 @@ class NoAnswer(Reject):
 class _AnyMethod(Methods):
     """What can be called of a probe: everything."""
 
-    def find(self, method: object) -> tuple[str, Handler]:
+    def find(self, method: object) -> Method:
         """The method's name, and what notes the request."""
         name = method_name(method)
         if name.startswith("_"):
@@ -72,7 +72,7 @@ class _AnyMethod(Methods):
         async def note(recorder: _Recorder, *args: Any, **kwargs: Any) -> Any:
             return await recorder.probe._asked(Asked(name, args, kwargs, recorder.is_called))
 
-        return name, note
+        return name, note, 0
 
 
 class _Recorder(Actor):
