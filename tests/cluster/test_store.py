@@ -67,7 +67,10 @@ def test_a_delta_that_starts_too_late_is_left_alone() -> None:
     a.want("y")
     c.want("z")
     rows = a.store.delta(since, ["a#1"]) | c.store.delta({}, ["c#1"])
-    gaps = b.store.join(rows, a.store.version | c.store.version, since)
+    upto = a.store.version | c.store.version
+    assert b.store.join(rows, upto, since, whole=True) == ["a#1"]
+    assert (b.store.rows, b.store.version) == ({}, {})
+    gaps = b.store.join(rows, upto, since)
     assert gaps == ["a#1"]
     assert list(b.store.rows) == [("want", "z")]
     assert b.store.version == c.store.version

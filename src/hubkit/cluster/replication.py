@@ -189,7 +189,7 @@ class Replication(Knowledge):
             else:
                 if len(sync.upto) > (peer in sync.upto):
                     self._note_hearsay(peer, sync)
-                gaps = store.join(sync.rows, sync.upto, sync.since, peer)
+                gaps = store.join(sync.rows, sync.upto, sync.since, peer, whole=not self._forwards)
                 if store.forged:
                     self._note_forgers(peer, store.forged)
                     store.forged = []

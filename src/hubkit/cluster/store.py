@@ -130,12 +130,17 @@ class Store:
         self.version[stamp.node] = stamp[:2]
         return stamp
 
-    def join(self, rows: Mapping[Key, Row], upto: Version, since: Version, by: NodeId | None = None) -> list[NodeId]:
-        """Take in a delta. The writers for which it starts later than what is known here: of these nothing was taken.
+    def join(
+        self, rows: Mapping[Key, Row], upto: Version, since: Version, by: NodeId | None = None, whole: bool = False
+    ) -> list[NodeId]:
+        """Take in a delta. Returns the writers for which it starts later than what is known here: of these nothing is taken.
 
-        ``by``: whose word it is.
+        ``by``: whose word it is. ``whole``: then nothing is taken of the others either. They may have let go of what one of
+        these has taken over, and whoever saw the one without the other would take a child for free.
         """
         gaps = [writer for writer in upto if self.version.get(writer, NEVER) < since.get(writer, NEVER)]
+        if gaps and whole:
+            return gaps
         if gaps:
             missed = frozenset(gaps)
             rows = {key: row for key, row in rows.items() if row.stamp.node not in missed}
