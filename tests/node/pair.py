@@ -14,6 +14,7 @@ from hubkit.actors.cell import Cell
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.events import Event
+from hubkit.net.cbor import decode
 from hubkit.net.payload import Payloads
 from hubkit.net.session import ROOM
 from hubkit.node.credits import CAPABILITY as FLOW
@@ -48,6 +49,10 @@ class Side:
         self.sent.append(message)
         self.wake.set()
         return True
+
+    def write(self, peer: NodeId, message: bytes) -> int:
+        _, content = decode(message)
+        return self.crowd if self.send(peer, content) else -1
 
     async def deliver(self) -> None:
         while True:

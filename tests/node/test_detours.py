@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hubkit.errors import NotSerializable, ProtocolViolation
+from hubkit.net.cbor import decode
 from hubkit.net.handshake import Identity
 from hubkit.node.detours import CAPABILITY, FROM, LOST, PATIENCE, VIA, Detours
 from hubkit.node.passage import MOST_NOWAIT
@@ -43,6 +44,10 @@ class Node:
         if peer in self.linked:
             self.wire.append((self.id, peer, message))
         return peer in self.linked
+
+    def write(self, peer: str, message: bytes) -> int:
+        _, content = decode(message)
+        return self.waiting if self.send(peer, content) else -1
 
     def backlog(self, peer: str) -> int:
         return self.waiting

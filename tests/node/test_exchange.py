@@ -169,10 +169,10 @@ async def test_what_waits_for_a_node_holds_its_senders_back(autojump_clock: trio
         ref = a.system.ref(cell.pid)
         for send in (ref.call, ref.cast):
             a.crowd = 2 << 20
+            ref.cast_nowait("add", 10)  # it has said that it does not wait; from it is known how much does
             with trio.move_on_after(1) as scope:
                 await send("add", 1)
             assert scope.cancelled_caught
-            ref.cast_nowait("add", 10)  # it has said that it does not wait
             a.crowd = 9 << 20
             with pytest.raises(errors.MailboxFull) as refused:
                 ref.cast_nowait("add", 100)

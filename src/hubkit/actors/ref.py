@@ -27,11 +27,12 @@ from hubkit.actors.actor import Method, method_name
 from hubkit.actors.cell import Cell, current_cell, current_chain
 from hubkit.actors.mailbox import Call, Letter, Note
 from hubkit.actors.messages import Kind, NotBegun, NowhereNow, Request
-from hubkit.actors.parking import ASLEEP, WOKEN, sit
+from hubkit.actors.parking import ASLEEP, WOKEN, Sitter, sit
 from hubkit.errors import Deadlock, HubkitError, NodeDown, NoSuchActor
 from hubkit.pids import ChildKey, Pid
 
 if TYPE_CHECKING:
+    from hubkit.actors.seams import Remote
     from hubkit.actors.system import System
 
 __all__ = ["Ref"]
@@ -122,7 +123,18 @@ class Ref(Generic[A_co]):
             cell = self._at(pid) or _NOBODY
             found = cell.table.get(method)
             if found is None:
-                return await self._call_anywhere(method, args, kwargs, None, pid)
+                remote = self._system.remote
+                if remote is None or pid is None or kwargs or cell is not _NOBODY:
+                    return await self._call_anywhere(method, args, kwargs, None, pid)
+                asked = self._ask(remote, pid, method, args)
+                if asked is None:
+                    return await self._call_anywhere(method, args, kwargs, None, pid)
+                try:
+                    return remote.answer_of(await sit(asked))
+                except NotBegun as ended:
+                    if isinstance(self.address, Pid):
+                        raise self._nobody(ended) from None
+                return await self._call_anywhere(method, args, kwargs, pid)
         chain = current_chain()
         if chain and cell.pid in chain:
             raise deadlock(cell.pid, chain)
@@ -146,6 +158,13 @@ class Ref(Generic[A_co]):
             if isinstance(self.address, Pid):
                 raise self._nobody(ended) from None
         return await self._call_anywhere(method, args, kwargs, cell.pid)
+
+    def _ask(self, remote: Remote, pid: Pid, method: Any, args: tuple[Any, ...]) -> Sitter | None:
+        """Call an actor of another node, if that can be done at once."""
+        chain = current_chain()
+        if chain and pid in chain:
+            raise deadlock(pid, chain)
+        return remote.ask(pid, method if type(method) is str else method_name(method), args, chain)
 
     async def _call_anywhere(
         self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], after: Pid | None, pid: Pid | None = None

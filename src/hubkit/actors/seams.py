@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from hubkit.actors.late import LateElsewhere
 from hubkit.actors.links import LinksElsewhere
 from hubkit.actors.messages import Monitor, Request
+from hubkit.actors.parking import Sitter
 from hubkit.pids import ChildKey, Pid
 
 __all__ = ["Locator", "MonitorWitness", "Remote"]
@@ -35,6 +36,14 @@ class Remote(Locator, Protocol):
 
     links: LinksElsewhere
     late: LateElsewhere
+
+    def ask(self, pid: Pid, method: str, args: tuple[Any, ...], chain: tuple[Pid, ...]) -> Sitter | None:
+        """Send a call at once; its sender waits for what this returns. `None`: nothing was done, use `call`."""
+        ...
+
+    def answer_of(self, value: Any) -> Any:
+        """The result that such a call was answered with."""
+        ...
 
     async def call(self, pid: Pid, request: Request) -> Any:
         """Send a call and wait for its result. Raises `NotBegun` when it certainly did not begin and the actor has ended."""

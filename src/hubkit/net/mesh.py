@@ -126,6 +126,11 @@ class Mesh:
         session = self._sessions.get(peer)
         return session is not None and session.put(encode_app(message), urgent=urgent)
 
+    def write(self, peer: NodeId, message: bytes) -> int:
+        """Send what `hubkit.net.wire.encode_app` would have made: how many bytes wait then; -1: there is no link, as `send`."""
+        session = self._sessions.get(peer)
+        return session.backlog if session is not None and session.put(message) else -1
+
     def backlog(self, peer: NodeId) -> int:
         """How many bytes wait to be sent to ``peer``: beyond `ROOM`, whoever can should `wait_room`."""
         session = self._sessions.get(peer)

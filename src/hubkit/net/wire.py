@@ -34,6 +34,7 @@ from hubkit.errors import NotSerializable, ProtocolViolation
 from hubkit.net import cbor
 
 __all__ = [
+    "APP_HEAD",
     "BULK",
     "CHUNK",
     "MAX_MESSAGE",
@@ -71,6 +72,8 @@ class Kind(IntEnum):
 
 
 _APP = int(Kind.APP)
+#: What a message for the floor above begins with; the message itself follows.
+APP_HEAD: bytes = cbor.encode([_APP, 0])[:-1]
 
 
 def encode(kind: Kind, *items: object) -> bytes:

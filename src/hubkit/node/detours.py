@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 from hubkit.errors import NotSerializable, ProtocolViolation
 from hubkit.logs import Log
+from hubkit.net.cbor import decode
 from hubkit.net.handshake import Identity, check_node
 from hubkit.net.lines import one_line
 from hubkit.net.owner import MeshEvents
@@ -64,6 +65,10 @@ class Links(Protocol):
 
     def send(self, peer: NodeId, message: list[Any]) -> bool:
         """Send on a link."""
+        ...
+
+    def write(self, peer: NodeId, message: bytes) -> int:
+        """The same of what is bytes already: how many wait then; -1: there is no link."""
         ...
 
     def backlog(self, peer: NodeId) -> int:
@@ -128,6 +133,15 @@ class Detours:
         if detour is None or not detour.is_up:
             return self._links.send(peer, message)
         return self._send(peer, detour, [_MESSAGE, detour.number, message])
+
+    def write(self, peer: NodeId, message: bytes) -> int:
+        """Send what is bytes already: how many wait then; -1: there is no way."""
+        if self._detours:
+            detour = self._detours.get(peer)
+            if detour is not None and detour.is_up:
+                _, content = decode(message)
+                return self._links.backlog(detour.between) if self.send(peer, content) else -1
+        return -1 if self._mesh is None else self._mesh.write(peer, message)
 
     def _send(self, peer: NodeId, detour: _Detour, item: list[Any]) -> bool:
         return self._links.send(detour.between, [VIA, peer, item])

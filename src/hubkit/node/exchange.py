@@ -12,17 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any
 
 import trio
-from outcome import Error, Value
 
 from hubkit.actors.inspection import STATE
 from hubkit.actors.late import LateElsewhere
 from hubkit.actors.links import LinksElsewhere
-from hubkit.actors.mailbox import has_expired
-from hubkit.actors.messages import Kind, MailboxFullNow, Request, message_of
+from hubkit.actors.messages import Kind, Request
 from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, HubkitError, NodeDown, NotSerializable, ProtocolViolation
@@ -30,13 +27,14 @@ from hubkit.net.cargo import Cargo
 from hubkit.net.payload import Payloads
 from hubkit.net.wire import CHUNK
 from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause
+from hubkit.node.asking import Asking
 from hubkit.node.bonds import Bonds
 from hubkit.node.bounds import CHAIN, PASSED_ON_MOST, SERVED, WATCHES, check_room
 from hubkit.node.credits import Credits
 from hubkit.node.freight import Freight
 from hubkit.node.laden import Laden
-from hubkit.node.packing import load_arguments, pack_arguments, shown, unpack, unpack_arguments
-from hubkit.node.passage import HINTS, MOST_NOWAIT, Wire
+from hubkit.node.packing import load_arguments, shown, unpack, unpack_arguments
+from hubkit.node.passage import HINTS, Wire
 from hubkit.node.refs import read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
 from hubkit.node.shapes import DEMONITOR, DOWN, MONITOR, REPLY, read_shape
@@ -49,26 +47,17 @@ __all__ = ["CALL", "Exchange", "Wire"]
 _OK = int(Code.OK)
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """One request of ours whose answer is still to come."""
-
-    task: trio.lowlevel.Task
-    peer: NodeId
-    pid: Pid
-
-
-class Exchange(Relays, Laden):
+class Exchange(Relays, Asking, Laden):
     """All requests of one node to and from others."""
 
     _wire: Wire
 
     def __init__(self, wire: Wire, payloads: Payloads, liveness: Liveness) -> None:
+        Asking.__init__(self)
         self._wire, self._payloads, self._liveness = wire, payloads, liveness
         self.system: System
         self.linked: set[NodeId] = set()
         self._number = 0
-        self._waiting: dict[int, _Waiting] = {}
         self._serving: dict[NodeId, dict[int, Callable[..., object]]] = {}
         self._watching: dict[int, tuple[Pid, NodeId]] = {}
         self._watched: dict[NodeId, dict[int, int]] = {}
@@ -167,32 +156,6 @@ class Exchange(Relays, Laden):
         chain = [[p.node, p.incarnation, p.serial] for p in request.chain]
         await self._ask(number, peer, pid, [CAST, number, pid.serial, request.method, chain, arguments])
 
-    def cast_nowait(self, pid: Pid, request: Request) -> None:
-        """Send a cast or plain message without waiting for anything. Raises `MailboxFull` if far too much waits already."""
-        arguments = pack_arguments(request.args, request.kwargs, self._payloads)
-        peer = node_id(pid.node, pid.incarnation)
-        if (backlog := self._wire.backlog(peer)) > MOST_NOWAIT:
-            msg = f"{backlog:,} bytes wait to be sent to node {pid.node!r} already: it does not keep up"
-            raise MailboxFullNow(msg)
-        message = message_of(request)
-        if self._wire.send(peer, [CAST, 0, pid.serial, request.method, [], arguments]):
-            self._unheard.sent(peer, pid, message)
-        else:
-            self.system.dead_letter(str(pid), message, f"there is no link to node {pid.node!r}")
-
-    async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
-        if not self._wire.send(peer, message):
-            msg = f"the link to node {pid.node!r} ended before the request was sent"
-            raise NodeDown(msg, maybe_executed=False)
-        self._waiting[number] = _Waiting(trio.lowlevel.current_task(), peer, pid)
-
-        def abort(raise_cancel: Any) -> trio.lowlevel.Abort:
-            del self._waiting[number]
-            self._wire.send(peer, [WITHDRAW, -number if has_expired(raise_cancel) else number])
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        return await trio.lowlevel.wait_task_rescheduled(abort)
-
     # -- watches of ours --------------------------------------------------------------------------------------------------
 
     def monitor(self, number: int, pid: Pid) -> None:
@@ -227,12 +190,13 @@ class Exchange(Relays, Laden):
     def link_down(self, peer: NodeId) -> None:
         """A link is gone: what was asked on it may have been handled, what was asked of us is unheard."""
         self.linked.discard(peer)
+        self._crowded.discard(peer)
         self.credits.link_down(peer)
         self.freight.link_down(peer)
         for number, waiting in list(self._waiting.items()):
             if waiting.peer == peer:
                 msg = f"the link to node {waiting.pid.node!r} ended before the answer came: the request may have been handled"
-                self._finish(number, NodeDown(msg, maybe_executed=True))
+                self._finish(number, None, NodeDown(msg, maybe_executed=True))
         self._end_relayed(peer)
         self.system.owed.out_of_touch(peer)
         self._tell_unheard(peer)
@@ -271,7 +235,7 @@ class Exchange(Relays, Laden):
         self.linked.clear()
         self.credits.close()
         for number in list(self._waiting):
-            self._finish(number, HubClosed("this node was closed before the answer came"))
+            self._finish(number, None, HubClosed("this node was closed before the answer came"))
         self._end_relayed(None)
         self.system.owed.close()
         self._notice()
@@ -280,16 +244,21 @@ class Exchange(Relays, Laden):
         self._changed.set()
         self._changed = trio.Event()
 
-    def _finish(self, number: int, outcome: Any) -> None:
-        waiting = self._waiting.pop(number, None)
-        if waiting is not None:
-            result = Error(outcome) if isinstance(outcome, BaseException) else Value(outcome)
-            trio.lowlevel.reschedule(waiting.task, result)
-
     # -- what arrives -------------------------------------------------------------------------------------------------------
 
     def receive(self, peer: NodeId, message: list[Any]) -> None:
         """A message of another node's exchange. Raises `ProtocolViolation` when it makes no sense."""
+        kind = message[0] if message else None
+        if kind == REPLY and len(message) == 4:  # the two that are nearly all, without a detour
+            _, number, code, payload = message
+            if type(kind) is type(number) is type(code) is int:
+                self._take_reply(peer, number, code, payload)
+                return
+        elif kind == CALL and len(message) == 7:
+            _, number, serial, method, chain, arguments, left = message
+            if type(kind) is type(number) is type(serial) is int and type(method) is str and type(chain) is list:
+                self._serve_call(peer, number, serial, method, chain, arguments, left)
+                return
         kind, items = read_shape(message)
         self._takers[kind](peer, *items)
 
@@ -298,11 +267,11 @@ class Exchange(Relays, Laden):
         return type(kind) is int and kind in self._takers
 
     def _take_reply(self, peer: NodeId, number: int, code: int, payload: Any) -> None:
-        if self._take_relayed(peer, number, payload, code):
+        if number in self._relayed and self._take_relayed(peer, number, payload, code):
             return
         waiting = self._waiting.get(number)
         if waiting is not None and waiting.peer == peer:  # nobody speaks for another node
-            self._finish(number, payload if code == _OK else decode_error(code, payload, self._payloads))
+            self._finish(number, payload, None if code == _OK else decode_error(code, payload, self._payloads))
 
     def _take_withdrawal(self, peer: NodeId, number: int) -> None:
         withdraw = self._serving.get(peer, {}).pop(abs(number), None)

@@ -23,6 +23,7 @@ from hubkit.node.packing import MANIFOLD, load, slowly, whole
 from hubkit.node.passage import Passage
 from hubkit.node.relays import CALL
 from hubkit.node.shapes import REPLY
+from hubkit.node.writing import write_reply
 from hubkit.pids import NodeId, Pid
 
 __all__ = ["ARGUMENTS", "Laden"]
@@ -77,6 +78,11 @@ class Laden(Passage):
         return message
 
     def _reply(self, peer: NodeId, number: int, result: Any, error: BaseException | None) -> None:
+        if error is None:
+            written = write_reply(number, result)
+            if written is not None:
+                self._wire.write(peer, written)
+                return
         try:
             if error is None:
                 payload = load(result, self._payloads)

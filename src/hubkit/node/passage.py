@@ -34,6 +34,10 @@ class Wire(Protocol):
         """Send to a linked node; `False`: there is no link."""
         ...
 
+    def write(self, peer: NodeId, message: bytes) -> int:
+        """Send what is bytes already: how many wait then; -1: there is no link."""
+        ...
+
     def hub(self, hub_id: str) -> Attached | None:
         """The hub of this id on this node."""
         ...

@@ -37,6 +37,10 @@ class Roads:
         """Send to a linked node, soon; `False`: there is no link."""
         return self._detours is not None and self._detours.send(peer, message)
 
+    def write(self, peer: NodeId, message: bytes) -> int:
+        """Send what is bytes already: how many wait then; -1: there is no link."""
+        return -1 if self._detours is None else self._detours.write(peer, message)
+
     def _look_for_detours(self, now: float) -> None:
         if self._detours is not None:
             alive = self.liveness.alive

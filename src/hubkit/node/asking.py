@@ -1,0 +1,141 @@
+"""Requests that need not wait, and carry a few light values: nearly all. They are written by hand and sent at once.
+
+Law of this room: what goes out is what the slow way would send, in the same order, and only where that would not wait
+either. Whatever is out of the ordinary is left to it: no link, much that waits, no credit, large or nested arguments.
+
+How much waits on a link is told by the link when something is written to it; a link on which too much waited then is looked
+at again before the next. So one message of each kind may go beyond the bound, and to ask costs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import trio
+from outcome import Error
+
+from hubkit.actors.mailbox import has_expired
+from hubkit.actors.messages import MailboxFullNow, Request, message_of
+from hubkit.actors.parking import WOKEN, sit
+from hubkit.actors.system import System
+from hubkit.errors import NodeDown
+from hubkit.net.payload import Payloads
+from hubkit.net.scalars import array
+from hubkit.net.session import ROOM
+from hubkit.net.wire import CHUNK
+from hubkit.node.packing import pack_arguments, unpack
+from hubkit.node.passage import MOST_NOWAIT, Passage
+from hubkit.node.relays import CAST, WITHDRAW
+from hubkit.node.unheard import Unheard
+from hubkit.node.writing import NO_CHAIN, Targets, write_call, write_cast, write_chain
+from hubkit.pids import NodeId, Pid, node_id
+
+__all__ = ["Asked", "Asking"]
+
+_SUCCEEDED = trio.lowlevel.Abort.SUCCEEDED
+_LIGHT: frozenset[type] = frozenset({type(None), bool, int, float, str})
+
+
+class Asked:
+    """A request of ours whose answer is still to come: a `hubkit.actors.parking.Sitter`."""
+
+    __slots__ = ("_asking", "number", "peer", "pid", "task", "value")
+
+    def __init__(self, asking: Asking, number: int, peer: NodeId, pid: Pid) -> None:
+        self._asking = asking
+        self.number = number
+        self.peer = peer
+        self.pid = pid
+        self.task: trio.lowlevel.Task = trio.lowlevel.current_task()
+        self.value: Any = None
+
+    def abort(self, raise_cancel: Any = None) -> trio.lowlevel.Abort:
+        """Who waits gives up: so may the other node."""
+        asking, number = self._asking, self.number
+        del asking._waiting[number]
+        asking._wire.send(self.peer, [WITHDRAW, -number if has_expired(raise_cancel) else number])
+        return _SUCCEEDED
+
+
+class Asking(Passage):
+    """The part of `hubkit.node.exchange.Exchange` that sends requests without a wait, and takes the answers."""
+
+    system: System
+    _number: int
+    _payloads: Payloads
+    _unheard: Unheard
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Asked] = {}
+        self._targets = Targets()
+        self._crowded: set[NodeId] = set()
+
+    def _is_crowded(self, peer: NodeId) -> bool:
+        """Whether too much waits there still. (Asked only where it did.)"""
+        if self._wire.backlog(peer) > ROOM:
+            return True
+        self._crowded.discard(peer)
+        return False
+
+    def ask(self, pid: Pid, method: str, args: tuple[Any, ...], chain: tuple[Pid, ...]) -> Asked | None:
+        """Send a call, if it need not wait: what its sender then waits for. `None`: use `Exchange.call`."""
+        peer, serial = node_id(pid.node, pid.incarnation), pid.serial
+        if peer not in self.linked or (self._turns and (peer, serial) in self._turns):
+            return None
+        arguments, target = array(args), self._targets.target(serial, method)
+        callers = write_chain(chain) if chain else NO_CHAIN
+        if arguments is None or target is None or callers is None or len(arguments) > CHUNK:
+            return None
+        if (peer in self._crowded and self._is_crowded(peer)) or not self.credits.spend(peer, serial):
+            return None
+        self._number = number = self._number + 1
+        deadline = trio.current_effective_deadline()
+        remaining = None if deadline == math.inf else deadline - trio.current_time()
+        waiting = self._wire.write(peer, write_call(number, target, callers, arguments, remaining))
+        if waiting < 0:
+            msg = f"the link to node {pid.node!r} ended before the request was sent"
+            raise NodeDown(msg, maybe_executed=False)
+        if waiting > ROOM:
+            self._crowded.add(peer)
+        asked = self._waiting[number] = Asked(self, number, peer, pid)
+        return asked
+
+    def answer_of(self, value: Any) -> Any:
+        """What an `Asked` was answered with. Raises `ProtocolViolation`."""
+        return value if type(value) in _LIGHT else unpack(value, self._payloads)
+
+    async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
+        if not self._wire.send(peer, message):
+            msg = f"the link to node {pid.node!r} ended before the request was sent"
+            raise NodeDown(msg, maybe_executed=False)
+        asked = self._waiting[number] = Asked(self, number, peer, pid)
+        return await sit(asked)
+
+    def cast_nowait(self, pid: Pid, request: Request) -> None:
+        """Send a cast or plain message without waiting for anything. Raises `MailboxFull` if far too much waits already."""
+        peer = node_id(pid.node, pid.incarnation)
+        if peer in self._crowded and self._is_crowded(peer) and (backlog := self._wire.backlog(peer)) > MOST_NOWAIT:
+            msg = f"{backlog:,} bytes wait to be sent to node {pid.node!r} already: it does not keep up"
+            raise MailboxFullNow(msg)
+        arguments = None if request.kwargs else array(request.args)
+        target = self._targets.target(pid.serial, request.method)
+        if arguments is None or target is None or len(arguments) > CHUNK:
+            packed = pack_arguments(request.args, request.kwargs, self._payloads)
+            sent = self._wire.send(peer, [CAST, 0, pid.serial, request.method, [], packed])
+            waiting = self._wire.backlog(peer) if sent else -1
+        else:
+            waiting = self._wire.write(peer, write_cast(target, arguments))
+        message = message_of(request)
+        if waiting >= 0:
+            self._unheard.sent(peer, pid, message)
+            if waiting > ROOM:
+                self._crowded.add(peer)
+        else:
+            self.system.dead_letter(str(pid), message, f"there is no link to node {pid.node!r}")
+
+    def _finish(self, number: int, value: Any, error: BaseException | None = None) -> None:
+        asked = self._waiting.pop(number, None)
+        if asked is not None:
+            asked.value = value
+            trio.lowlevel.reschedule(asked.task, WOKEN if error is None else Error(error))
