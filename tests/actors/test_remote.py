@@ -85,6 +85,9 @@ class End:
     def answer_of(self, value: Any) -> Any:
         raise NotImplementedError
 
+    def cast_at_once(self, pid: Pid, method: str, args: tuple[Any, ...]) -> bool:
+        return False
+
     async def call(self, pid: Pid, request: Request) -> Any:
         self.wire.requests.append(request)
         return await self.other(pid).deliver_call(pid.serial, request)

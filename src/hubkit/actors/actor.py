@@ -145,6 +145,8 @@ def method_name(method: object) -> str:
     """The name of a method given as a `str` or as an unbound function. Raises `ConfigurationError` for anything else."""
     if isinstance(method, str):
         return method
+    if type(method) is FunctionType:  # nearly always
+        return method.__name__
     if inspect.ismethod(method):
         msg = f"give the method of the class, not of an instance: Class.{method.__name__}, not {method!r:.80}"
         raise ConfigurationError(msg)

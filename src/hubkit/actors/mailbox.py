@@ -119,9 +119,18 @@ class RemoteCall(Call):
     __slots__ = ("deadline", "on_reply")
 
     def __init__(
-        self, *args: Any, deadline: float, on_reply: Callable[[Any, BaseException | None], None] | None
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        chain: tuple[Pid, ...],
+        mailbox: Mailbox,
+        task: trio.lowlevel.Task | None,
+        deadline: float,
+        on_reply: Callable[[Any, BaseException | None], None] | None,
     ) -> None:
-        super().__init__(*args)
+        super().__init__(coroutine, method, args, kwargs, chain, mailbox, task)
         self.deadline: float = deadline
         self.on_reply = on_reply
 
@@ -135,7 +144,8 @@ class RemoteCall(Call):
         on_reply, self.on_reply = self.on_reply, None
         if on_reply is not None:
             on_reply(value, None)
-        super().answer(value)
+        if self.task is not None:
+            super().answer(value)
 
     def fail(self, error: BaseException) -> None:
         """Reply with an exception, to the function if there is one."""
@@ -299,7 +309,8 @@ class Mailbox(Berth):
 
     def push_call(self, call: Call) -> None:
         """Take a call as soon as there is room. Its caller waits for the reply anyway, so it waits for nothing more."""
-        if self.full:
+        queue = self.queue
+        if queue is not None and len(queue) >= self.capacity:
             if self.waiting is None:
                 self.waiting = deque()
             self.waiting.append(call)

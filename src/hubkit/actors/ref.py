@@ -226,7 +226,7 @@ class Ref(Generic[A_co]):
         cell = self._cell
         queue = cell.queue
         try:
-            fits = cell.table[note[0]][2] == len(note)
+            fits = queue is not None and cell.table[note[0]][2] == len(note)
         except (LookupError, TypeError):
             fits = False
         if not fits or kwargs or queue is None:
@@ -247,16 +247,16 @@ class Ref(Generic[A_co]):
         if not note:
             msg = "cast_nowait() needs a method and its arguments: ref.cast_nowait(Counter.add, 2)"
             raise TypeError(msg)
-        method, *rest = note
-        args = tuple(rest)
-        cell, pid = self._cell, None
+        cell, pid, method, args = self._cell, None, note[0], note[1:]
         if cell.closed:
             pid = self.pid
             cell = self._at(pid) or _NOBODY
-        if cell is _NOBODY:
-            self._send_elsewhere_nowait(Request("cast", method_name(method), args, kwargs), pid)
-        else:
+        if cell is not _NOBODY:
             cell.push_nowait(cell.letter(method, args, kwargs))
+            return
+        name, remote = method if type(method) is str else method_name(method), self._system.remote
+        if kwargs or pid is None or remote is None or not remote.cast_at_once(pid, name, args):
+            self._send_elsewhere_nowait(Request("cast", name, args, kwargs), pid)
 
     async def send(self, message: object) -> None:
         """Send a plain message; it arrives through ``on_info`` or ``receive``. Waits and raises as `cast`."""
@@ -342,7 +342,10 @@ class Ref(Generic[A_co]):
             return None if cell is None or cell.closed or cell.key != self.address else cell
         system = self._system
         cell = system.find(pid)
-        if cell is not None and cell.closed:
+        if cell is None:
+            self._cell = _NOBODY
+            return None
+        if cell.closed:
             cell = None
         keep = cell is not None and (pid is self.address or cell.hub_name in system.directories)
         self._cell = cell if cell is not None and keep else _NOBODY

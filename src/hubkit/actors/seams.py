@@ -45,6 +45,10 @@ class Remote(Locator, Protocol):
         """The result that such a call was answered with."""
         ...
 
+    def cast_at_once(self, pid: Pid, method: str, args: tuple[Any, ...]) -> bool:
+        """Send a cast that nobody waits for. `False`: nothing was done, use `cast_nowait`."""
+        ...
+
     async def call(self, pid: Pid, request: Request) -> Any:
         """Send a call and wait for its result. Raises `NotBegun` when it certainly did not begin and the actor has ended."""
         ...

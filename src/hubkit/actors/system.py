@@ -252,11 +252,10 @@ class System:
         cell = self.cells.get(serial)
         if cell is None or cell.closed:
             cell = self.open_cell(self._own(serial))
-        args, kwargs, chain = request.args, dict(request.kwargs), request.chain
-        coroutine, name = _prepare(cell, request.method, args, kwargs, chain)
-        return RemoteCall(
-            coroutine, name, args, kwargs, chain, cell, task, deadline=request.deadline, on_reply=on_reply
-        )
+        _, method, args, given, chain, deadline = request
+        kwargs = given if type(given) is dict else dict(given)
+        coroutine, name = _prepare(cell, method, args, kwargs, chain)
+        return RemoteCall(coroutine, name, args, kwargs, chain, cell, task, deadline, on_reply)
 
     async def deliver_cast(self, serial: int, request: Request) -> None:
         """Put a cast or plain message from another node into its mailbox, once there is room. Raises as `deliver_call`."""
@@ -276,6 +275,17 @@ class System:
         if cell.pid in request.chain:
             raise deadlock(cell.pid, request.chain)
         return cell.queue_up(self._letter(cell, request), done)
+
+    def deliver_note(self, serial: int, method: str, arguments: list[Any]) -> bool:
+        """Put a cast into its mailbox as `Ref.cast_nowait` does, if there is nothing to be checked: else `False`."""
+        cell = self.cells.get(serial)
+        if cell is None or (self.successors and serial in self.successors):
+            return False
+        known = cell.table.get(method)
+        if known is None or known[2] != len(arguments) + 1 or cell.full:
+            return False
+        cell.push((method, *arguments))
+        return True
 
     def deliver_cast_nowait(self, serial: int, request: Request, *, always: bool = False) -> None:
         """The same for a sender that did not wait. Never raises: what cannot be delivered becomes a `DeadLetter`.
@@ -390,11 +400,10 @@ class System:
 def _prepare(
     cell: Cell, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], chain: tuple[Pid, ...]
 ) -> tuple[Coroutine[Any, Any, Any], str]:
-    if cell.pid in chain:
+    if chain and cell.pid in chain:
         raise deadlock(cell.pid, chain)
-    coroutine, name, _, _ = cell.letter(method, args, kwargs)
-    assert coroutine is not None
-    return coroutine, name
+    name, handler, _ = cell.table.get(method) or cell.find_method(method)
+    return handler(cell.instance, *args, **kwargs), name
 
 
 async def _wait_for(call: Call) -> Any:

@@ -105,6 +105,22 @@ class Asking(Passage):
         """What an `Asked` was answered with. Raises `ProtocolViolation`."""
         return value if type(value) in _LIGHT else unpack(value, self._payloads)
 
+    def cast_at_once(self, pid: Pid, method: str, args: tuple[Any, ...]) -> bool:
+        """Send a cast that nobody waits for, if it need not wait. `False`: nothing was done, use `cast_nowait`."""
+        peer = node_id(pid.node, pid.incarnation)
+        if peer not in self.linked or (peer in self._crowded and self._is_crowded(peer)):
+            return False
+        arguments, target = array(args), self._targets.target(pid.serial, method)
+        if arguments is None or target is None or len(arguments) > CHUNK:
+            return False
+        waiting = self._wire.write(peer, write_cast(target, arguments))
+        if waiting < 0:
+            return False
+        if waiting > ROOM:
+            self._crowded.add(peer)
+        self._unheard.sent(peer, pid, (method, args))
+        return True
+
     async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
         if not self._wire.send(peer, message):
             msg = f"the link to node {pid.node!r} ended before the request was sent"
@@ -115,22 +131,13 @@ class Asking(Passage):
     def cast_nowait(self, pid: Pid, request: Request) -> None:
         """Send a cast or plain message without waiting for anything. Raises `MailboxFull` if far too much waits already."""
         peer = node_id(pid.node, pid.incarnation)
-        if peer in self._crowded and self._is_crowded(peer) and (backlog := self._wire.backlog(peer)) > MOST_NOWAIT:
+        if (backlog := self._wire.backlog(peer)) > MOST_NOWAIT:
             msg = f"{backlog:,} bytes wait to be sent to node {pid.node!r} already: it does not keep up"
             raise MailboxFullNow(msg)
-        arguments = None if request.kwargs else array(request.args)
-        target = self._targets.target(pid.serial, request.method)
-        if arguments is None or target is None or len(arguments) > CHUNK:
-            packed = pack_arguments(request.args, request.kwargs, self._payloads)
-            sent = self._wire.send(peer, [CAST, 0, pid.serial, request.method, [], packed])
-            waiting = self._wire.backlog(peer) if sent else -1
-        else:
-            waiting = self._wire.write(peer, write_cast(target, arguments))
+        arguments = pack_arguments(request.args, request.kwargs, self._payloads)
         message = message_of(request)
-        if waiting >= 0:
+        if self._wire.send(peer, [CAST, 0, pid.serial, request.method, [], arguments]):
             self._unheard.sent(peer, pid, message)
-            if waiting > ROOM:
-                self._crowded.add(peer)
         else:
             self.system.dead_letter(str(pid), message, f"there is no link to node {pid.node!r}")
 

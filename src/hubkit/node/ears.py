@@ -60,17 +60,18 @@ class Ears:
 
     def message(self, peer: NodeId, message: list[Any]) -> None:
         """A message has arrived. Whose messages make no sense loses its link, and is not let in for a while."""
+        exchange = self._node._exchange
         try:
-            self._take(peer, message)
+            if message and exchange.knows(message[0]):  # nearly all
+                exchange.receive(peer, message)
+            else:
+                self._take(peer, message)
         except ProtocolViolation:
             self._node._bar(peer)
             raise
 
     def _take(self, peer: NodeId, message: list[Any]) -> None:
         node = self._node
-        if message and node._exchange.knows(message[0]):  # nearly all
-            node._exchange.receive(peer, message)
-            return
         match message:
             case [0, str(hub_id), list(sync), *_]:
                 if hub_id in node._drivers:

@@ -33,7 +33,7 @@ from hubkit.node.bounds import CHAIN, PASSED_ON_MOST, SERVED, WATCHES, check_roo
 from hubkit.node.credits import Credits
 from hubkit.node.freight import Freight
 from hubkit.node.laden import Laden
-from hubkit.node.packing import load_arguments, shown, unpack, unpack_arguments
+from hubkit.node.packing import are_light, load_arguments, shown, unpack, unpack_arguments
 from hubkit.node.passage import HINTS, Wire
 from hubkit.node.refs import read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
@@ -259,6 +259,19 @@ class Exchange(Relays, Asking, Laden):
             if type(kind) is type(number) is type(serial) is int and type(method) is str and type(chain) is list:
                 self._serve_call(peer, number, serial, method, chain, arguments, left)
                 return
+        elif kind == CAST and len(message) == 6:
+            _, number, serial, method, chain, arguments = message
+            if (
+                type(kind) is type(number) is type(serial) is int
+                and number == 0
+                and type(method) is str
+                and type(arguments) is list
+                and chain == []
+                and are_light(arguments)
+                and self.system.deliver_note(serial, method, arguments)
+            ):
+                self._unheard.came(peer)
+                return
         kind, items = read_shape(message)
         self._takers[kind](peer, *items)
 
@@ -267,11 +280,11 @@ class Exchange(Relays, Asking, Laden):
         return type(kind) is int and kind in self._takers
 
     def _take_reply(self, peer: NodeId, number: int, code: int, payload: Any) -> None:
-        if number in self._relayed and self._take_relayed(peer, number, payload, code):
-            return
-        waiting = self._waiting.get(number)
-        if waiting is not None and waiting.peer == peer:  # nobody speaks for another node
+        asked = self._waiting.get(number)
+        if asked is not None and asked.peer == peer:  # nobody speaks for another node
             self._finish(number, payload, None if code == _OK else decode_error(code, payload, self._payloads))
+        else:
+            self._take_relayed(peer, number, payload, code)
 
     def _take_withdrawal(self, peer: NodeId, number: int) -> None:
         withdraw = self._serving.get(peer, {}).pop(abs(number), None)

@@ -7,7 +7,7 @@ of 63 bits, of exactly these types; bytes on the wire always mean a payload.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import trio
@@ -20,6 +20,7 @@ from hubkit.pids import NodeId, name_of
 
 __all__ = [
     "MANIFOLD",
+    "are_light",
     "load",
     "load_arguments",
     "pack",
@@ -41,6 +42,15 @@ _INT: int = 1 << 63
 def _is_light(value: object) -> bool:
     kind = type(value)
     return kind in _LIGHT or (kind is int and -_INT <= value < _INT)  # type: ignore[operator]  # it is an int
+
+
+def are_light(values: Iterable[object]) -> bool:
+    """Whether all of these are light."""
+    for value in values:
+        kind = type(value)
+        if kind not in _LIGHT and (kind is not int or not -_INT <= value < _INT):  # type: ignore[operator]  # it is an int
+            return False
+    return True
 
 
 def pack(value: object, payloads: Payloads) -> Any:
@@ -103,21 +113,21 @@ def shown(value: object, payloads: Payloads) -> object:
 
 def pack_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], payloads: Payloads) -> Any:
     """The arguments of a request for the wire. Raises `NotSerializable`."""
-    if not kwargs and all(map(_is_light, args)):
+    if not kwargs and are_light(args):
         return list(args)
     return payloads.dumps([list(args), dict(kwargs)])
 
 
 def load_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any], payloads: Payloads) -> Any:
     """The arguments of a request for the wire, a `Cargo`, or `MANIFOLD`. Raises `NotSerializable`."""
-    if not kwargs and all(map(_is_light, args)):
+    if not kwargs and are_light(args):
         return list(args)
     return _packed([list(args), dict(kwargs)], payloads)
 
 
 def unpack_arguments(data: Any, payloads: Payloads) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of a request from the wire. Raises `ProtocolViolation`."""
-    if type(data) is list and all(map(_is_light, data)):
+    if type(data) is list and are_light(data):
         return tuple(data), {}
     value = payloads.loads(data) if type(data) is bytes or type(data) is Cargo else None
     if type(value) is not list or [type(part) for part in value] != [list, dict]:
