@@ -341,11 +341,11 @@ class Ref(Generic[A_co]):
             cell = current_cell()
             return None if cell is None or cell.closed or cell.key != self.address else cell
         system = self._system
-        cell = system.find(pid)
-        if cell is None:
+        if pid.node != system.node:
             self._cell = _NOBODY
             return None
-        if cell.closed:
+        cell = system.find(pid)
+        if cell is not None and cell.closed:
             cell = None
         keep = cell is not None and (pid is self.address or cell.hub_name in system.directories)
         self._cell = cell if cell is not None and keep else _NOBODY
