@@ -92,6 +92,7 @@ def test_what_has_a_say_in_its_place_and_why_it_has_none() -> None:
     assert core.why("other", crowd.now).text == "no ready node knows its actor 'B'"
     assert core.why("labels", crowd.now).where == ("a",)
     assert str(core.why("put", crowd.now)) == "put is on b: it is where it belongs\n  put on b, a"
+    assert core.obstacle("put", core.wants["put"]) is None
     assert core.obstacle("mars", core.wants["mars"]) == (
         "no node of hub 'h' that knows its actor has the labels disk=ssd, zone=mars"
     )

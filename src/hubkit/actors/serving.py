@@ -31,12 +31,10 @@ _TURN = 0.001
 _NEVER = math.inf
 
 
+# A generator, so that an idle actor sleeps in this very frame: a coroutine less for each of a hundred thousand.
 @types.coroutine
 def serve(cell: Cell) -> Generator[Any, Any, None]:
-    """Handle messages until the actor is asked to stop. Long, because a call of a helper costs as much.
-
-    A generator, so that an idle actor sleeps in this very frame: a coroutine less for each of a hundred thousand.
-    """
+    """Handle messages until the actor is asked to stop. Long, because a call of a helper costs as much."""
     current_time = cell.system.clock()
     if cell.stands_by:
         yield from cell.stand_by()

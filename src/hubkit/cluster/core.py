@@ -378,8 +378,11 @@ class Core(Instances):
 
     def obstacle(self, child: str, want: Want, row: NodeRow | None = None) -> str | None:
         """Why no node in sight, ready or not, could run this child (or why this one could not); `None`: one could."""
-        rows = [row for node, row in self._ledger.nodes.items() if node in self._members.alive]
-        return self._placement.obstacle(child, want, rows if row is None else [row], f"node of hub {self.hub!r}")
+        if row is None and self._placement.has_owner(child):
+            return None
+        alive = self._members.alive
+        rows = [row] if row is not None else [known for node, known in self._ledger.nodes.items() if node in alive]
+        return self._placement.obstacle(child, want, rows, f"node of hub {self.hub!r}")
 
     def pids(self, child: str) -> tuple[Pid, ...]:
         """Where this child runs, on nodes in sight."""
@@ -415,10 +418,9 @@ class Core(Instances):
             effects.extend(self._placed())
         if membership.leaving and not membership.left and membership.finish_leaving(bool(self._rules.instances), now):
             membership.observe(reconciler.unsure, effects, now)
-        if self._received:
-            for peer, sync in self._received:
-                self._warn_claimant(peer, sync)
-            self._received.clear()
+        for peer, sync in self._received:
+            self._warn_claimant(peer, sync)
+        self._received.clear()
         if (allowed := self.allowed) != self._published_allowed:
             self._published_allowed = allowed
             effects.append(Publish((QuorumRegained if allowed else QuorumLost)(hub=self.hub)))
@@ -445,5 +447,4 @@ class Core(Instances):
             self._replication.tell(peer, [other for other in others if not has(peer, other)])
 
     def _heir_name(self, child: str) -> str | None:
-        heir = self._placement.heir(child, self._ledger.wants[child])
-        return None if heir is None else name_of(heir)
+        return (heir := self._placement.heir(child, self._ledger.wants[child])) and name_of(heir)
