@@ -186,7 +186,7 @@ class Views(Named):
 
 class Pinned(Named):
     def place(self, child: ChildView, nodes: Sequence[NodeView], copies: int) -> Any:
-        return list(child.pins[:copies]) or super().place(child, nodes, copies)
+        return list(child.pins[:copies]) if len(child.pins) >= copies else super().place(child, nodes, copies)
 
 
 class Twice(Named):

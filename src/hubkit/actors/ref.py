@@ -225,11 +225,14 @@ class Ref(Generic[A_co]):
         """
         cell = self._cell
         queue = cell.queue
+        if queue is None:
+            self._cast_anywhere_nowait(note, kwargs)
+            return
         try:
-            fits = queue is not None and cell.table[note[0]][2] == len(note)
+            fits = cell.table[note[0]][2] == len(note)
         except (LookupError, TypeError):
             fits = False
-        if not fits or kwargs or queue is None:
+        if not fits or kwargs:
             self._cast_anywhere_nowait(note, kwargs)
             return
         if len(queue) >= cell.capacity:

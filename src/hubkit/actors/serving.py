@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-#: After so many messages in a row, or seconds, an actor whose mailbox never empties lets others run.
-_BURST = 128
+#: After so many messages in a row, or seconds, an actor whose mailbox never empties lets others run; and after how many it
+#: looks at the clock.
+_BURST = 512
 _TURN = 0.001
+_LOOK = 32
 
 _NEVER = math.inf
 
@@ -39,13 +41,15 @@ def serve(cell: Cell) -> Generator[Any, Any, None]:
     if cell.stands_by:
         yield from cell.stand_by()
     item: Any  # an `Item`
-    burst, gate, resumed = 0, cell.gate, current_time()
-    table, instance = cell.table, cell.instance
+    burst, limit, gate, resumed, table, instance = 0, _LOOK, cell.gate, current_time(), cell.table, cell.instance
     while cell.stop_reason is None:
         queue = cell.queue
-        if not queue or burst >= _BURST or (gate is not None and not gate()):
+        if not queue or burst >= limit or (gate is not None and not gate()):
+            if queue and limit <= burst < _BURST and current_time() - resumed < _TURN:
+                limit += _LOOK
+                continue
             cell.handled += burst
-            burst = 0
+            burst, limit = 0, _LOOK
             cell.current = item = None
             idle = not queue
             if not idle and (gate is None or gate()):
@@ -80,8 +84,7 @@ def serve(cell: Cell) -> Generator[Any, Any, None]:
         elif burst and current_time() - resumed > _TURN:
             # Time has passed since trio last looked at deadlines: let it withdraw the calls that expired.
             queue.appendleft(item)
-            cell.handled -= _BURST - burst
-            burst = _BURST
+            burst, cell.handled = _BURST, cell.handled - (_BURST - burst)
         else:
             burst += 1
             if cell.waiting:
@@ -101,8 +104,7 @@ def serve(cell: Cell) -> Generator[Any, Any, None]:
                     item.answer(value)
                 value = None
             cell.chain = ()
-    cell.current = None
-    cell.handled += burst
+    cell.current, cell.handled = None, cell.handled + burst
 
 
 def _is_late(cell: Cell, call: Call) -> bool:
