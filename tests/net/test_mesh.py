@@ -9,7 +9,7 @@ from tests.net.peers import Peer, impostor, pair, running, until
 
 from hubkit.errors import DialRefused, NotSerializable
 from hubkit.net.websocket import WebSocketTransport
-from hubkit.net.wire import CHUNK
+from hubkit.net.wire import CHUNK, encode_app
 
 # -- finding each other
 
@@ -230,6 +230,17 @@ async def test_messages_arrive_in_order_and_large_ones_in_pieces() -> None:
         assert statistics.silent < 3
         (theirs,) = b.mesh.links.values()
         assert theirs.bytes_in >= len(large)
+
+
+async def test_what_is_encoded_already_keeps_its_place() -> None:
+    async with pair() as (a, b):
+        assert a.mesh.send(b.id, [1])
+        waiting = a.mesh.write(b.id, encode_app([2, "by hand"]))
+        assert waiting == a.mesh.backlog(b.id) > 0
+        assert a.mesh.send(b.id, [3])
+        assert a.mesh.write("nobody#1", encode_app([4])) == -1
+        await until(lambda: len(b.messages) == 3)
+        assert [message for _, message in b.messages] == [[1], [2, "by hand"], [3]]
 
 
 async def test_heartbeats_pass_large_messages() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hubkit.errors import NotSerializable, ProtocolViolation
 from hubkit.net.cbor import decode
 from hubkit.net.handshake import Identity
+from hubkit.net.wire import encode_app
 from hubkit.node.detours import CAPABILITY, FROM, LOST, PATIENCE, VIA, Detours
 from hubkit.node.passage import MOST_NOWAIT
 
@@ -140,6 +141,22 @@ def test_a_detour_opens_after_a_while_and_carries_in_order() -> None:
     assert [m for peer, m in a.got if peer == "b#1"] == [["hello of", "b#1"], *([-n] for n in range(20))]
     assert {peer for peer, _ in c.got} == {"a#1", "b#1"}
     assert len(c.got) == 2  # their own greetings: what it passes on it does not take for its own
+
+
+def test_what_is_bytes_already_goes_the_same_ways() -> None:
+    triangle = opened()
+    a, b, c = triangle.a, triangle.b, triangle.c
+    a.waiting = 7
+    written = encode_app([1, "by hand"])
+    assert a.detours.write(b.id, written) == 7
+    assert a.detours.write(c.id, written) == 7
+    assert a.detours.write("nobody#1", written) == -1
+    assert Detours(a).write(b.id, written) == -1  # it knows of no mesh yet
+    triangle.run()
+    assert b.got[-1] == (a.id, [1, "by hand"])
+    assert c.got[-1] == (a.id, [1, "by hand"])
+    triangle.cut(a, c)
+    assert a.detours.write(b.id, written) == -1
 
 
 def test_a_link_takes_the_place_of_a_detour() -> None:
