@@ -286,6 +286,23 @@ def test_what_a_whole_map_tells_of_removals_goes_on_as_a_whole_map() -> None:
     assert "y" in crowd.core("c").wants
 
 
+def test_what_is_not_taken_of_a_whole_map_is_asked_for_again() -> None:
+    """It is left to its writer, who may die before it says so; and whose map it was holds it for told."""
+    crowd = Crowd("a", "b", "c")
+    crowd.held = {("c", "b")}
+    crowd.want("c", "x", start="nobody can")
+    crowd.core("a")._replication.show_all(crowd["b"].id)
+    crowd.settle()
+    assert "x" not in crowd.core("b").wants
+    crowd.kill("c")
+    crowd.tick(1)
+    assert "x" in crowd.core("b").wants
+    for member in crowd.members.values():
+        member.sent.clear()
+    crowd.tick(3)
+    assert all(not member.sent for member in crowd.members.values())
+
+
 def test_only_the_linked_are_told() -> None:
     crowd = Crowd("a", "b")
     crowd.want("a", "x")

@@ -89,6 +89,18 @@ def test_absent_from_a_whole_and_covered_by_it_is_removed() -> None:
     assert not b.store.reaches_horizon({})  # b cannot tell others of that removal by a delta either
 
 
+def test_nobody_has_forgotten_removals_that_he_has_not_seen() -> None:
+    """Of a whole map less may be taken than its sender has seen: then the horizon ends where that ends."""
+    a, b = Replica("a#1"), Replica("b#1")
+    a.want("x")
+    seen = dict(a.store.version)
+    a.now += 1
+    a.want("y", removed=True)
+    a.store.collect([])
+    b.store.join_whole(a.store.rows, seen, a.store.horizon | {"c#1": (1, 0)})
+    assert b.store.horizon == b.store.version == seen
+
+
 def test_what_others_remove_is_what_they_have_seen() -> None:
     """b removes what it knows of a dead node; what that wrote last, and b never saw, stands wherever it was seen."""
     a, b, c = Replica("a#1"), Replica("b#1", 60.0), Replica("c#1")

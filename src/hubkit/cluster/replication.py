@@ -19,8 +19,9 @@ written with goes to everybody, from its writer: all must answer, and nobody nee
 
 Two safeguards that should never be needed: a delta that starts later than what is known here is answered by a hello, and
 unequal digests at equal versions by the whole map. And three against who lies: hellos are answered `HELLOS` times in a beat; a
-whole map removes no row of mine that I hold to, nor one that its writer has told me on a link of its own; and what others
-told in a writer's name goes with that writer's next delta, which does not have it (`Store.join`).
+whole map removes no row of mine that I hold to, nor one that its writer has told me on a link of its own (what it tells beyond
+that writer's word is left to the writer, and asked for a beat later); and what others told in a writer's name goes with that
+writer's next delta, which does not have it (`Store.join`).
 """
 
 from __future__ import annotations
@@ -177,6 +178,8 @@ class Replication(Knowledge):
                     return
                 told, link.chunks = link.chunks, {}
                 rows, upto = self._own_words(peer, told, sync.upto)
+                if upto is not sync.upto:  # who wrote it may die before it says so, and the peer takes it for told
+                    self.ask_again(peer, later=True)
                 known = dict(store.rows) if peer in self._hearsay else {}
                 removed = store.join_whole(rows, upto, sync.since, partial(self._is_kept, peer, told))
                 self._note_forgers(peer, [(key, known[key].stamp) for key in removed if key in known])

@@ -172,7 +172,8 @@ class Store:
     ) -> list[Key]:
         """Take in a whole map: what is absent from it, and covered by it, has been removed, unless it is to be kept.
 
-        Returns what has been.
+        Returns what has been. The horizon goes no further than what has been seen here: ``upto`` may leave out what is yet to
+        come from its writer, and who says that it has forgotten what it never saw is not believed.
         """
         removed = [key for key, row in self.rows.items() if key not in rows and covers(upto, row.stamp)]
         if keep is not None:
@@ -182,7 +183,7 @@ class Store:
         self._settle_differences(rows)
         self._take_in(rows, upto)
         for writer, moment in horizon.items():
-            self._raise_horizon(writer, moment)
+            self._raise_horizon(writer, min(moment, self.version.get(writer, NEVER)))
         return removed
 
     def _settle_differences(self, rows: Mapping[Key, Row]) -> None:
