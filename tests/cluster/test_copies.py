@@ -413,6 +413,51 @@ def test_a_copy_waits_to_be_relieved_for_a_bounded_time() -> None:
     assert set(nodes.where(child)) == {"a", "c"}
 
 
+def granted_and_lost(nodes: Crowd, child: str) -> None:
+    """a has let go of a child for b, and before b hears of it, it has not the state any more that it was given."""
+    nodes.want("a", child)
+    keep(nodes, "a", child)
+    nodes.held = {("a", "b"), ("c", "b")}
+    pin(nodes, child, "b")
+    a, b = nodes["a"], nodes["b"]
+    assert [order.child for order in orders(a, Demote)] == [child]
+    assert instance(b, child).ticket == instance(a, child).ticket == Ticket(1, 2, a.id)
+    nodes.held |= {("b", "a"), ("b", "c")}
+    b.core.ended(child, instance(b, child).born, nodes.now)
+    nodes.settle()
+    assert instance(b, child).ticket is None
+
+
+def test_who_let_go_of_a_child_keeps_its_state_until_it_is_taken_over() -> None:
+    nodes = crowd("a", "b", "c", redundancy=Replication("all"))
+    child = nodes.child_of("a")
+    granted_and_lost(nodes, child)
+    a = nodes["a"]
+    a.core.leave(nodes.now)  # all others have a copy with a state, be it an older one
+    nodes.settle()
+    assert a.core.why(child, nodes.now).rule == "to be relieved"
+    nodes.held = set()
+    nodes.settle()
+    assert [order.term for order in orders(a, Promote)] == [3]  # b gave it back
+    nodes.tick(3)
+    assert a.core.left
+    assert instance(nodes["b"], child).passive is False
+    assert all(instance(nodes[name], child).ticket is not None for name in "bc")
+
+
+def test_a_child_that_is_given_back_to_one_without_its_state_goes_to_who_has_the_newest() -> None:
+    nodes = crowd("a", "b", "c", redundancy=Replication("all"))
+    child = nodes.child_of("a")
+    granted_and_lost(nodes, child)
+    a, c = nodes["a"], nodes["c"]
+    a.core.ended(child, instance(a, child).born, nodes.now)
+    nodes.held = set()
+    nodes.settle()
+    (promoted,) = orders(c, Promote)
+    assert promoted.term > 3
+    assert instance(c, child).ticket is not None
+
+
 def test_parked_copies_are_complete_and_a_parked_child_moves_without_its_state() -> None:
     nodes = pair("a", "b")
     child = nodes.child_of("a")

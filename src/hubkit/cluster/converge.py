@@ -115,18 +115,22 @@ class Rules:
         """The same where copies may stand by."""
         owners = self._placement.owners(child, want)
         heir = owners[0] if owners else None
-        _, giver, missing = self._token(runs)
+        at, giver, missing = self._token(runs)
         is_held = giver is not None and not self.quorum.claims(giver, runs[giver])
-        if missing is None and (giver is None or not is_held or self._is_idle(child, giver, instance)):
+        if missing is None and (giver is None or not is_held or self._is_idle(child, at, giver, runs[giver], instance)):
             heir = self.copies.claimant(child, owners, runs, instance)
         step = self._decide(child, want, runs, heir, mine, instance)
         if step is None and self.leaving and not owners and instance is not None and not self._awaits_company():
             return Step(Do.STOP, "unplaced", reason="shutdown")  # a copy, and nobody to leave it to
         return step or self.copies.stand_by(runs, owners, want, instance, is_held=is_held)
 
-    def _is_idle(self, child: str, giver: NodeId, instance: Instance | None) -> bool:
-        """Whether I hold the token, and neither run the child nor have kept its state."""
-        return giver == self._me and (instance is None or instance.passive) and child not in self.copies.kept
+    def _is_idle(self, child: str, at: NodeId | None, giver: NodeId, last: Run, instance: Instance | None) -> bool:
+        """Whether the token is here, and I neither run the child nor have its state: it was not kept, or not given to me."""
+        if child in self.copies.kept:
+            return False
+        if giver == self._me:
+            return instance is None or instance.passive
+        return at == self._me and instance is None and last.ticket is None
 
     def _decide(
         self, child: str, want: Want, runs: Mapping[NodeId, Run], heir: NodeId | None, mine: Run | None,

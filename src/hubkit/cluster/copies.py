@@ -216,7 +216,13 @@ class Copies:
         return Step(Do.REST, "stands by")
 
     def _is_relieved(self, runs: Mapping[NodeId, Run], owners: tuple[NodeId, ...], instance: Instance) -> bool:
-        """Whether all who are to have a copy have one, and a state in it; or else they must have had the time for it."""
+        """Whether all who are to have a copy have one, and a state in it; or else they must have had the time for it.
+
+        (What was granted with the token is kept until it is taken over: it may be that it is given back.)
+        """
+        mine = runs.get(self._me)
+        if mine is not None and mine.role == "released" and mine.ticket is not None:
+            return False
         if instance.ticket is None or not self.replicated:
             return True
         if instance.relieved_by is None:
