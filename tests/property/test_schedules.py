@@ -46,6 +46,10 @@ FOUND = [
     ("all calm", 4082, "the world wanted the state of a child that had been removed, which not everybody knew yet"),
     ("gossip chaos", 60009, "a whole map was not believed about writers whose words come by others only"),
     ("rumour chaos", 60014, "the same: two maps stayed different"),
+    ("pair silence", 5014, "who left out a part of a whole map spoke of removals that it had not seen"),
+    ("active chaos", 5031, "a child ended by itself as it was to stand by: the world took that for a fault"),
+    ("all deaths", 5031, "the world wanted a state that none but the dead had had when its checkpoint was completed"),
+    ("all deaths", 6072, "one who left had let go of a child, and of its state before that was taken over"),
 ]
 
 

@@ -224,7 +224,7 @@ class Box:
                 actor.held = (given, actor.value)
                 actor.asked = actor.held
             if actor.asked is not None and not self.core.lack(child, actor.asked[0]):
-                self.world.completed(child, actor)
+                self.world.completed(self, child, actor)
 
     def take_state(self, peer: NodeId, child: str, ticket: Ticket, value: State) -> None:
         """A state has been offered to a copy here."""
@@ -297,8 +297,8 @@ class Box:
         actor = self.actors.get(child)
         if isinstance(effect, Forward) or (isinstance(effect, Offer) and actor is None):
             return
-        if actor is None and isinstance(effect, Freeze | Thaw) and child not in self.core._rules.instances:
-            return  # it has ended by itself since that was decided, and the core knows it
+        if actor is None and child in self.over:
+            return  # it has ended by itself since that was decided: a shell bears that
         world.check(actor is not None and actor.state != "stopping", f"{self.node}: {effect}, of what does not exist")
         assert actor is not None
         match effect:
@@ -379,6 +379,7 @@ class World:
         self.has_copies = strategies.migration.warm or strategies.redundancy.copies(2) > 1
         self.states: dict[str, State] = {}  # what the active copy of each child last was
         self.checkpoints: dict[str, tuple[Ticket, State]] = {}  # the last that was completed
+        self.given: dict[str, set[NodeId]] = {}  # who was given it, as one of those who were knows
         self.renewed: dict[str, float] = {}  # when children were last removed or changed: they may begin anew
         self.fresh = 0
         self.calm = calm
@@ -444,6 +445,7 @@ class World:
             self._end(box, "silent" if silently else "broken")
 
     def _end(self, box: Box, how: str) -> None:
+        self._forget_checkpoints()  # what it knows counts
         del self.boxes[box.node]
         self.leavers.discard(box.node)
         self._forget_checkpoints()
@@ -672,19 +674,28 @@ class World:
                 del self.renewed[child]
         self.states[child] = actor.value
 
-    def completed(self, child: str, actor: Actor) -> None:
+    def completed(self, box: Box, child: str, actor: Actor) -> None:
         """All copies in sight hold what was in a checkpoint."""
         done, actor.asked = actor.asked, None
         redundancy = self.strategies.redundancy
         has_one = redundancy.copies(2) > 1 and getattr(redundancy, "active", "one") == "one"
         if done is not None and actor.want.body == b"plain" and has_one:
             self.checkpoints[child] = done
+            self.given[child] = {box.node}
 
     def _forget_checkpoints(self) -> None:
-        """They bind as long as somebody who stays has them, and there are no two truths about the child."""
+        """They bind as long as somebody who stays was given them, and there are no two truths about the child.
+
+        A copy that nobody knew of when a checkpoint was completed counts once one who has that knows that it has it, too: not
+        before, for then it is given what is lost with the one who gives it.
+        """
         for child, (ticket, _) in list(self.checkpoints.items()):
+            given = self.given[child]
+            for node in sorted(given & self.boxes.keys()):
+                runs = self.boxes[node].core.runs.get(child, _NO_RUNS).items()
+                given |= {other for other, run in runs if run.role == "passive" and (run.ticket or (0,)) >= ticket}
             actors = [box.actors[child] for box in self.boxes.values() if child in box.actors]
-            staying = [box for node, box in self.boxes.items() if node not in self.leavers]
+            staying = [box for node, box in self.boxes.items() if node in given and node not in self.leavers]
             held = [box.actors[child].held for box in staying if child in box.actors]
             held += [box.kept.get(child) for box in staying]
             active = [actor for actor in actors if not actor.passive and actor.frozen is None]
