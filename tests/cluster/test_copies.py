@@ -207,6 +207,22 @@ def test_a_state_that_is_kept_is_dropped_when_the_child_is_another() -> None:
     assert not nodes.core("a")._copies.kept
 
 
+def test_a_state_that_is_kept_is_dropped_when_a_copy_has_a_later_one() -> None:
+    nodes = pair("a", "b", "c", "d")
+    child = nodes.child_of("a")
+    nodes.want("a", child)
+    keep(nodes, "a", child)
+    nodes.held = {("d", "a")}  # so a does not know whether all know that b goes on
+    pin(nodes, child, "b", "c")
+    assert nodes.core("a")._copies.kept_ticket(child) == Ticket(1, 2, nodes["a"].id)
+    ticket = keep(nodes, "b", child)
+    assert not nodes.core("a")._copies.kept
+    nodes.kill("b")
+    nodes.tick(1)
+    assert instance(nodes["c"], child).passive is False
+    assert instance(nodes["c"], child).ticket == ticket
+
+
 def test_the_last_to_leave_stops_a_copy_that_nobody_can_have() -> None:
     nodes, child = moving()
     b = nodes["b"]

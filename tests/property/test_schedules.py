@@ -49,6 +49,7 @@ FOUND = [
     ("pair silence", 5014, "who left out a part of a whole map spoke of removals that it had not seen"),
     ("active chaos", 5031, "a child ended by itself as it was to stand by: the world took that for a fault"),
     ("all deaths", 5031, "the world wanted a state that none but the dead had had when its checkpoint was completed"),
+    ("all deaths", 8235, "one who had handed a child over took its old state for the newest when the next had died"),
     ("all deaths", 6072, "one who left had let go of a child, and of its state before that was taken over"),
 ]
 

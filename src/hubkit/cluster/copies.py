@@ -314,12 +314,20 @@ class Copies:
         """A new link to this peer: what was offered on the old one may be lost. The children that this is about."""
         return {child for child, instance in instances.items() if instance.offers.pop(peer, None) is not None}
 
-    def is_stale(self, child: str, want: Want | None) -> bool:
-        """Whether the state that is kept is of no use: the child is not wanted any more, or is another one."""
+    def is_stale(self, child: str, want: Want | None, runs: Mapping[NodeId, Run]) -> bool:
+        """Whether the state that is kept is of no use: the child is not wanted, or is another one, or went on elsewhere.
+
+        (That it did is certain when a copy in sight has a later state: who went on may be gone by now.)
+        """
         kept = self.kept.get(child)
         if kept is None:
             return False
-        return want is None or (want.start, want.body) != (kept[1].start, kept[1].body)
+        if want is None or (want.start, want.body) != (kept[1].start, kept[1].body):
+            return True
+        ticket, alive = kept[0], self._members.alive
+        return any(
+            run.role == "passive" and (run.ticket or (0,)) > ticket and node in alive for node, run in runs.items()
+        )
 
     def has_state(self, instance: Instance | None, ticket: Ticket | None) -> bool:
         """Whether what was granted with this ticket has arrived here."""

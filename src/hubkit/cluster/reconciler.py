@@ -46,7 +46,6 @@ from hubkit.pids import NodeId, Pid, boot_of, name_of
 
 __all__ = ["Reconciler"]
 
-
 #: Children that are looked at before others get their turn. (Each takes 5 to 40 us, by what is to be done about it.)
 SLICE = 500
 
@@ -129,7 +128,8 @@ class Reconciler:
 
     def _bring_in_line(self, child: str, now: float) -> None:
         self.unsure.discard(child)
-        if self._rules.copies.kept and self._rules.copies.is_stale(child, self._ledger.wants.get(child)):
+        copies = self._rules.copies
+        if copies.kept and copies.is_stale(child, self._ledger.wants.get(child), self._ledger.runs.get(child, {})):
             self._discard(child)
         for _ in range(12):
             step = self._rules.decide(child)
