@@ -461,6 +461,28 @@ def test_who_let_go_of_a_child_keeps_its_state_until_it_is_taken_over() -> None:
     assert all(instance(nodes[name], child).ticket is not None for name in "bc")
 
 
+def test_a_child_that_was_granted_under_a_greater_term_goes_on_above_it_with_its_state() -> None:
+    """a runs it, and b, to whom it belongs, had let go of it for a under a later term: neither waits for the other."""
+    nodes = pair("a", "b")
+    child = nodes.child_of("a")
+    nodes.want("a", child)
+    a, b = nodes["a"], nodes["b"]
+    ticket = keep(nodes, "a", child)
+    hold(a, b)
+    b.core._store.put(("run", child, b.id), Run(6, "released", a.id), nodes.now)
+    nodes.core("b").pin(child, ("b",), nodes.now)
+    nodes.settle()
+    assert [order.term for order in orders(a, Promote)] == [7]
+    assert not a.stops
+    assert instance(a, child).ticket == ticket
+    a.reluctant = b.reluctant = False
+    nodes.unlink("a", "b")
+    nodes.link("a", "b")
+    nodes.tick(15)
+    assert instance(b, child).passive is False
+    assert nodes.core("a").is_settled
+
+
 def test_a_child_that_is_given_back_to_one_without_its_state_goes_to_who_has_the_newest() -> None:
     nodes = crowd("a", "b", "c", redundancy=Replication("all"))
     child = nodes.child_of("a")

@@ -30,6 +30,9 @@ class Blob(hubkit.Actor):
     async def size(self) -> int:
         return len(self.data)
 
+    async def term(self) -> int:
+        return self.context.term
+
     async def keep(self) -> str:
         await self.context.checkpoint()
         return self.context.role
@@ -98,6 +101,19 @@ async def test_a_checkpoint_of_one_that_is_stopped_meanwhile_is_not_kept() -> No
         await handovers.checkpoint(keeper.cell)  # one that stands by has nothing to give
         keeper.passive = False
         assert await hubs[1].ref(id, Blob).call(Blob.keep) == "active"
+
+
+async def test_one_that_stands_by_for_a_moment_goes_on_under_the_greater_term() -> None:
+    """Let go of and taken up in one turn: the same actor, its state and its pid."""
+    async with cluster(2, redundancy=Replication(2)) as hubs:
+        id = await place(hubs, "a")
+        ref = hubs[1].ref(id, Blob)
+        await ref.call(Blob.grow, 7)
+        pid, handovers = ref.pid, hubs[0]._driver.handovers
+        assert handovers is not None
+        handovers.demote(id)
+        handovers.promote(id, 7, "migration")
+        assert (await ref.call(Blob.term), await ref.call(Blob.size), ref.pid) == (7, 7, pid)
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,8 @@ class Rules:
     ) -> Step:  # fmt: skip
         """The token is here, and so is an instance."""
         mine, alive = runs[self._me], self._members.alive
+        if giver != self._me and self.copies.warm and want.start:  # it takes the greater term, and keeps its state
+            return Step(Do.DEMOTE, "outranked", mine.term)
         if heir is not None and heir != self._me and self.copies.warm and want.start:
             if (instance.want.start, instance.want.body) == (want.start, want.body) and mine.rev == want.rev:
                 owners = self._placement.owners(child, want)

@@ -58,7 +58,7 @@ _TEXTS = {
     "not the heir": "it belongs on another node",
     "unplaced": "no ready node can start it",
     "updated": "its spec has changed",
-    "outranked": "somebody has had a greater term: it is started anew above that",
+    "outranked": "somebody has had a greater term: it goes on, or is started anew, above that",
     "granted": "it was handed to this node",
     "home": "it is where it belongs",
     "claim": "nobody holds it, and it belongs here",
