@@ -50,6 +50,8 @@ FOUND = [
     ("active chaos", 5031, "a child ended by itself as it was to stand by: the world took that for a fault"),
     ("all deaths", 5031, "the world wanted a state that none but the dead had had when its checkpoint was completed"),
     ("all deaths", 8235, "one who had handed a child over took its old state for the newest when the next had died"),
+    ("all chaos", 8415, "one was granted what it ran already under a lesser term, and waited for a copy of the other"),
+    ("all chaos", 8207, "a copy refused what it was offered so often that the next try came too late for the world"),
     ("all deaths", 6072, "one who left had let go of a child, and of its state before that was taken over"),
 ]
 

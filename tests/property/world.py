@@ -211,7 +211,8 @@ class Box:
         for child, actor in sorted(self.actors.items()):
             if actor.freezes is not None and actor.freezes[0] <= now:
                 ticket, actor.freezes = actor.freezes[1], None
-                error = "it has no state" if b"stubborn" in actor.want.body and chance() < 0.3 else None
+                stubborn = b"stubborn" in actor.want.body and chance() < 0.3 and not self.world.healed
+                error = "it has no state" if stubborn else None
                 if error is None:
                     actor.held = (ticket, actor.value)
                 self.core.froze(child, ticket, error, clock)
@@ -232,7 +233,7 @@ class Box:
         why = ""
         if actor is None or not actor.passive or actor.state != "running":
             why = "no copy stands by here"
-        elif b"refuses" in actor.want.body and self.world.random.random() < 0.3:
+        elif b"refuses" in actor.want.body and self.world.random.random() < 0.3 and not self.world.healed:
             why = "the copy does not like it"
         if why or actor is None:
             self.world.post(self.node, peer, ("declined", child, ticket, why))
@@ -390,6 +391,9 @@ class World:
         self.steps = 0
         self.boots = 0
         self.delay = 0.15 if calm else 0.6
+        self.healed = (
+            False  # then nothing is refused any more: moves are tried ever more rarely, and must come to an end
+        )
         self.boxes: dict[NodeId, Box] = {}
         self.links: dict[tuple[NodeId, NodeId], Link] = {}
         self.cuts: set[tuple[str, str]] = set()  # (from, to), by name
@@ -756,6 +760,7 @@ class World:
     # -- the end ------------------------------------------------------------------------------------------------------
 
     def heal(self) -> None:
+        self.healed = True
         self.cuts.clear()
         self.delay = 0.15
         for box in self.boxes.values():
