@@ -221,6 +221,24 @@ class Chain:
         return peers[:1]
 
 
+def test_what_accompanies_a_removal_is_told_from_where_the_peer_is() -> None:
+    """Else the reason would be left out there, for it begins too late, and the removal taken."""
+    crowd = crowd_of(["a", "b", "c"], fanout=2)
+    a, b, c = (crowd[name].id for name in "abc")
+    crowd.held = {("a", "c"), ("b", "c")}
+    crowd.want("a", "x", start="nobody can")
+    crowd.links[b, c].clear()  # b holds it for told
+    crowd.held.add(("a", "b"))
+    crowd.want("a", "z", start="nobody can")
+    core = crowd.core("b")
+    for sync in crowd.links[a, b]:
+        core.receive(a, sync, crowd.now)
+    core._replication.accompany(("want", "z"))
+    (told,) = [effect.sync for effect in core.take() if isinstance(effect, Send) and effect.peer == c]
+    assert {("want", "x"), ("want", "z")} <= told.rows.keys()
+    assert told.since[a] == crowd.core("c")._store.version[a]
+
+
 def test_peers_begin_behind_the_asking_node() -> None:
     crowd = Crowd(*"abcd", strategies=strategies(synchronization=Chain()))
     crowd.tick(10)

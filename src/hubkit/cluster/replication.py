@@ -306,7 +306,7 @@ class Replication(Knowledge):
             link = self.links[peer]
             told = link.told.get(writer, NEVER)
             if peer != writer and told < moment and not (link.answer or link.relay or link.whole):
-                if told < since:
+                if told < since and writer not in link.passing:  # (what accompanies another row is told in full)
                     link.told[writer] = told = since
                 link.passing.add(writer)
                 link.outdated.update((key, row) for key, row in rows.items() if row.stamp[:2] > told)
