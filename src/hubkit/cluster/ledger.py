@@ -22,8 +22,8 @@ class Ledger:
 
     ``dirty``: children to be looked at again. ``changed``: the same, for the shell to clear. ``registry``: the pids of
     every child that runs on a node in sight. ``newcomers``: nodes that run rows speak of for the first time. ``passed``: of
-    wanted children of which the row of the greatest term has been removed, that term. (Whoever removes a row knows a greater
-    one, or nobody wants the child; but it may have been told so by a liar, and terms do not fall.)
+    wanted children of which the row of the greatest term has been removed, or replaced by one of less, that term. (Whoever
+    does that knows a greater one, or nobody wants the child; but it may have been told so by a liar, and terms do not fall.)
     """
 
     __slots__ = ("_store", "changed", "dirty", "newcomers", "nodes", "passed", "registry", "runs", "settings", "stakes",
@@ -110,6 +110,8 @@ class Ledger:
             runs[node] = run
             if self.passed and self.passed.get(child, 0) <= _reached(node, run):
                 self.passed.pop(child, None)
+            if old is not None and run.term < old.term and child in self.wants:  # it stands by, and had let go before
+                self._keep_term(child, _reached(node, old), runs)
             self._stake(child, node)
             if run.to is not None:
                 self._stake(child, run.to)
