@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.processes.harness import Cluster, free_ports, many
+from tests.processes.harness import Cluster, free_ports, many, until
 
 
 async def test_several_hubs_share_a_mesh_and_nothing_else(cluster: Cluster) -> None:
@@ -141,7 +141,11 @@ async def test_a_silent_node_is_forgotten_by_hand_and_may_come_back(cluster: Clu
     await cluster.met([a, c])
     await cluster.agreed(ids, among=[a, c])
     await c.ask("forget", name="b")
-    assert "b" in [event["node"] for event in await c.events("NodeLeft")]
+
+    async def has_left() -> bool:
+        return "b" in [event["node"] for event in await c.events("NodeLeft")]
+
+    await until(has_left, "c tells that b has left")  # a beat later, if the link to it has not ended yet
 
     b.thaw()
     await cluster.met()

@@ -26,7 +26,7 @@ __all__ = ["serve"]
 
 #: After so many messages in a row, or seconds, an actor whose mailbox never empties lets others run; and after how many it
 #: looks at the clock.
-_BURST = 512
+_BURST = 256
 _TURN = 0.001
 _LOOK = 32
 
