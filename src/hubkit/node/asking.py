@@ -44,9 +44,9 @@ class Asked:
 
     def __init__(self, asking: Asking, number: int, peer: NodeId, pid: Pid) -> None:
         self._asking = asking
-        self.number = number
-        self.peer = peer
-        self.pid = pid
+        self.number: int = number
+        self.peer: NodeId = peer
+        self.pid: Pid = pid
         self.task: trio.lowlevel.Task = trio.lowlevel.current_task()
         self.value: Any = None
 
