@@ -41,9 +41,7 @@ def test_no_row_goes_because_what_replaces_it_is_still_to_come(seed: int) -> Non
 
 
 def test_nothing_is_taken_of_a_delta_that_begins_too_late_for_one_writer() -> None:
-    world = run_parted(
-        810_730, "fixed", 900
-    )  # whom it tells let go of a child; what it had let go to was not known yet
+    world = run_parted(810_730, "fixed", 900)  # it told who let go of a child, and not to whom
     assert world.steps > 900
 
 

@@ -391,9 +391,8 @@ class World:
         self.steps = 0
         self.boots = 0
         self.delay = 0.15 if calm else 0.6
-        self.healed = (
-            False  # then nothing is refused any more: moves are tried ever more rarely, and must come to an end
-        )
+        #: Then nothing is refused any more: moves are tried ever more rarely, and must come to an end.
+        self.healed = False
         self.boxes: dict[NodeId, Box] = {}
         self.links: dict[tuple[NodeId, NodeId], Link] = {}
         self.cuts: set[tuple[str, str]] = set()  # (from, to), by name

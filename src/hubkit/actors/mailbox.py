@@ -119,18 +119,9 @@ class RemoteCall(Call):
     __slots__ = ("deadline", "on_reply")
 
     def __init__(
-        self,
-        coroutine: Coroutine[Any, Any, Any],
-        method: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        chain: tuple[Pid, ...],
-        mailbox: Mailbox,
-        task: trio.lowlevel.Task | None,
-        deadline: float,
-        on_reply: Callable[[Any, BaseException | None], None] | None,
+        self, deadline: float, on_reply: Callable[[Any, BaseException | None], None] | None, *call: Any
     ) -> None:
-        super().__init__(coroutine, method, args, kwargs, chain, mailbox, task)
+        super().__init__(*call)
         self.deadline: float = deadline
         self.on_reply = on_reply
 

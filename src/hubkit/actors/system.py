@@ -255,7 +255,7 @@ class System:
         _, method, args, given, chain, deadline = request
         kwargs = given if type(given) is dict else dict(given)
         coroutine, name = _prepare(cell, method, args, kwargs, chain)
-        return RemoteCall(coroutine, name, args, kwargs, chain, cell, task, deadline, on_reply)
+        return RemoteCall(deadline, on_reply, coroutine, name, args, kwargs, chain, cell, task)
 
     async def deliver_cast(self, serial: int, request: Request) -> None:
         """Put a cast or plain message from another node into its mailbox, once there is room. Raises as `deliver_call`."""

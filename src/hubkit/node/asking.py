@@ -34,7 +34,10 @@ from hubkit.pids import NodeId, Pid, node_id
 __all__ = ["Asked", "Asking"]
 
 _SUCCEEDED = trio.lowlevel.Abort.SUCCEEDED
-_LIGHT: frozenset[type] = frozenset({type(None), bool, int, float, str})
+
+
+def _not_sent(pid: Pid) -> NodeDown:
+    return NodeDown(f"the link to node {pid.node!r} ended before the request was sent", maybe_executed=False)
 
 
 class Asked:
@@ -94,8 +97,7 @@ class Asking(Passage):
         remaining = None if deadline == math.inf else deadline - trio.current_time()
         waiting = self._wire.write(peer, write_call(number, target, callers, arguments, remaining))
         if waiting < 0:
-            msg = f"the link to node {pid.node!r} ended before the request was sent"
-            raise NodeDown(msg, maybe_executed=False)
+            raise _not_sent(pid)
         if waiting > ROOM:
             self._crowded.add(peer)
         asked = self._waiting[number] = Asked(self, number, peer, pid)
@@ -103,7 +105,7 @@ class Asking(Passage):
 
     def answer_of(self, value: Any) -> Any:
         """What an `Asked` was answered with. Raises `ProtocolViolation`."""
-        return value if type(value) in _LIGHT else unpack(value, self._payloads)
+        return unpack(value, self._payloads)
 
     def cast_at_once(self, pid: Pid, method: str, args: tuple[Any, ...]) -> bool:
         """Send a cast that nobody waits for, if it need not wait. `False`: nothing was done, use `cast_nowait`."""
@@ -123,8 +125,7 @@ class Asking(Passage):
 
     async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
         if not self._wire.send(peer, message):
-            msg = f"the link to node {pid.node!r} ended before the request was sent"
-            raise NodeDown(msg, maybe_executed=False)
+            raise _not_sent(pid)
         asked = self._waiting[number] = Asked(self, number, peer, pid)
         return await sit(asked)
 

@@ -40,8 +40,7 @@ _INT: int = 1 << 63
 
 
 def _is_light(value: object) -> bool:
-    kind = type(value)
-    return kind in _LIGHT or (kind is int and -_INT <= value < _INT)  # type: ignore[operator]  # it is an int
+    return are_light((value,))
 
 
 def are_light(values: Iterable[object]) -> bool:

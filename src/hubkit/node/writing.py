@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from hubkit.net.cbor import array_head
+from hubkit.net.cbor import array_head, encode
 from hubkit.net.scalars import array, integer, real, text
 from hubkit.net.wire import APP_HEAD, CHUNK
+from hubkit.node.answers import Code
 from hubkit.node.relays import CALL, CAST
 from hubkit.node.shapes import REPLY
 from hubkit.pids import Pid
@@ -23,10 +24,9 @@ def _head(length: int, kind: int) -> bytes:
 
 
 _CALL, _CAST, _REPLY = _head(7, CALL), _head(6, CAST) + integer(0), _head(4, REPLY)
-_OK = integer(0)
-_FOR_EVER = b"\xf6"
+_OK, _FOR_EVER = integer(Code.OK), encode(None)
 _TARGETS, _LONG_CHAIN = 10_000, 24
-NO_CHAIN = b"\x80"
+NO_CHAIN = array_head(0)
 
 
 class Targets:
