@@ -84,3 +84,11 @@ def test_many_items_are_refused_and_large_bytes_are_few() -> None:
 def test_every_tag_is_refused(number: int, value: Any) -> None:
     with pytest.raises(ProtocolViolation):
         cbor.decode(cbor2.dumps([cbor2.CBORTag(number, value)]))
+
+
+@pytest.mark.parametrize("held", [bytes, BytesIO])
+def test_a_simple_value_is_found_behind_much_else(held: type) -> None:
+    long = cbor.encode("x" * 200_000)
+    assert cbor.decode(held(b"\x82" + long + b"\xf6")) == ["x" * 200_000, None]
+    with pytest.raises(ProtocolViolation, match="simple value"):
+        cbor.decode(held(b"\x82" + long + b"\xf7"))
