@@ -289,7 +289,7 @@ async def measure_calls(hub: hubkit.Hub, ports: dict[str, int], table: Table) ->
             gc.collect()
             plain = await rate_of(1000, bare)
             one = await rate_of(1000, lambda: refs[0].call(Counter.add, 1))
-            rates.append((plain, one, await crowd(refs, 50), await crowd(refs * 10, 10)))
+            rates.append((plain, one, await crowd(refs, 50), await crowd(refs * 10, 50)))
     bare_rate = statistics.median(row[0] for row in rates)
     note = f"{bare_rate / 1000:.1f} k/s bare; {out} bytes out, {back} back"
     alone = [row[1] / row[0] for row in rates]

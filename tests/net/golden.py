@@ -26,6 +26,7 @@ from hubkit.cluster.sync import Sync, to_wire
 from hubkit.net.cargo import INLINE, Cargo
 from hubkit.net.handshake import Handshake, Identity, Refusal
 from hubkit.net.lengthy import exhaust
+from hubkit.net.outbox import Growing
 from hubkit.net.payload import Payloads
 from hubkit.net.seal import Seal
 from hubkit.net.wire import BULK, Kind, chunk, encode, encode_app, encode_frame
@@ -33,6 +34,7 @@ from hubkit.node.assembly import ABANDON, BEGIN, GRANT, PIECE, READ, REFUSE
 from hubkit.node.directory import CLOSE, DENY, HUBS, OPEN
 from hubkit.node.ears import UNKNOWN
 from hubkit.node.freight import LADEN
+from hubkit.node.runs import Calls, Casts, Replies
 from hubkit.pids import Pid
 
 FILES = Path(__file__).parent / "golden"
@@ -149,6 +151,7 @@ async def _converse() -> list[tuple[str, list[Any]]]:
         plain = side.send
 
         def send(peer: str, message: list[Any]) -> bool:
+            side.close_growing()
             said.append((side.id, message))
             return plain(peer, message)
 
@@ -181,6 +184,23 @@ async def _converse() -> list[tuple[str, list[Any]]]:
         await trio.sleep(10)
         nursery.cancel_scope.cancel()
     return said
+
+
+def runs() -> Lines:
+    """Many calls, answers and casts in one message each."""
+    calls, timed, replies, casts = (
+        Calls("add", 1, timed=False),
+        Calls("move", 2, timed=True),
+        Replies(),
+        Casts(Pid("b", 1, 7), "note", "note", 1),
+    )
+    for number, text in enumerate(("one", "two", "three"), 8):
+        calls.add(number, number % 2 + 1, (number,), None, 9)
+        timed.add(number, 3, (text, -0.5), 2.5, 20)
+        replies.add(number, text, 9)
+        casts.add((text,))
+    made: dict[str, Growing] = {"calls": calls, "calls with deadlines": timed, "answers": replies, "casts": casts}
+    return {name: run.close()[0] for name, run in made.items()}
 
 
 def heads() -> Lines:
@@ -265,6 +285,7 @@ GROUPS: dict[str, Callable[[], Lines]] = {
     "session": session,
     "node": node,
     "exchange": exchange,
+    "runs": runs,
     "freight": freight,
     "heads": heads,
     "sync": sync,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 from tests.net.peers import Peer, pair, running, until
 
+from hubkit.net.cbor import encode
 from hubkit.net.simulated import SimulatedNetwork
 from hubkit.net.simulated_link import SimulatedLink
 from hubkit.node.options import clocks_of
@@ -46,13 +49,7 @@ async def test_order_is_kept_whether_a_link_can_or_not(
 ) -> None:
     if not able:
         monkeypatch.setattr(SimulatedLink, "send_now", lambda self, frame: False)
-    network = SimulatedNetwork(seed=1)
-    ways = [network.transport(name) for name in "ab"]
-    a = Peer("a", transport=ways[0], environment=clocks_of(None, ways[0]))
-    async with running(a) as nursery:
-        b = Peer("b", transport=ways[1], environment=clocks_of(None, ways[1]), seeds=[a.url])
-        await nursery.start(b.run)
-        await until(lambda: a.linked_to(b) and b.linked_to(a))
+    async with simulated_pair() as (a, b):
         sent: list[list[int]] = []
 
         def answer(peer: str, message: list[Any]) -> None:
@@ -70,3 +67,79 @@ async def test_order_is_kept_whether_a_link_can_or_not(
         links = b.mesh.links[a.id]
         assert links.messages_out >= len(sent)
         assert links.waiting == 0
+
+
+class Run:
+    """A message to which numbers are added."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = [*numbers]
+
+    def close(self) -> tuple[bytes, int]:
+        return encode([16, self.numbers, len(self.numbers)]), len(self.numbers)
+
+
+@pytest.mark.parametrize("able", [True, False], ids=["it can", "it cannot"])
+async def test_what_is_worth_a_frame_does_not_wait_for_the_rest(
+    able: bool, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not able:
+        monkeypatch.setattr(SimulatedLink, "send_now", lambda self, frame: False)
+    async with simulated_pair() as (a, b):
+        for turn in range(3):
+            b.messages.clear()
+            a.mesh.send(b.id, [-1])  # what has come alone may be a heartbeat: this is its answer
+            await until(lambda: len(b.messages) == 1)
+            b.messages.clear()
+            count = before = a.mesh.links[b.id].frames_out
+            for start in range(0, 640, 64):
+                run = Run()
+                assert a.mesh.grow(b.id, run)
+                run.numbers += range(start, start + 64)
+                count = a.mesh.links[b.id].frames_out
+            assert count - before == (9 if able else 0), "all but the last, before the writer has had a turn"
+            a.mesh.send(b.id, [640])
+            await until(lambda: len(b.messages) == 11)
+            assert [number for _, message in b.messages for number in message] == [*range(641)]
+            there, here = b.mesh.links[a.id], a.mesh.links[b.id]
+            assert here.waiting == here.waiting_bytes == 0
+            assert there.messages_in == here.messages_out >= 641 * (turn + 1)
+        assert not a.mesh.grow("c#1", Run())
+
+
+async def test_an_answer_that_comes_alone_is_not_made_to_grow(autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_pair() as (a, b):
+        could: list[bool] = []
+        b.on_message = lambda peer, message: could.append(b.mesh.grow(peer, Run(1)))
+        for number in range(1, 21):
+            a.mesh.send(b.id, [number])
+            await until(lambda: len(could) == number)  # noqa: B023  # it is over before the next
+        assert could.count(False) >= 10  # else a heartbeat came with it, or in between
+        could.clear()
+        for number in range(100):
+            a.mesh.send(b.id, [number])
+        await until(lambda: len(could) == 100)
+        assert could.count(False) <= 2
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 1 << 40, "3", None])
+async def test_a_message_that_counts_for_what_it_cannot_be_ends_the_link(
+    count: Any, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with simulated_pair() as (a, b):
+        a.mesh._sessions[b.id].put(encode([16, [1], count]))
+        await until(lambda: b.said("down", a.id, False))
+        assert "counts for a number of messages that makes no sense" in caplog.text
+
+
+@asynccontextmanager
+async def simulated_pair() -> AsyncIterator[tuple[Peer, Peer]]:
+    """Two peers with a link, in their own time."""
+    network = SimulatedNetwork(seed=1)
+    ways = [network.transport(name) for name in "ab"]
+    a = Peer("a", transport=ways[0], environment=clocks_of(None, ways[0]))
+    async with running(a) as nursery:
+        b = Peer("b", transport=ways[1], environment=clocks_of(None, ways[1]), seeds=[a.url])
+        await nursery.start(b.run)
+        await until(lambda: a.linked_to(b) and b.linked_to(a))
+        yield a, b

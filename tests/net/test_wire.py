@@ -27,17 +27,30 @@ from hubkit.net.wire import (
 )
 
 sizes = st.integers(0, 300) | st.sampled_from([CHUNK - 20, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 5])
-actions = st.lists(st.tuples(sizes, st.booleans()) | st.none(), max_size=40)
+actions = st.lists(st.tuples(sizes, st.booleans()) | st.none() | st.just("grow"), max_size=40)
+
+
+class Grown:
+    """A message to which numbers are added."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.is_open = True
+
+    def close(self) -> tuple[bytes, int]:
+        assert self.is_open
+        self.is_open = False
+        return encode_app([self.numbers, False, b""]), len(self.numbers)
 
 
 @settings(max_examples=60)
 @given(actions)
-def test_what_is_put_is_what_arrives(actions: list[tuple[int, bool] | None]) -> None:
-    """Put and take in any order: both lanes keep their order, and frames stay small."""
+def test_what_is_put_is_what_arrives(actions: list[tuple[int, bool] | str | None]) -> None:
+    """Put, take and add to the last in any order: both lanes keep their order, and frames stay small."""
     outbox, assembler = Outbox(1 << 30), Assembler()
     put: tuple[list[int], list[int]] = ([], [])
     got: tuple[list[int], list[int]] = ([], [])
-    ended = 0
+    ended, grown = 0, Grown()
 
     def take() -> bool:
         nonlocal ended
@@ -51,12 +64,19 @@ def test_what_is_put_is_what_arrives(actions: list[tuple[int, bool] | None]) -> 
             whole = assembler.add(message) if message[0] == Kind.CHUNK else message
             if whole is not None:
                 number, urgent, _ = whole[1]
-                got[urgent].append(number)
+                got[urgent].extend(number if type(number) is list else [number])
         return True
 
     for number, action in enumerate(actions):
         if action is None:
             take()
+        elif isinstance(action, str):
+            if not grown.is_open or not grown.numbers:
+                grown = Grown()
+                assert outbox.grow(grown)
+            grown.numbers.append(number)
+            put[0].append(number)
+            assert len(outbox) > 0
         else:
             size, urgent = action
             put[urgent].append(number)
@@ -95,6 +115,24 @@ def test_an_outbox_is_bounded_by_its_limit_and_one_message_more() -> None:
     assert outbox.put(bytes(1000))
     assert not outbox.put(b"x")
     assert len(outbox) == 2
+
+
+def test_what_grows_counts_for_all_that_was_added_and_ends_where_the_limit_does() -> None:
+    outbox = Outbox(100)
+    grown, more = Grown(), Grown()
+    grown.numbers += range(50)
+    assert outbox.grow(grown)
+    assert (outbox.count, len(outbox), grown.is_open) == (50, 1, False)
+    assert outbox.grow(more)
+    more.numbers += range(50)
+    assert not outbox.grow(Grown())
+    assert not outbox.put(b"x")
+    assert outbox.count == 100
+    taken = outbox.take()
+    assert taken is not None
+    assert [len(message[1][0]) for message in decode_frame(taken[0])] == [50, 50]
+    assert taken[1] == 100
+    assert (outbox.take(), outbox.count, outbox.size) == (None, 0, 0)
 
 
 @pytest.mark.parametrize("count", [0, 1, 23, 24, 255, 256, 10_000])

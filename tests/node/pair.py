@@ -15,12 +15,14 @@ from hubkit.actors.system import System
 from hubkit.cluster.liveness import Liveness
 from hubkit.events import Event
 from hubkit.net.cbor import decode
+from hubkit.net.outbox import Growing
 from hubkit.net.payload import Payloads
 from hubkit.net.session import ROOM
 from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.exchange import Exchange
 from hubkit.node.freight import CAPABILITY as LARGE
 from hubkit.node.refs import decode_ref, encode_ref
+from hubkit.node.runs import CAPABILITY as RUNS
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, boot_of, name_of
 
@@ -34,6 +36,7 @@ class Side:
         self.hubs: dict[str, Attached] = {}
         self.events: list[Event] = []
         self.sent: deque[list[Any]] = deque()
+        self.growing: Growing | None = None
         self.wake = trio.Event()
         self.crowd = 0  # bytes that wait to be sent, as it says
         self.liveness = Liveness(node, trio.current_time())
@@ -46,6 +49,7 @@ class Side:
     def send(self, peer: NodeId, message: list[Any]) -> bool:
         if peer not in self.exchange.linked:
             return False
+        self.close_growing()
         self.sent.append(message)
         self.wake.set()
         return True
@@ -54,10 +58,25 @@ class Side:
         _, content = decode(message)
         return self.crowd if self.send(peer, content) else -1
 
+    def grow(self, peer: NodeId, message: Growing) -> bool:
+        if peer not in self.exchange.linked:
+            return False
+        self.close_growing()
+        self.growing = message
+        self.wake.set()
+        return True
+
+    def close_growing(self) -> None:
+        growing, self.growing = self.growing, None
+        if growing is not None:
+            _, content, *_ = decode(growing.close()[0])
+            self.send(self.other.id, content)
+
     async def deliver(self) -> None:
         while True:
             await self.wake.wait()
             self.wake = trio.Event()
+            self.close_growing()
             while self.sent:
                 self.other.exchange.receive(self.id, self.sent.popleft())
 
@@ -88,7 +107,7 @@ def pair(nursery: trio.Nursery) -> tuple[Side, Side]:
     return a, b
 
 
-def link(a: Side, b: Side, capabilities: Collection[str] = (FLOW, LARGE)) -> None:
+def link(a: Side, b: Side, capabilities: Collection[str] = (FLOW, LARGE, RUNS)) -> None:
     for one, two in ((a, b), (b, a)):
         one.liveness.linked(two.id, trio.current_time())
         one.exchange.linked.add(two.id)
@@ -97,8 +116,9 @@ def link(a: Side, b: Side, capabilities: Collection[str] = (FLOW, LARGE)) -> Non
 
 
 def cut(a: Side, b: Side) -> None:
-    a.sent.clear()
-    b.sent.clear()
+    for side in (a, b):
+        side.close_growing()
+        side.sent.clear()
     a.exchange.link_down(b.id)
     b.exchange.link_down(a.id)
 

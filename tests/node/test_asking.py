@@ -8,11 +8,13 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.node.pair import Side, spawn, stop, wired
+from tests.node.pair import Side, cut, link, spawn, stop, wired
 
 from hubkit.errors import ActorCrashed, ProtocolViolation
 from hubkit.net.scalars import array
 from hubkit.net.wire import CHUNK, encode_app
+from hubkit.node.credits import CAPABILITY as FLOW
+from hubkit.node.freight import CAPABILITY as LARGE
 from hubkit.node.packing import pack
 from hubkit.node.relays import CALL, CAST
 from hubkit.node.shapes import REPLY
@@ -84,6 +86,8 @@ async def test_most_calls_and_answers_go_at_once(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with wired() as (nursery, a, b):
+        cut(a, b)
+        link(a, b, (FLOW, LARGE))  # they go one by one
         cell = await spawn(b, nursery)
         ref = a.system.ref(cell.pid)
         asked, answered = sent(a, monkeypatch), sent(b, monkeypatch)

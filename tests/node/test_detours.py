@@ -10,6 +10,7 @@ import pytest
 from hubkit.errors import NotSerializable, ProtocolViolation
 from hubkit.net.cbor import decode
 from hubkit.net.handshake import Identity
+from hubkit.net.outbox import Growing
 from hubkit.net.wire import encode_app
 from hubkit.node.detours import CAPABILITY, FROM, LOST, PATIENCE, VIA, Detours
 from hubkit.node.passage import MOST_NOWAIT
@@ -49,6 +50,9 @@ class Node:
     def write(self, peer: str, message: bytes) -> int:
         _, content = decode(message)
         return self.waiting if self.send(peer, content) else -1
+
+    def grow(self, peer: str, message: Growing) -> bool:
+        return False
 
     def backlog(self, peer: str) -> int:
         return self.waiting

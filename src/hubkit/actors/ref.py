@@ -32,7 +32,7 @@ from hubkit.errors import Deadlock, HubkitError, NodeDown, NoSuchActor
 from hubkit.pids import ChildKey, Pid
 
 if TYPE_CHECKING:
-    from hubkit.actors.seams import Remote
+    from hubkit.actors.seams import Remote, Stream
     from hubkit.actors.system import System
 
 __all__ = ["Ref"]
@@ -60,6 +60,15 @@ class _Nobody:
 _NOBODY = cast("Cell", _Nobody)
 
 
+class _NoStream:
+    """What stands for the casts of a ref as long as none have been sent elsewhere."""
+
+    is_open = False
+
+
+_NO_STREAM = cast("Stream", _NoStream)
+
+
 class Ref(Generic[A_co]):
     """A handle to an actor: hashable, equal by address, can be sent in messages.
 
@@ -67,12 +76,13 @@ class Ref(Generic[A_co]):
     the arguments are checked; ``await ref.call("add", 2)`` is `Any`.
     """
 
-    __slots__ = ("_cell", "_system", "address")
+    __slots__ = ("_cell", "_stream", "_system", "address")
 
     def __init__(self, system: System, address: Pid | ChildKey) -> None:
         self._system = system
         #: What this ref is bound to: one incarnation, or a child.
         self.address: Pid | ChildKey = address
+        self._stream: Stream = _NO_STREAM  # the casts to another node that were begun last
         self._cell: Cell = (system.find(address) if isinstance(address, Pid) else None) or _NOBODY
 
     def __eq__(self, other: object) -> bool:
@@ -93,8 +103,12 @@ class Ref(Generic[A_co]):
     @property
     def pid(self) -> Pid | None:
         """The incarnation that a message sent now would go to; `None` while the child runs nowhere. No network."""
-        address = self.address
-        return address if isinstance(address, Pid) else self._system.locator(address).resolve(address)
+        address, system = self.address, self._system
+        if type(address) is Pid:
+            return address
+        assert isinstance(address, ChildKey)
+        running = system.hubs.get(address.hub)
+        return system.locator(address).resolve(address) if running is None else running(address.child)
 
     # Calls.
 
@@ -252,14 +266,22 @@ class Ref(Generic[A_co]):
             raise TypeError(msg)
         cell, pid, method, args = self._cell, None, note[0], note[1:]
         if cell.closed:
-            pid = self.pid
+            pid, stream = self.pid, self._stream
+            if stream.is_open and stream.pid is pid and stream.given == method and not kwargs and stream.add(args):
+                return
             cell = self._at(pid) or _NOBODY
         if cell is not _NOBODY:
             cell.push_nowait(cell.letter(method, args, kwargs))
             return
         name, remote = method if type(method) is str else method_name(method), self._system.remote
-        if kwargs or pid is None or remote is None or not remote.cast_at_once(pid, name, args):
-            self._send_elsewhere_nowait(Request("cast", name, args, kwargs), pid)
+        if not kwargs and pid is not None and remote is not None:
+            begun = remote.stream(pid, method, args)
+            if begun is not None:
+                self._stream = begun
+                return
+            if remote.cast_at_once(pid, name, args):
+                return
+        self._send_elsewhere_nowait(Request("cast", name, args, kwargs), pid)
 
     async def send(self, message: object) -> None:
         """Send a plain message; it arrives through ``on_info`` or ``receive``. Waits and raises as `cast`."""

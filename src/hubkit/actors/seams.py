@@ -13,7 +13,7 @@ from hubkit.actors.messages import Monitor, Request
 from hubkit.actors.parking import Sitter
 from hubkit.pids import ChildKey, Pid
 
-__all__ = ["Locator", "MonitorWitness", "Remote"]
+__all__ = ["Locator", "MonitorWitness", "Remote", "Stream"]
 
 
 class Locator(Protocol):
@@ -31,6 +31,21 @@ class Locator(Protocol):
         ...
 
 
+class Stream(Protocol):
+    """Casts to one actor of another node that go out together: more may be added as long as it ``is_open``.
+
+    ``given``: their method, as their sender gave it.
+    """
+
+    is_open: bool
+    pid: Pid
+    given: object
+
+    def add(self, args: tuple[Any, ...]) -> bool:
+        """One more. `False`: it does not go with them, and nothing was done."""
+        ...
+
+
 class Remote(Locator, Protocol):
     """What a node's shell does for refs whose actor is elsewhere."""
 
@@ -43,6 +58,10 @@ class Remote(Locator, Protocol):
 
     def answer_of(self, value: Any) -> Any:
         """The result that such a call was answered with."""
+        ...
+
+    def stream(self, pid: Pid, method: object, args: tuple[Any, ...]) -> Stream | None:
+        """Send a cast that nobody waits for, with which more may go. `None`: nothing was done, use `cast_at_once`."""
         ...
 
     def cast_at_once(self, pid: Pid, method: str, args: tuple[Any, ...]) -> bool:

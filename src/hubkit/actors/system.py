@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from functools import partial
+from itertools import repeat
 from types import MappingProxyType
 from typing import Any
 
@@ -77,6 +78,8 @@ class System:
         self.witness: MonitorWitness | None = None
         #: Who knows the children of a supervisor of this process, by the ``hub`` of their keys.
         self.directories: dict[str, Locator] = {}
+        #: Where the children of the hubs on this node run, by the ids of the hubs.
+        self.hubs: dict[str, Callable[[str], Pid | None]] = {}
         self.timers: Timers = Timers()
         self.links: Links = Links(self)
         self.owed: Owed = Owed(self)
@@ -286,6 +289,23 @@ class System:
             return False
         cell.push((method, *arguments))
         return True
+
+    def deliver_notes(self, serial: int, method: str, count: int, arguments: list[Any]) -> int:
+        """The same for so many casts, whose arguments stand one after the other; returns how many were put in."""
+        cell, width = self.cells.get(serial), len(arguments) // count
+        if cell is None or (self.successors and serial in self.successors):
+            return 0
+        known = cell.table.get(method)
+        if known is None or known[2] != width + 1 or cell.full:
+            return 0
+        cell.push((method, *arguments[:width]))
+        queue = cell.queue
+        assert queue is not None
+        count = min(count, cell.capacity - len(queue) + 1)
+        queue.extend(
+            zip(repeat(method, count - 1), *(arguments[width + at :: width] for at in range(width)), strict=False)
+        )
+        return count
 
     def deliver_cast_nowait(self, serial: int, request: Request, *, always: bool = False) -> None:
         """The same for a sender that did not wait. Never raises: what cannot be delivered becomes a `DeadLetter`.

@@ -99,9 +99,9 @@ class Driver(Meeting, Reports):
         self.household: Household | None = None
         self.handovers: Handovers | None = None
         self.desk: Desk
-        self._active: dict[
-            str, Pid | None
-        ] = {}  # who handles messages for a child, where that is not said by its only pid
+        self._where: dict[str, Pid | None] = {}  # who handles messages for a child
+        #: The pid of a child, if it runs: a local read, for every message that is sent.
+        self.running: Callable[[str], Pid | None] = self._where.get
         self.pids: dict[str, tuple[Pid, ...]] = {}
         self.failures: dict[str, tuple[int, BaseException]] = {}
         self.closed: bool = False
@@ -334,11 +334,10 @@ class Driver(Meeting, Reports):
             pids = core.pids(child)
             if pids:
                 self.pids[child] = pids
-                if core.has_copies:
-                    self._active[child] = core.active(child)
+                self._where[child] = core.active(child) if core.has_copies else pids[0]
             else:
                 self.pids.pop(child, None)
-                self._active.pop(child, None)
+                self._where.pop(child, None)
             for watch in self._watches.get(child, ()):
                 watch.touch(child)
         core.changed.clear()
@@ -374,13 +373,6 @@ class Driver(Meeting, Reports):
     def wanted(self, child: str) -> bool:
         """Whether a child of this id is wanted, as this node knows."""
         return child in self.core.wants
-
-    def running(self, child: str) -> Pid | None:
-        """The pid of a child, if it runs: a local read."""
-        if self.core.has_copies:
-            return self._active.get(child)
-        pids = self.pids.get(child)
-        return pids[0] if pids else None
 
     async def locate(self, child: str, after: Pid | None, back: Callable[[], bool] | None = None) -> Pid:
         """Wait until a child that is wanted runs somewhere (else than at ``after``, which has ended, until it is ``back``).

@@ -29,6 +29,7 @@ from hubkit.net.greeting import Reception, greet, guarded
 from hubkit.net.handshake import NONCE, VERSIONS, Handshake, Identity, Refusal, check_node, is_node_id
 from hubkit.net.lines import one_line
 from hubkit.net.operator import answer
+from hubkit.net.outbox import Growing
 from hubkit.net.owner import Liveness, MeshEvents
 from hubkit.net.pairs import Attempt, Pairs
 from hubkit.net.pulse import CAPABILITY, Pasts
@@ -130,6 +131,11 @@ class Mesh:
         """Send what `hubkit.net.wire.encode_app` would have made: how many bytes wait then; -1: there is no link, as `send`."""
         session = self._sessions.get(peer)
         return session.backlog if session is not None and session.put(message) else -1
+
+    def grow(self, peer: NodeId, message: Growing) -> bool:
+        """Send a message that may grow until it goes out. `False`: not now, or there is no link: use `write`, which tells."""
+        session = self._sessions.get(peer)
+        return session is not None and session.grow(message)
 
     def backlog(self, peer: NodeId) -> int:
         """How many bytes wait to be sent to ``peer``: beyond `ROOM`, whoever can should `wait_room`."""

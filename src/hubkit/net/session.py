@@ -7,7 +7,8 @@ socket that nobody empties. Messages are handed over in the reader's task, at on
 The writer sleeps when the outbox is empty and is woken by the first message put into it. By the time it runs, all that
 this turn of the scheduler has produced has joined the outbox, and goes out as one frame. One economy: where a message has
 come alone, the next one that is sent is likely to be its answer, alone as well, or the next request of a lone caller. It goes
-out on the spot, if the link can do that, and spares the writer's turn.
+out on the spot, if the link can do that, and spares the writer's turn. And a second one: as soon as many have been
+produced, they do not wait for the rest of the turn, so that the two ends of a link work at the same time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from hubkit.errors import LinkError, ProtocolViolation
 from hubkit.logs import Log
 from hubkit.net.handshake import Identity
 from hubkit.net.lines import one_line
-from hubkit.net.outbox import Outbox
+from hubkit.net.outbox import Growing, Outbox
 from hubkit.net.pulse import CAPABILITY, Past, Pulse, RoundTrip
 from hubkit.net.transport import Link, at_once
 from hubkit.net.wire import Assembler, Kind, decode_frame, encode, encode_frame
@@ -39,6 +40,9 @@ _LOOK = 8  # messages from one look at the clock to the next
 #: Bytes that wait to be sent, below which senders of bulk go on.
 ROOM = 1 << 20
 _LIGHT = 4096  # bytes of a message that may go out on the spot
+_EAGER = (
+    64  # messages that are worth a frame: they do not wait for the turn's end, so that the peer has something to do
+)
 _AT_ONCE = 256  # of them go on after a frame; the others when they have sent theirs
 _PING_EVERY = 4  # beats
 _PONGS = 256  # pings that are answered in a beat
@@ -129,7 +133,7 @@ class Session:
         self._draining = False
         self._last_frame: bytes | None = None
         self._lone = False  # a message has come alone, and nothing was sent since
-        self._held: bytes | None = None  # a frame that could not go out on the spot
+        self._held: tuple[bytes, int] | None = None  # a frame that could not go out on the spot
         self._scope = trio.CancelScope()
         self._end: str | None = None
         self._hard = False
@@ -150,7 +154,7 @@ class Session:
         if self._lone and self._writer is not None and self._at_once is not None:
             self._lone = False
             if len(message) <= _LIGHT:
-                self._send_now(self._at_once, encode_frame([message]))
+                self._send_now(self._at_once, encode_frame([message]), 1)
                 return True
         if not self._outbox.put(message, urgent=urgent):
             self.abort(f"its outbox is full ({self._outbox.size:,} bytes): the peer does not keep up")
@@ -158,12 +162,25 @@ class Session:
         self._wake()
         return True
 
-    def _send_now(self, at_once: Callable[[bytes], bool], frame: bytes) -> None:
-        """Send a frame of one message, before the writer has a turn if possible."""
+    def grow(self, message: Growing) -> bool:
+        """Send a message soon that may grow until then. `False`: not here, or not now: what `put` would send goes at once."""
+        if self.ending or (self._lone and self._writer is not None):
+            return False
+        if self._outbox.count >= _EAGER and self._at_once is not None and self._held is None:
+            taken = self._outbox.take()
+            assert taken is not None
+            self._send_now(self._at_once, *taken)
+        if not self._outbox.grow(message):
+            return False
+        self._wake()
+        return True
+
+    def _send_now(self, at_once: Callable[[bytes], bool], frame: bytes, messages: int) -> None:
+        """Send a frame before the writer has a turn, if possible."""
         if at_once(frame):
-            self._sent(frame, 1)
+            self._sent(frame, messages)
         else:
-            self._held = frame
+            self._held = frame, messages
             self._wake()
 
     def _sent(self, frame: bytes, messages: int) -> None:
@@ -218,9 +235,9 @@ class Session:
 
         while True:
             if self._held is not None:
-                frame, self._held = self._held, None
+                (frame, messages), self._held = self._held, None
                 await link.send(frame)
-                self._sent(frame, 1)
+                self._sent(frame, messages)
             if self._last_frame is not None:
                 await link.send(self._last_frame)
                 return
@@ -252,11 +269,15 @@ class Session:
             began = self._now()
             messages = decode_frame(frame)
             self._lone = len(messages) == 1
-            for count, message in enumerate(messages):
-                if not count % _LOOK and self._now() - began > _SLICE:
-                    # Others are served meanwhile, and answer: so the two ends of a link work at the same time.
-                    await trio.lowlevel.checkpoint()
-                    began = self._now()
+            due = 0
+            for message in messages:
+                due -= 1
+                if due < 0:
+                    due = _LOOK
+                    if self._now() - began > _SLICE:
+                        # Others are served meanwhile, and answer: so the two ends of a link work at the same time.
+                        await trio.lowlevel.checkpoint()
+                        began = self._now()
                 if message[0] == _CHUNK:
                     whole = self._assembler.add(message)
                     if whole is None:
@@ -271,12 +292,22 @@ class Session:
                         msg = "a message of the floor above is malformed"
                         raise ProtocolViolation(msg)
                     deliver(peer, message[1])
+                    if len(message) > 2:
+                        due -= self._counts_for(message[2], frame)
                 elif message[0] in (_PING, _PONG):
                     self._measure(message)
                 else:
                     self._control(self, message)
                     if self.said_goodbye or self.parted:
                         return
+
+    def _counts_for(self, count: object, frame: bytes) -> int:
+        """A message says that it counts for so many: for each it has a byte at least."""
+        if type(count) is not int or not 0 < count <= len(frame):
+            msg = "a message counts for a number of messages that makes no sense"
+            raise ProtocolViolation(msg)
+        self._messages_in += count - 1
+        return count
 
     # -- whether it lives
 

@@ -15,18 +15,22 @@ from typing import Any
 import trio
 from outcome import Error
 
+from hubkit.actors.actor import method_name
 from hubkit.actors.mailbox import has_expired
 from hubkit.actors.messages import MailboxFullNow, Request, message_of
 from hubkit.actors.parking import WOKEN, sit
 from hubkit.actors.system import System
 from hubkit.errors import NodeDown
+from hubkit.net.outbox import Growing
 from hubkit.net.payload import Payloads
 from hubkit.net.scalars import array
 from hubkit.net.session import ROOM
 from hubkit.net.wire import CHUNK
+from hubkit.node.doors import Door
 from hubkit.node.packing import pack_arguments, unpack
 from hubkit.node.passage import MOST_NOWAIT, Passage
-from hubkit.node.relays import CAST, WITHDRAW
+from hubkit.node.relays import CALL, CAST, WITHDRAW
+from hubkit.node.runs import HEAVY, Calls, Casts, weigh
 from hubkit.node.unheard import Unheard
 from hubkit.node.writing import NO_CHAIN, Targets, write_call, write_cast, write_chain
 from hubkit.pids import NodeId, Pid, node_id
@@ -72,55 +76,106 @@ class Asking(Passage):
     def __init__(self) -> None:
         self._waiting: dict[int, Asked] = {}
         self._targets = Targets()
-        self._crowded: set[NodeId] = set()
+        self._doors: dict[str, Door] = {}  # by the names of linked nodes
 
-    def _is_crowded(self, peer: NodeId) -> bool:
+    def _is_crowded(self, door: Door) -> bool:
         """Whether too much waits there still. (Asked only where it did.)"""
-        if self._wire.backlog(peer) > ROOM:
-            return True
-        self._crowded.discard(peer)
-        return False
+        door.crowded = self._wire.backlog(door.peer) > ROOM
+        return door.crowded
 
     def ask(self, pid: Pid, method: str, args: tuple[Any, ...], chain: tuple[Pid, ...]) -> Asked | None:
         """Send a call, if it need not wait: what its sender then waits for. `None`: use `Exchange.call`."""
-        peer, serial = node_id(pid.node, pid.incarnation), pid.serial
-        if peer not in self.linked or (self._turns and (peer, serial) in self._turns):
+        door, serial = self._doors.get(pid.node), pid.serial
+        if door is None or door.boot != pid.incarnation or (self._turns and (door.peer, serial) in self._turns):
             return None
-        arguments, target = array(args), self._targets.target(serial, method)
-        callers = write_chain(chain) if chain else NO_CHAIN
-        if arguments is None or target is None or callers is None or len(arguments) > CHUNK:
+        weight, peer = weigh(args), door.peer
+        if not 0 <= weight <= CHUNK or not method.isascii():
             return None
-        if (peer in self._crowded and self._is_crowded(peer)) or not self.credits.spend(peer, serial):
+        if (door.crowded and self._is_crowded(door)) or not self.credits.spend(peer, serial):
             return None
         self._number = number = self._number + 1
         deadline = trio.current_effective_deadline()
-        remaining = None if deadline == math.inf else deadline - trio.current_time()
-        waiting = self._wire.write(peer, write_call(number, target, callers, arguments, remaining))
-        if waiting < 0:
-            raise _not_sent(pid)
-        if waiting > ROOM:
-            self._crowded.add(peer)
+        left = None if deadline == math.inf else deadline - trio.current_time()
+        calls: Calls | None = door.calls
+        assert calls is not None
+        if chain or weight > HEAVY:
+            calls = None
+        elif not (calls.is_open and calls.method == method and calls.width == len(args)) or calls.timed is (
+            left is None
+        ):
+            calls = self._begin_calls(door, Calls(method, len(args), timed=left is not None))
+        if calls is not None:
+            calls.add(number, serial, args, left, weight)
+        else:
+            self._write_call(door, number, pid, method, args, chain, left)
         asked = self._waiting[number] = Asked(self, number, peer, pid)
         return asked
+
+    def _begin_calls(self, door: Door, calls: Calls) -> Calls | None:
+        """The next run of calls; `None`: they go one by one."""
+        if not self._may_begin(door, calls):
+            return None
+        door.calls = calls
+        return calls
+
+    def _may_begin(self, door: Door, run: Growing) -> bool:
+        if not door.reads_runs or not self._wire.grow(door.peer, run):
+            return False
+        door.crowded = self._wire.backlog(door.peer) > ROOM
+        return True
+
+    def _write_call(
+        self,
+        door: Door,
+        number: int,
+        pid: Pid,
+        method: str,
+        args: tuple[Any, ...],
+        chain: tuple[Pid, ...],
+        left: float | None,
+    ) -> None:
+        """Send one call by itself."""
+        arguments, target = array(args), self._targets.target(pid.serial, method)
+        callers = write_chain(chain) if chain else NO_CHAIN
+        if arguments is None or target is None or callers is None:  # too many for that
+            path = [[caller.node, caller.incarnation, caller.serial] for caller in chain]
+            sent = self._wire.send(door.peer, [CALL, number, pid.serial, method, path, list(args), left])
+            waiting = self._wire.backlog(door.peer) if sent else -1
+        else:
+            waiting = self._wire.write(door.peer, write_call(number, target, callers, arguments, left))
+        if waiting < 0:
+            raise _not_sent(pid)
+        door.crowded = waiting > ROOM
 
     def answer_of(self, value: Any) -> Any:
         """What an `Asked` was answered with. Raises `ProtocolViolation`."""
         return unpack(value, self._payloads)
 
+    def stream(self, pid: Pid, method: object, args: tuple[Any, ...]) -> Casts | None:
+        """Begin a run of casts that nobody waits for, with this one. `None`: nothing was done, it goes alone."""
+        door, name = self._doors.get(pid.node), method if type(method) is str else method_name(method)
+        if door is None or door.boot != pid.incarnation or (door.crowded and self._is_crowded(door)):
+            return None
+        casts = Casts(pid, method, name, len(args))
+        if not name.isascii() or not casts.add(args) or not self._may_begin(door, casts):
+            return None
+        door.casts = casts
+        self._unheard.sent_in_run(door.peer, casts)
+        return casts
+
     def cast_at_once(self, pid: Pid, method: str, args: tuple[Any, ...]) -> bool:
         """Send a cast that nobody waits for, if it need not wait. `False`: nothing was done, use `cast_nowait`."""
-        peer = node_id(pid.node, pid.incarnation)
-        if peer not in self.linked or (peer in self._crowded and self._is_crowded(peer)):
+        door = self._doors.get(pid.node)
+        if door is None or door.boot != pid.incarnation or (door.crowded and self._is_crowded(door)):
             return False
         arguments, target = array(args), self._targets.target(pid.serial, method)
         if arguments is None or target is None or len(arguments) > CHUNK:
             return False
-        waiting = self._wire.write(peer, write_cast(target, arguments))
+        waiting = self._wire.write(door.peer, write_cast(target, arguments))
         if waiting < 0:
             return False
-        if waiting > ROOM:
-            self._crowded.add(peer)
-        self._unheard.sent(peer, pid, (method, args))
+        door.crowded = waiting > ROOM
+        self._unheard.sent(door.peer, pid, (method, args))
         return True
 
     async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:

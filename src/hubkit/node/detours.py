@@ -30,6 +30,7 @@ from hubkit.logs import Log
 from hubkit.net.cbor import decode
 from hubkit.net.handshake import Identity, check_node
 from hubkit.net.lines import one_line
+from hubkit.net.outbox import Growing
 from hubkit.net.owner import MeshEvents
 from hubkit.node.passage import MOST_NOWAIT
 from hubkit.pids import NodeId
@@ -69,6 +70,10 @@ class Links(Protocol):
 
     def write(self, peer: NodeId, message: bytes) -> int:
         """The same of what is bytes already: how many wait then; -1: there is no link."""
+        ...
+
+    def grow(self, peer: NodeId, message: Growing) -> bool:
+        """Send what may grow until it goes out; `False`: not now, or there is no link."""
         ...
 
     def backlog(self, peer: NodeId) -> int:
@@ -142,6 +147,10 @@ class Detours:
                 _, content = decode(message)
                 return self._links.backlog(detour.between) if self.send(peer, content) else -1
         return -1 if self._mesh is None else self._mesh.write(peer, message)
+
+    def grow(self, peer: NodeId, message: Growing) -> bool:
+        """Send what may grow until it goes out; `False`: not now, or there is no link: a detour takes messages one by one."""
+        return self._mesh is not None and peer not in self._detours and self._mesh.grow(peer, message)
 
     def _send(self, peer: NodeId, detour: _Detour, item: list[Any]) -> bool:
         return self._links.send(detour.between, [VIA, peer, item])

@@ -27,17 +27,16 @@ from hubkit.net.cargo import Cargo
 from hubkit.net.payload import Payloads
 from hubkit.net.wire import CHUNK
 from hubkit.node.answers import Code, decode_cause, decode_error, encode_cause
-from hubkit.node.asking import Asking
 from hubkit.node.bonds import Bonds
 from hubkit.node.bounds import CHAIN, PASSED_ON_MOST, SERVED, WATCHES, check_room
 from hubkit.node.credits import Credits
 from hubkit.node.freight import Freight
-from hubkit.node.laden import Laden
+from hubkit.node.hosting import Hosting
 from hubkit.node.packing import are_light, load_arguments, shown, unpack, unpack_arguments
 from hubkit.node.passage import HINTS, Wire
 from hubkit.node.refs import read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
-from hubkit.node.shapes import DEMONITOR, DOWN, MONITOR, REPLY, read_shape
+from hubkit.node.shapes import CALLS, CASTS, DEMONITOR, DOWN, MONITOR, REPLIES, REPLY, read_shape
 from hubkit.node.tokens import Tokens
 from hubkit.node.unheard import HEARD, Unheard
 from hubkit.pids import ChildKey, NodeId, Pid, node_id
@@ -47,13 +46,13 @@ __all__ = ["CALL", "Exchange", "Wire"]
 _OK = int(Code.OK)
 
 
-class Exchange(Relays, Asking, Laden):
+class Exchange(Relays, Hosting):
     """All requests of one node to and from others."""
 
     _wire: Wire
 
     def __init__(self, wire: Wire, payloads: Payloads, liveness: Liveness) -> None:
-        Asking.__init__(self)
+        Hosting.__init__(self)
         self._wire, self._payloads, self._liveness = wire, payloads, liveness
         self.system: System
         self.linked: set[NodeId] = set()
@@ -85,6 +84,9 @@ class Exchange(Relays, Asking, Laden):
             MONITOR: self._serve_monitor,
             DEMONITOR: self._take_demonitor,
             DOWN: self._take_down,
+            CALLS: self._serve_calls,
+            REPLIES: self._take_replies,
+            CASTS: self._serve_casts,
             **self.credits.takers,
             **self.freight.takers,
             **self._bonds.takers,
@@ -177,6 +179,7 @@ class Exchange(Relays, Asking, Laden):
     def link_up(self, peer: NodeId, capabilities: Collection[str] = ()) -> None:
         """A link is ready, to a node that can do this."""
         self.linked.add(peer)
+        self._open_door(peer, capabilities)
         self.credits.link_up(peer, capabilities)
         self.freight.link_up(peer, capabilities)
         for number, (pid, node) in self._watching.items():
@@ -190,7 +193,7 @@ class Exchange(Relays, Asking, Laden):
     def link_down(self, peer: NodeId) -> None:
         """A link is gone: what was asked on it may have been handled, what was asked of us is unheard."""
         self.linked.discard(peer)
-        self._crowded.discard(peer)
+        self._shut_door(peer)
         self.credits.link_down(peer)
         self.freight.link_down(peer)
         for number, waiting in list(self._waiting.items()):
@@ -232,6 +235,8 @@ class Exchange(Relays, Asking, Laden):
     def close(self) -> None:
         """This node ends: so does everything that waits."""
         self._closed = self.system.closed = True
+        for peer in list(self.linked):
+            self._shut_door(peer)
         self.linked.clear()
         self.credits.close()
         for number in list(self._waiting):
@@ -328,7 +333,7 @@ class Exchange(Relays, Asking, Laden):
             serving.pop(number, None)
             if method == STATE and error is None:
                 result = {name: shown(value, self._payloads) for name, value in result.items()}
-            self._reply(peer, number, result, error)
+            self._answer(peer, number, result, error)
 
         try:
             request = self._request(method, arguments, remaining, chain, call=True)

@@ -55,6 +55,7 @@ from hubkit.node.options import (
 from hubkit.node.packing import whole
 from hubkit.node.refs import decode_ref, encode_ref
 from hubkit.node.roads import Roads
+from hubkit.node.runs import CAPABILITY as RUNS
 from hubkit.node.seams import Attached
 from hubkit.pids import NodeId, Pid, boot_of, name_of, node_id
 from hubkit.specs import check_seconds
@@ -64,7 +65,7 @@ __all__ = ["Node"]
 log: Log = Log("hubkit.node")
 
 #: what a node says it can do; peers use only what both can
-CAPABILITIES = ("hub.1", "actors.1", ANSWERS, FLOW, DETOUR, LARGE)
+CAPABILITIES = ("hub.1", "actors.1", ANSWERS, FLOW, DETOUR, LARGE, RUNS)
 
 #: Seconds for which a node that leaves goes on to send large values.
 LAST = 2.0
@@ -297,9 +298,11 @@ class Node(Roads, Block):
 
     def _attach(self, driver: Attached) -> None:
         self._drivers[driver.hub_id] = driver
+        self._system.hubs[driver.hub_id] = driver.running
         self._directory.attach(driver)
 
     def _detach(self, driver: Attached) -> None:
+        self._system.hubs.pop(driver.hub_id, None)
         if self._drivers.pop(driver.hub_id, None) is not None:
             self._directory.detach(driver)
 

@@ -90,10 +90,11 @@ def whole(cargo: Cargo, payloads: Payloads, peer: NodeId) -> bytes:
 
 def unpack(data: Any, payloads: Payloads) -> Any:
     """A result from the wire. Raises `ProtocolViolation`."""
-    if type(data) is bytes or type(data) is Cargo:
-        return payloads.loads(data)
-    if _is_light(data):
+    kind = type(data)
+    if kind in _LIGHT or (kind is int and -_INT <= data < _INT):
         return data
+    if kind is bytes or kind is Cargo:
+        return payloads.loads(data)
     msg = "a result that is neither a light value nor a payload"
     raise ProtocolViolation(msg)
 

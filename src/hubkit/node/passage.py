@@ -13,6 +13,7 @@ import trio
 
 from hubkit.cluster.liveness import Liveness
 from hubkit.errors import HubClosed, NodeDown
+from hubkit.net.outbox import Growing
 from hubkit.net.session import ROOM
 from hubkit.node.credits import Credits
 from hubkit.node.freight import Freight, Turns
@@ -36,6 +37,10 @@ class Wire(Protocol):
 
     def write(self, peer: NodeId, message: bytes) -> int:
         """Send what is bytes already: how many wait then; -1: there is no link."""
+        ...
+
+    def grow(self, peer: NodeId, message: Growing) -> bool:
+        """Send what may grow until it goes out; `False`: not now, use `write`."""
         ...
 
     def hub(self, hub_id: str) -> Attached | None:

@@ -15,6 +15,7 @@ import trio
 
 from hubkit.cluster.liveness import Liveness
 from hubkit.net.mesh import Mesh
+from hubkit.net.outbox import Growing
 from hubkit.net.session import LinkStatistics
 from hubkit.node.detours import Detours
 from hubkit.node.distrust import Distrust
@@ -40,6 +41,10 @@ class Roads:
     def write(self, peer: NodeId, message: bytes) -> int:
         """Send what is bytes already: how many wait then; -1: there is no link."""
         return -1 if self._detours is None else self._detours.write(peer, message)
+
+    def grow(self, peer: NodeId, message: Growing) -> bool:
+        """Send what may grow until it goes out; `False`: not now, use `write`."""
+        return self._detours is not None and self._detours.grow(peer, message)
 
     def _look_for_detours(self, now: float) -> None:
         if self._detours is not None:

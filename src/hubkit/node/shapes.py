@@ -16,10 +16,12 @@ from hubkit.node.relays import CALL, CAST, WITHDRAW
 from hubkit.node.tokens import SHAPES as TOKENS
 from hubkit.node.unheard import HEARD
 
-__all__ = ["DEMONITOR", "DOWN", "MONITOR", "REPLY", "read_shape"]
+__all__ = ["CALLS", "CASTS", "DEMONITOR", "DOWN", "MONITOR", "REPLIES", "REPLY", "read_shape"]
 
 # Kinds; 0 is the node's own, and other rooms have the others.
 REPLY, MONITOR, DEMONITOR, DOWN = 2, 5, 6, 7
+#: Many of the same in one message: see `hubkit.node.runs`.
+CALLS, REPLIES, CASTS = 24, 25, 26
 
 _SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     CALL: (7, (int, int, int, str, list)),
@@ -30,6 +32,9 @@ _SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     DEMONITOR: (2, (int, int)),
     DOWN: (4, (int, int, str)),
     HEARD: (2, (int, int)),
+    CALLS: (6, (int, str, list, list, list)),
+    REPLIES: (3, (int, list, list)),
+    CASTS: (5, (int, int, str, int, list)),
     **CREDITS,
     **FREIGHT,
     **BONDS,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from hubkit.pids import NodeId, Pid
 
@@ -26,30 +26,87 @@ MANY = 256
 MOST = 100_000
 
 
+class Run(Protocol):
+    """Several of one sender, which may become more as long as it is the last that was sent. See `hubkit.node.runs.Casts`."""
+
+    count: int
+    heard: int
+
+    def messages(self) -> list[tuple[Pid, Any]]:
+        """Those that are not known to have come."""
+        ...
+
+
+class _Sent:
+    """What was sent to one node. ``count``: how many that is without the last entry, which may grow."""
+
+    __slots__ = ("count", "entries")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.entries: deque[tuple[Pid, Any] | Run] = deque()
+
+    def add(self, entry: tuple[Pid, Any] | Run) -> None:
+        if self.entries:
+            self.count += _size(self.entries[-1])
+        self.entries.append(entry)
+        while self.count >= MOST:
+            self.count -= _size(self.entries.popleft())
+
+    def take(self, count: int) -> None:
+        """So many have come, or as many as there are."""
+        entries = self.entries
+        while entries and count > 0:
+            first, is_last = entries[0], len(entries) == 1
+            taken = min(_size(first), count)
+            count -= taken
+            if not is_last:
+                self.count -= taken
+            if isinstance(first, tuple):
+                entries.popleft()
+                continue
+            first.heard += taken
+            if first.heard < first.count or is_last:  # an empty one may grow
+                return
+            entries.popleft()
+
+
+def _size(entry: tuple[Pid, Any] | Run) -> int:
+    return 1 if isinstance(entry, tuple) else entry.count - entry.heard
+
+
 class Unheard:
     """What one node has sent so, and how much of the others' has come."""
 
     def __init__(self, send: Callable[[NodeId, list[Any]], bool]) -> None:
         self._send = send
-        self._sent: dict[NodeId, deque[tuple[Pid, Any]]] = {}
+        self._sent: dict[NodeId, _Sent] = {}
         self._came: dict[NodeId, int] = {}
 
     def sent(self, peer: NodeId, pid: Pid, message: Any) -> None:
         """This is on its way."""
-        waiting = self._sent.get(peer)
-        if waiting is None:
-            waiting = self._sent[peer] = deque(maxlen=MOST)
-        waiting.append((pid, message))
+        self._add(peer, (pid, message))
+
+    def sent_in_run(self, peer: NodeId, run: Run) -> None:
+        """These are on their way, and what is added to them before anything else is sent."""
+        self._add(peer, run)
+
+    def _add(self, peer: NodeId, entry: tuple[Pid, Any] | Run) -> None:
+        sent = self._sent.get(peer)
+        if sent is None:
+            sent = self._sent[peer] = _Sent()
+        sent.add(entry)
 
     def heard(self, peer: NodeId, count: int) -> None:
         """So many of these have come."""
-        waiting = self._sent.get(peer, deque())
-        for _ in range(min(len(waiting), count)):
-            waiting.popleft()
+        sent = self._sent.get(peer)
+        if sent is not None:
+            sent.take(count)
 
-    def came(self, peer: NodeId) -> None:
-        """One has come here."""
-        count = self._came[peer] = self._came.get(peer, 0) + 1
+    def came(self, peer: NodeId, count: int = 1) -> None:
+        """So many have come here."""
+        count += self._came.get(peer, 0)
+        self._came[peer] = count
         if count >= MANY:
             self._answer(peer)
 
@@ -61,7 +118,11 @@ class Unheard:
     def _answer(self, peer: NodeId) -> None:
         self._send(peer, [HEARD, self._came.pop(peer)])
 
-    def link_down(self, peer: NodeId) -> deque[tuple[Pid, Any]]:
+    def link_down(self, peer: NodeId) -> list[tuple[Pid, Any]]:
         """The link has ended: what of it may not have come."""
         self._came.pop(peer, None)
-        return self._sent.pop(peer, deque())
+        sent = self._sent.pop(peer, None)
+        rest: list[tuple[Pid, Any]] = []
+        for entry in () if sent is None else sent.entries:
+            rest += [entry] if isinstance(entry, tuple) else entry.messages()
+        return rest

@@ -1,0 +1,243 @@
+"""Runs: calls, answers and casts of one kind that follow each other on a link, as one message in columns.
+
+Law of this room: a run says what its messages would say one after the other, and stands where they would stand. It grows only
+as long as it is the last that waits on its link, so nothing overtakes anything. What is in it is light values, so that it
+can be written whenever the link wants it, and nobody can change it until then.
+
+A run is written and read by the library in one go, and looked at in one go: a request of a run takes half of the time that it
+takes alone. Refused: runs over several kinds or methods, which would need a row for each, and save nothing.
+
+On the wire, each with the number of messages that it counts for behind it:
+
+* ``[CALLS, method, [number, ...], [serial, ...], [argument, ...], [seconds left, ...] or null]``: calls without a chain, all
+  with as many arguments each, which stand one after the other;
+* ``[REPLIES, [number, ...], [result, ...]]``: the answers of calls that went well;
+* ``[CASTS, serial, method, count, [argument, ...]]``: casts to one actor that nobody waits for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from hubkit.errors import ProtocolViolation
+from hubkit.net.cbor import encode
+from hubkit.net.scalars import text
+from hubkit.net.wire import Kind
+from hubkit.node.packing import are_light
+from hubkit.node.relays import CALL, CAST
+from hubkit.node.shapes import CALLS, CASTS, REPLIES, REPLY
+from hubkit.pids import Pid
+
+__all__ = [
+    "CAPABILITY",
+    "HEAVY",
+    "MOST",
+    "MOST_CASTS",
+    "Calls",
+    "Casts",
+    "Replies",
+    "check_calls",
+    "check_casts",
+    "check_replies",
+    "weigh",
+]
+
+#: The word of who reads runs.
+CAPABILITY = "runs.1"
+#: Calls or answers in one run: so many are worth a frame, and the other side has something to do early. Casts: nobody waits.
+MOST, MOST_CASTS = 64, 256
+#: Bytes of values in one run, and of those of one message in it.
+_ROOM, HEAVY = 1 << 16, 4096
+#: Messages of a run that comes from elsewhere.
+_LONG = 10_000
+
+_APP = int(Kind.APP)
+_INT = 1 << 63
+_NUMBER = 9  # bytes, at most
+_PLAIN = frozenset({float, bool, type(None)})
+_LIGHT = _PLAIN | {str}
+
+
+def weigh(values: Iterable[Any]) -> int:
+    """How many bytes these values have at most; -1: they are not all light."""
+    weight = 0
+    for value in values:
+        kind = type(value)
+        if kind is str:
+            if value.isascii():
+                weight += len(value)
+            elif text(value) is None:  # half a surrogate pair
+                return -1
+            else:
+                weight += 4 * len(value)
+        elif kind is int:
+            if not -_INT <= value < _INT:
+                return -1
+        elif kind not in _PLAIN:
+            return -1
+        weight += _NUMBER
+    return weight
+
+
+class _Run:
+    """``is_open``: it can be added to. ``room``: how many bytes, about."""
+
+    __slots__ = ("is_open", "room")
+
+    def __init__(self) -> None:
+        self.is_open: bool = True
+        self.room: int = _ROOM
+
+
+class Calls(_Run):
+    """Calls of one method, with ``width`` arguments each; ``timed``: each has a deadline, else none has."""
+
+    __slots__ = ("_args", "_left", "_numbers", "_serials", "method", "timed", "width")
+
+    def __init__(self, method: str, width: int, *, timed: bool) -> None:
+        super().__init__()
+        self.method: str = method
+        self.width: int = width
+        self.timed: bool = timed
+        self._numbers: list[int] = []
+        self._serials: list[int] = []
+        self._args: list[Any] = []
+        self._left: list[float | None] = []
+
+    def add(self, number: int, serial: int, args: tuple[Any, ...], left: float | None, weight: int) -> None:
+        """One more, to an actor of the node that it goes to; ``left``: the seconds that it has, if `timed`."""
+        numbers = self._numbers
+        numbers.append(number)
+        self._serials.append(serial)
+        self._args += args
+        if left is not None:
+            self._left.append(left)
+        self.room -= weight
+        if self.room <= 0 or len(numbers) >= MOST:
+            self.is_open = False
+
+    def close(self) -> tuple[bytes, int]:
+        """See `hubkit.net.outbox.Growing`."""
+        self.is_open = False
+        numbers, left = self._numbers, self._left if self.timed else None
+        if len(numbers) == 1:
+            call = [CALL, numbers[0], self._serials[0], self.method, [], self._args, None if left is None else left[0]]
+            return encode([_APP, call]), 1
+        run = [CALLS, self.method, numbers, self._serials, self._args, left]
+        return encode([_APP, run, len(numbers)]), len(numbers)
+
+
+class Replies(_Run):
+    """Results of calls that went well."""
+
+    __slots__ = ("_numbers", "_results")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers: list[int] = []
+        self._results: list[Any] = []
+
+    def add(self, number: int, result: Any, weight: int) -> None:
+        """One more."""
+        numbers = self._numbers
+        numbers.append(number)
+        self._results.append(result)
+        self.room -= weight
+        if self.room <= 0 or len(numbers) >= MOST:
+            self.is_open = False
+
+    def close(self) -> tuple[bytes, int]:
+        """See `hubkit.net.outbox.Growing`."""
+        self.is_open = False
+        numbers = self._numbers
+        if len(numbers) == 1:
+            return encode([_APP, [REPLY, numbers[0], 0, self._results[0]]]), 1
+        return encode([_APP, [REPLIES, numbers, self._results], len(numbers)]), len(numbers)
+
+
+class Casts(_Run):
+    """Casts to one actor, of one method, with as many arguments each. ``given``: the method as their sender wrote it."""
+
+    __slots__ = ("args", "count", "given", "heard", "method", "pid", "width")
+
+    def __init__(self, pid: Pid, given: object, method: str, width: int) -> None:
+        super().__init__()
+        self.pid: Pid = pid
+        self.given: object = given
+        self.method: str = method
+        self.width: int = width
+        self.args: list[Any] = []
+        self.count: int = 0
+        self.heard: int = 0  # how many of them are known to have come
+
+    def add(self, args: tuple[Any, ...]) -> bool:
+        """One more. `False`: nothing was done, they do not go with the others."""
+        if len(args) != self.width:
+            return False
+        weight = weigh(args)
+        if not 0 <= weight <= HEAVY:
+            return False
+        self.args += args
+        count = self.count = self.count + 1
+        self.room -= weight
+        if self.room <= 0 or count >= MOST_CASTS:
+            self.is_open = False
+        return True
+
+    def close(self) -> tuple[bytes, int]:
+        """See `hubkit.net.outbox.Growing`."""
+        self.is_open = False
+        if self.count == 1:
+            return encode([_APP, [CAST, 0, self.pid.serial, self.method, [], self.args]]), 1
+        return encode([_APP, [CASTS, self.pid.serial, self.method, self.count, self.args], self.count]), self.count
+
+    def messages(self) -> list[tuple[Pid, Any]]:
+        """Those of which it is not known that they have come."""
+        width = self.width
+        each = [tuple(self.args[at * width : (at + 1) * width]) for at in range(self.heard, self.count)]
+        return [(self.pid, (self.method, args)) for args in each]
+
+
+# -- what arrives
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    return {int}.issuperset(map(type, values))
+
+
+def _are_light(values: list[Any]) -> bool:
+    """The same as `are_light`, and quick where they are many and of one type."""
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        numbers: list[int] = values
+        return min(numbers) >= -_INT and max(numbers) < _INT
+    return are_light(values) if int in kinds else _LIGHT.issuperset(kinds)
+
+
+def _require(makes_sense: bool, what: str) -> None:
+    if not makes_sense:
+        msg = f"a run of {what} that makes no sense"
+        raise ProtocolViolation(msg)
+
+
+def check_calls(numbers: list[Any], serials: list[Any], args: list[Any], left: Any) -> None:
+    """Raise `ProtocolViolation` if they do not belong together."""
+    count = len(numbers)
+    _require(0 < count <= _LONG and len(serials) == count and not len(args) % count, "calls")
+    _require(_are_numbers(numbers) and _are_numbers(serials) and _are_light(args), "calls")
+    if left is not None:
+        _require(type(left) is list and len(left) == count and {float, int}.issuperset(map(type, left)), "calls")
+        _require(all(map(math.isfinite, left)), "calls")
+
+
+def check_replies(numbers: list[Any], results: list[Any]) -> None:
+    """Raise `ProtocolViolation` if they do not belong together."""
+    _require(0 < len(numbers) <= _LONG and len(results) == len(numbers), "answers")
+    _require(_are_numbers(numbers) and _are_light(results), "answers")
+
+
+def check_casts(count: int, args: list[Any]) -> None:
+    """Raise `ProtocolViolation` if they do not belong together."""
+    _require(0 < count <= _LONG and not len(args) % count and _are_light(args), "casts")

@@ -1,0 +1,469 @@
+"""Runs of calls, answers and casts do what their messages would do one after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.hub.actors import Counter
+from tests.node.pair import Side, cut, link, pair, spawn, stop, wired
+
+from hubkit.actors import Actor
+from hubkit.actors.cell import Cell
+from hubkit.actors.messages import NotBegun
+from hubkit.actors.parking import sit
+from hubkit.errors import HubClosed, HubkitError, NodeDown, ProtocolViolation
+from hubkit.events import DeadLetter
+from hubkit.net.cbor import decode, encode
+from hubkit.net.wire import encode_app
+from hubkit.node.credits import CAPABILITY as FLOW
+from hubkit.node.freight import CAPABILITY as LARGE
+from hubkit.node.relays import CALL, CAST, WITHDRAW
+from hubkit.node.runs import (
+    CAPABILITY,
+    HEAVY,
+    MOST,
+    MOST_CASTS,
+    Calls,
+    Casts,
+    Replies,
+    check_calls,
+    check_casts,
+    check_replies,
+    weigh,
+)
+from hubkit.node.shapes import CALLS, CASTS, REPLIES, REPLY
+from hubkit.pids import Pid
+
+Clock = trio.testing.MockClock
+light = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=30)
+
+
+class Scribe(Actor):
+    """Writes down what it is told."""
+
+    def __init__(self, name: str, log: list[Any]) -> None:
+        self.name = name
+        self.log = log
+
+    async def one(self, value: Any) -> Any:
+        self.log.append((self.name, "one", value))
+        return value
+
+    async def two(self, left: Any, right: Any = 0) -> list[Any] | Any:
+        self.log.append((self.name, "two", left, right))
+        return [left, right] if right else left
+
+    async def none(self) -> None:
+        self.log.append((self.name, "none"))
+
+    async def on_info(self, message: Any) -> None:
+        self.log.append((self.name, "info", message))
+
+
+# -- what is written
+
+
+@given(light, st.integers(0, 2**31))
+def test_a_run_of_one_is_the_message_itself(value: Any, number: int) -> None:
+    for left in (None, 2.5):
+        calls = Calls("add", 1, timed=left is not None)
+        calls.add(number, 7, (value,), left, 0)
+        assert calls.close() == (encode_app([CALL, number, 7, "add", [], [value], left]), 1)
+    replies = Replies()
+    replies.add(number, value, 0)
+    assert replies.close() == (encode_app([REPLY, number, 0, value]), 1)
+    casts = Casts(Pid("b", 1, 7), Counter.add, "add", 1)
+    assert casts.add((value,))
+    assert casts.close() == (encode_app([CAST, 0, 7, "add", [], [value]]), 1)
+
+
+@given(st.lists(light, max_size=30))
+def test_what_weighs_nothing_cannot_go_and_what_goes_is_no_heavier(values: list[Any]) -> None:
+    assert len(encode(values)) - 9 <= weigh(values)
+    for other in (b"bytes", [1], 1 << 63, "\ud800", Pid("a", 1, 1)):
+        assert weigh([*values, other]) == -1
+
+
+def test_a_run_has_an_end() -> None:
+    calls, replies, casts = Calls("add", 0, timed=False), Replies(), Casts(Pid("b", 1, 7), "add", "add", 0)
+    for number in range(MOST):
+        assert calls.is_open
+        assert replies.is_open
+        calls.add(number, 7, (), None, 0)
+        replies.add(number, None, 0)
+    assert not calls.is_open
+    assert not replies.is_open
+    for _ in range(MOST_CASTS):
+        assert casts.is_open
+        assert casts.add(())
+    assert not casts.is_open
+    for run, count in ((calls, MOST), (replies, MOST), (casts, MOST_CASTS)):
+        data, counts = run.close()
+        assert counts == decode(data)[2] == count
+    heavy = "x" * HEAVY
+    casts = Casts(Pid("b", 1, 7), "add", "add", 1)
+    assert not casts.add((heavy,)), "it goes by itself"
+    assert not casts.add((1, 2))
+    assert not casts.add(([1],))
+    while casts.is_open:
+        assert casts.add((heavy[10:],))
+    assert 10 < casts.count < 20
+    calls, replies = Calls("add", 1, timed=False), Replies()
+    for number in range(16):
+        calls.add(number, 7, (heavy,), None, HEAVY)
+        replies.add(number, heavy, HEAVY)
+    assert not calls.is_open
+    assert not replies.is_open
+
+
+# -- what is read
+
+MANY = 10_001
+BAD_CALLS: dict[str, tuple[Any, ...]] = {
+    "no calls": ([], [], [], None),
+    "fewer serials": ([1, 2], [1], [], None),
+    "arguments that do not divide": ([1, 2], [1, 1], [1, 2, 3], None),
+    "a number that is none": ([1, True], [1, 1], [], None),
+    "a serial that is none": ([1, 2], [1, "1"], [], None),
+    "arguments that are not light": ([1], [1], [[]], None),
+    "a large number": ([1], [1], [1 << 63], None),
+    "a large number among others": ([1], [1], [1 << 63, None], None),
+    "a small number": ([1], [1], [-(1 << 63) - 1], None),
+    "fewer deadlines": ([1, 2], [1, 1], [], [1.0]),
+    "no time": ([1], [1], [], [None]),
+    "a time that is none": ([1], [1], [], [math.nan]),
+    "endless time": ([1], [1], [], [math.inf]),
+    "times that are no list": ([1], [1], [], 1.0),
+    "too many": ([*range(MANY)], [1] * MANY, [], None),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_CALLS)
+def test_calls_that_make_no_sense(bad: str) -> None:
+    with pytest.raises(ProtocolViolation, match="a run of calls that makes no sense"):
+        check_calls(*BAD_CALLS[bad])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "results"), [([], []), ([1], []), ([1.0], [1]), ([1], [b""]), ([*range(MANY)], [None] * MANY)]
+)
+def test_answers_that_make_no_sense(numbers: list[Any], results: list[Any]) -> None:
+    with pytest.raises(ProtocolViolation, match="a run of answers that makes no sense"):
+        check_replies(numbers, results)
+
+
+@pytest.mark.parametrize(("count", "args"), [(0, []), (-1, [1]), (2, [1]), (1, [{}]), (MANY, [])])
+def test_casts_that_make_no_sense(count: int, args: list[Any]) -> None:
+    with pytest.raises(ProtocolViolation, match="a run of casts that makes no sense"):
+        check_casts(count, args)
+
+
+# -- both together
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that a sender does: ``kind`` to actor ``to``; ``turn``: others run afterwards."""
+
+    kind: str
+    to: int
+    method: str
+    args: tuple[Any, ...]
+    turn: bool
+
+
+values = (
+    st.sampled_from([0, 1, "x", "é" * 3, None, 2.5, True]) | light | st.sampled_from([b"bytes", [1, 2], "y" * 5000])
+)
+steps = st.lists(
+    st.builds(
+        Step,
+        st.sampled_from(["call", "call", "cast_nowait", "cast_nowait", "cast", "send_nowait", "timed"]),
+        st.integers(0, 2),
+        st.sampled_from(["one", "two"]),
+        st.tuples(values) | st.tuples(values, values),
+        st.booleans(),
+    )
+    | st.builds(
+        Step, st.sampled_from(["call", "cast_nowait"]), st.integers(0, 3), st.just("none"), st.just(()), st.just(False)
+    ),
+    max_size=60,
+)
+
+
+class _Waiter:
+    value = None
+
+    def abort(self, raise_cancel: Any = None) -> trio.lowlevel.Abort:
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class Callers:
+    """Calls that are made in this very order by one task, and whose answers others wait for. (trio runs tasks in any order.)"""
+
+    def __init__(self, side: Side, nursery: trio.Nursery) -> None:
+        self.side, self.nursery = side, nursery
+        self.answers: dict[int, str] = {}
+        self.waiting: list[list[Any]] = []
+
+    async def begin(self, count: int) -> None:
+        self.waiting = [await self.nursery.start(self._wait, number) for number in range(count)]
+
+    async def call(self, number: int, pid: Pid, step: Step) -> None:
+        waiting = self.waiting[number]
+        with trio.move_on_after(3 if step.kind == "timed" else math.inf):  # noqa: ASYNC100  # it tells a deadline
+            asked = self.side.exchange.ask(pid, step.method, step.args, ())
+        if asked is None:
+            self.nursery.start_soon(self._call, number, pid, step)
+            await trio.testing.wait_all_tasks_blocked()
+        else:
+            asked.task = waiting[0]
+            waiting.append(asked)
+
+    async def _call(self, number: int, pid: Pid, step: Step) -> None:
+        try:
+            self.answers[number] = repr(await self.side.system.ref(pid).call(step.method, *step.args))
+        except (HubkitError, TypeError) as error:
+            self.answers[number] = f"{type(error).__name__}: {error}"
+
+    async def _wait(self, number: int, task_status: trio.TaskStatus[list[Any]]) -> None:
+        waiting: list[Any] = [trio.lowlevel.current_task()]
+        task_status.started(waiting)
+        try:
+            await sit(_Waiter())
+            self.answers[number] = repr(self.side.exchange.answer_of(waiting[1].value))
+        except (HubkitError, NotBegun, TypeError) as error:
+            self.answers[number] = f"{type(error).__name__}: {error}"
+
+
+async def play(plan: list[Step], capabilities: Collection[str]) -> tuple[list[Any], dict[int, str], list[str], int]:
+    """What the actors were told, what the callers were answered, and what was lost; and how many messages that took."""
+    log: list[Any] = []
+    async with wired() as (nursery, a, b), trio.open_nursery() as callers:
+        cut(a, b)
+        link(a, b, capabilities)
+        cells = [await spawn(b, nursery, Scribe, str(number), log) for number in range(3)]
+        pids = [*(cell.pid for cell in cells), Pid("b", 1, 9999)]
+        refs = [a.system.ref(pid) for pid in pids]
+        asking = Callers(a, callers)
+        await asking.begin(len(plan))
+        messages = 0
+        receive = b.exchange.receive
+
+        def count(peer: str, message: list[Any]) -> None:
+            nonlocal messages
+            messages += 1
+            receive(peer, message)
+
+        b.exchange.receive = count  # type: ignore[method-assign]  # each message is counted
+        for number, step in enumerate(plan):
+            ref = refs[step.to]
+            try:
+                if step.kind in ("call", "timed"):
+                    await asking.call(number, pids[step.to], step)
+                elif step.kind == "send_nowait":
+                    ref.send_nowait(step.args)
+                elif step.kind == "cast":
+                    await ref.cast(step.method, *step.args)
+                else:
+                    ref.cast_nowait(step.method, *step.args)
+            except (HubkitError, TypeError) as error:
+                asking.answers[number] = f"{type(error).__name__}: {error}"
+            if step.turn:
+                await trio.sleep(0.01)
+        await trio.sleep(5)
+        stop(*cells)
+        await trio.sleep(1)
+        assert not a.exchange._waiting
+        assert not any(b.exchange._serving.values())
+        lost = [
+            f"{side.id} {event.target} {event.message}"
+            for side in (a, b)
+            for event in side.events
+            if isinstance(event, DeadLetter)
+        ]
+        callers.cancel_scope.cancel()
+    told = [[entry for entry in log if entry[0] == str(number)] for number in range(3)]  # between them is no order
+    return told, asking.answers, lost, messages
+
+
+@given(steps)
+def test_all_is_as_if_they_had_gone_one_by_one(plan: list[Step]) -> None:
+    *with_runs, few = trio.run(play, plan, (FLOW, LARGE, CAPABILITY), clock=Clock(autojump_threshold=0))
+    *without, many = trio.run(play, plan, (FLOW, LARGE), clock=Clock(autojump_threshold=0))
+    assert with_runs == without
+    assert few <= many
+
+
+def test_what_stands_together_is_one_message() -> None:
+    plan = [Step("call", number % 3, "one", (number,), False) for number in range(60)]
+    *done, messages = trio.run(play, plan, (FLOW, LARGE, CAPABILITY), clock=Clock(autojump_threshold=0))
+    assert messages == 1
+    assert done[1] == {number: repr(number) for number in range(60)}
+
+
+def overhear(side: Side, monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
+    said: list[list[Any]] = []
+    plain = side.send
+
+    def send(peer: str, message: list[Any]) -> bool:
+        side.close_growing()
+        said.append(message)
+        return plain(peer, message)
+
+    monkeypatch.setattr(side, "send", send)
+    return said
+
+
+async def test_many_callers_need_few_messages(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with wired() as (nursery, a, b):
+        cells = [await spawn(b, nursery) for _ in range(3)]
+        said, answered = overhear(a, monkeypatch), overhear(b, monkeypatch)
+        results: list[int] = []
+
+        async def caller(cell: Cell) -> None:
+            for _ in range(5):
+                results.append(await a.system.ref(cell.pid).call(Counter.add, 1))  # noqa: PERF401  # one after the other
+
+        async with trio.open_nursery() as callers:
+            for number in range(60):
+                callers.start_soon(caller, cells[number % 3])
+        assert sorted(results) == sorted([*range(1, 101)] * 3)
+        kinds = [message[0] for message in said]
+        assert kinds.count(CALLS) >= 5
+        assert len(said) < 30
+        assert {message[0] for message in answered} <= {REPLIES, REPLY}
+        assert len(answered) < 60
+        stop(*cells)
+
+
+async def test_casts_in_a_row_are_one_message(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery, mailbox=1000)
+        said = overhear(a, monkeypatch)
+        ref: Any = a.system.ref(cell.pid)
+        for number in range(10):
+            ref.cast_nowait(Counter.add, number)
+        ref.cast_nowait(Counter.add, n=1)
+        for number in range(10):
+            ref.cast_nowait("add", number)
+        assert await ref.call(Counter.add, 0) == 91
+        assert [message[0] for message in said] == [CASTS, CAST, CASTS, CALL]
+        b.exchange.look()
+        await trio.sleep(1)
+        assert a.exchange._unheard.link_down(b.id) == []
+        stop(cell)
+
+
+async def test_casts_for_which_there_is_no_room_are_dead_letters(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery, mailbox=10)
+        ref = a.system.ref(cell.pid)
+        for number in range(25):
+            ref.cast_nowait(Counter.add, number)
+        with trio.fail_after(5):
+            assert await ref.call(Counter.add, 0) == sum(range(10))
+        lost = [event.message for event in b.events if isinstance(event, DeadLetter)]
+        assert lost == [("add", (number,)) for number in range(10, 25)]
+        stop(cell)
+
+
+@pytest.mark.parametrize("turn", [True, False], ids=["on the link", "before they are"])
+async def test_a_link_that_ends_tells_of_each(autojump_clock: Clock, turn: bool) -> None:
+    async with trio.open_nursery() as nursery:
+        a, b = pair(nursery)
+        cell = await spawn(b, nursery)
+        ref = a.system.ref(cell.pid)
+        errors: list[Exception] = []
+
+        async def caller() -> None:
+            try:
+                await ref.call(Counter.slow, 100.0)
+            except NodeDown as error:
+                errors.append(error)
+
+        for _ in range(3):
+            nursery.start_soon(caller)
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(5):
+            ref.cast_nowait(Counter.add, number)
+        if turn:
+            await trio.sleep(1)
+        assert lost_by(a) == []
+        cut(a, b)
+        assert lost_by(a) == [("add", (number,)) for number in range(5)]
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(errors) == 3
+        assert all(error.maybe_executed for error in errors)  # type: ignore[attr-defined]  # they are NodeDown
+        assert not any(b.exchange._serving.values())
+        await trio.sleep(200)
+        assert not b.sent, "nobody hears it"
+        ref.cast_nowait(Counter.add, 6)
+        assert lost_by(a)[5:] == [("add", (6,))]
+        link(a, b)
+        ref.cast_nowait(Counter.add, 7)
+        a.exchange.close()
+        with pytest.raises(HubClosed):
+            ref.cast_nowait(Counter.add, 8)
+        nursery.cancel_scope.cancel()
+        cell.cancel()
+
+
+def lost_by(side: Side) -> list[Any]:
+    return [event.message for event in side.events if isinstance(event, DeadLetter)]
+
+
+async def test_calls_of_a_run_that_are_given_up_are_withdrawn(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        ref, said = a.system.ref(cell.pid), overhear(a, monkeypatch)
+        late = 0
+
+        async def caller(method: str, *args: Any) -> None:
+            nonlocal late
+            with trio.move_on_after(1) as scope:
+                await ref.call(method, *args)
+            late += scope.cancelled_caught
+
+        async with trio.open_nursery() as callers:
+            callers.start_soon(caller, "slow", 5)
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(4):
+                callers.start_soon(caller, "add", 1)
+        assert late == 5
+        assert [message[0] for message in said].count(WITHDRAW) == 5
+        assert CALLS in [message[0] for message in said]
+        await trio.sleep(10)
+        assert await ref.call("add", 1) == 1
+        assert not any(b.exchange._serving.values())
+        stop(cell)
+
+
+async def test_a_call_whose_time_is_over_when_its_turn_comes_is_not_begun(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        b.exchange.receive(a.id, [CALL, 1, cell.pid.serial, "slow", [], [5], None])
+        b.exchange.receive(a.id, [CALLS, "add", [2, 3], [cell.pid.serial] * 2, [1, 1], [1.0, 60]])
+        await trio.sleep(10)
+        assert await a.system.ref(cell.pid).call("add", 0) == 1
+        stop(cell)
+
+
+async def test_two_calls_with_one_number_make_no_sense(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        with pytest.raises(ProtocolViolation, match="two requests have the number 2"):
+            b.exchange.receive(a.id, [CALLS, "slow", [2, 2], [cell.pid.serial] * 2, [1.0, 1.0], None])
+        b.exchange.receive(a.id, [REPLIES, [77, 78], [1, 2]])  # nobody has asked
+        b.exchange.receive("z#1", [CALLS, "add", [2], [cell.pid.serial], [1], None])  # there is no link to it
+        stop(cell)
