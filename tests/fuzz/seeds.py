@@ -102,6 +102,7 @@ def _linked() -> Iterator[tuple[str, bytes]]:
     )
     yield "mesh", cbor2.dumps([own[6:8], {"address": "ws://x:4040"}, b"\x80", b"\xff"])
     exchanged = [cbor2.loads(data)[1] for data in golden.exchange().values()]
+    exchanged += [cbor2.loads(data)[1] for data in golden.runs().values()]
     for message in exchanged:
         yield "exchange", cbor2.dumps([message])
     arguments = PAYLOADS.dumps([[1], {}])

@@ -27,7 +27,7 @@ from hubkit.node.detours import FROM, LOST, VIA
 from hubkit.node.directory import CLOSE, DENY, HUBS, OPEN
 from hubkit.node.exchange import CALL
 from hubkit.node.relays import CAST, WITHDRAW
-from hubkit.node.shapes import DOWN, MONITOR, REPLY
+from hubkit.node.shapes import CALLS, CASTS, DOWN, MONITOR, REPLIES, REPLY
 from hubkit.node.tokens import ANSWER, CLAIM
 from hubkit.node.unheard import HEARD
 from hubkit.pids import NodeId
@@ -322,6 +322,26 @@ OTHERS: dict[str, Lie] = {
     ),
     "a call of an infinite time": Lie(
         lambda one, hubs: one.say([CALL, 1, 1, "add", [], [1], INF], [CALL, 2, 1, "add", [], [1], NAN]), None, closes=False
+    ),
+    "a run with two calls of one number": Lie(
+        lambda one, hubs: one.say(
+            [MONITOR, 1, 1], [CALLS, "slow", [7, 7], [serial_on(hubs, "a")] * 2, [1.0, 1.0], None], to="a"
+        ),
+        "two requests have the number 7",
+    ),
+    "a run of calls without an end": Lie(
+        lambda one, hubs: one.say([CALLS, "add", [*range(10_001)], [1] * 10_001, [], None]), "a run of calls"
+    ),
+    "a run of calls for ever": Lie(lambda one, hubs: one.say([CALLS, "add", [1], [1], [1], [INF]]), "a run of calls"),
+    "a run of casts that hold more than they may": Lie(
+        lambda one, hubs: one.say([CASTS, serial_on(hubs, "a"), "add", 1, [[1]]]), "a run of casts"
+    ),
+    "a run of no casts": Lie(lambda one, hubs: one.say([CASTS, 1, "add", 0, []]), "a run of casts"),
+    "a run of answers to what nobody asked": Lie(
+        lambda one, hubs: one.say([REPLIES, [*range(100)], ["x"] * 100]), None, closes=False
+    ),
+    "a run of casts for who is not there": Lie(
+        lambda one, hubs: one.say([CASTS, 999_999, "add", 100, [1] * 100]), None, closes=False
     ),
     "a chain of ten thousand callers": Lie(
         lambda one, hubs: one.say([CALL, 1, 1, "add", [["x", 1, 1]] * 10_000, [1], None]), None, closes=False

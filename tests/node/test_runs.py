@@ -40,7 +40,7 @@ from hubkit.node.runs import (
     weigh,
 )
 from hubkit.node.shapes import CALLS, CASTS, REPLIES, REPLY
-from hubkit.pids import Pid
+from hubkit.pids import ChildKey, Pid
 
 Clock = trio.testing.MockClock
 light = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=30)
@@ -183,20 +183,17 @@ class Step:
 values = (
     st.sampled_from([0, 1, "x", "é" * 3, None, 2.5, True]) | light | st.sampled_from([b"bytes", [1, 2], "y" * 5000])
 )
-steps = st.lists(
-    st.builds(
-        Step,
-        st.sampled_from(["call", "call", "cast_nowait", "cast_nowait", "cast", "send_nowait", "timed"]),
-        st.integers(0, 2),
-        st.sampled_from(["one", "two"]),
-        st.tuples(values) | st.tuples(values, values),
-        st.booleans(),
-    )
-    | st.builds(
-        Step, st.sampled_from(["call", "cast_nowait"]), st.integers(0, 3), st.just("none"), st.just(()), st.just(False)
-    ),
-    max_size=60,
+step = st.builds(
+    Step,
+    st.sampled_from(["call", "call", "timed", "cast_nowait", "cast_nowait", "cast", "send_nowait"]),
+    st.integers(0, 3),
+    st.sampled_from(["one", "two", "two"]),
+    st.tuples(values) | st.tuples(values, values),
+    st.sampled_from([False, False, False, True]),
+) | st.builds(
+    Step, st.sampled_from(["call", "cast_nowait"]), st.integers(0, 3), st.just("none"), st.just(()), st.just(False)
 )
+steps = st.lists(step, min_size=15, max_size=60)
 
 
 class _Waiter:
@@ -436,17 +433,36 @@ async def test_calls_of_a_run_that_are_given_up_are_withdrawn(
             late += scope.cancelled_caught
 
         async with trio.open_nursery() as callers:
-            callers.start_soon(caller, "slow", 5)
+            for _ in range(2):
+                callers.start_soon(caller, "slow", 5)
             await trio.testing.wait_all_tasks_blocked()
             for _ in range(4):
                 callers.start_soon(caller, "add", 1)
-        assert late == 5
-        assert [message[0] for message in said].count(WITHDRAW) == 5
-        assert CALLS in [message[0] for message in said]
+        assert late == 6
+        kinds = [message[0] for message in said]
+        assert (kinds.count(CALLS), kinds.count(WITHDRAW)) == (2, 6)
+        answered = overhear(b, monkeypatch)
         await trio.sleep(10)
+        assert not answered, "nobody would hear it"
         assert await ref.call("add", 1) == 1
         assert not any(b.exchange._serving.values())
         stop(cell)
+
+
+async def test_casts_follow_their_child(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cells = [await spawn(b, nursery) for _ in range(2)]
+        where = {"child": cells[0].pid}
+        a.system.hubs["hub"] = where.get
+        ref: Any = a.system.ref(ChildKey("hub", "child"))
+        for _ in range(5):
+            ref.cast_nowait(Counter.add, 1)
+        where["child"] = cells[1].pid
+        for _ in range(3):
+            ref.cast_nowait(Counter.add, 1)
+        values = [await a.system.ref(cell.pid).call(Counter.add, 0) for cell in cells]
+        assert values == [5, 3]
+        stop(*cells)
 
 
 async def test_a_call_whose_time_is_over_when_its_turn_comes_is_not_begun(autojump_clock: Clock) -> None:
@@ -459,6 +475,25 @@ async def test_a_call_whose_time_is_over_when_its_turn_comes_is_not_begun(autoju
         stop(cell)
 
 
+async def test_who_is_cancelled_already_has_no_time_left(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        ref = a.system.ref(cell.pid)
+
+        async def caller(deadline: float) -> None:
+            with trio.CancelScope(deadline=deadline) as scope:
+                await ref.call(Counter.add, 1)
+            assert scope.cancelled_caught == (deadline < 0)
+
+        async with trio.open_nursery() as callers:
+            for deadline in (100, -math.inf, -1, 100):
+                callers.start_soon(caller, deadline)
+        await trio.sleep(1)
+        assert await ref.call(Counter.add, 0) == 2
+        assert not any(b.exchange._serving.values())
+        stop(cell)
+
+
 async def test_two_calls_with_one_number_make_no_sense(autojump_clock: Clock) -> None:
     async with wired() as (nursery, a, b):
         cell = await spawn(b, nursery)
@@ -467,3 +502,26 @@ async def test_two_calls_with_one_number_make_no_sense(autojump_clock: Clock) ->
         b.exchange.receive(a.id, [REPLIES, [77, 78], [1, 2]])  # nobody has asked
         b.exchange.receive("z#1", [CALLS, "add", [2], [cell.pid.serial], [1], None])  # there is no link to it
         stop(cell)
+
+
+async def test_nobody_answers_for_another_node(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+
+        async def lie() -> None:
+            await trio.sleep(1)
+            a.exchange.receive("z#1", [REPLIES, [*a.exchange._waiting], ["a lie"]])
+
+        nursery.start_soon(lie)
+        assert await a.system.ref(cell.pid).call("slow", 2.0) == 2.0
+        stop(cell)
+
+
+async def test_the_end_of_an_old_link_shuts_no_new_door(autojump_clock: Clock) -> None:
+    async with wired() as (_, a, b):
+        a.exchange.link_up("b#2", (CAPABILITY,))
+        a.exchange.link_down(b.id)
+        door = a.exchange._doors["b"]
+        assert (door.peer, door.boot, door.reads_runs) == ("b#2", 2, True)
+        a.exchange.link_down("b#2")
+        assert not a.exchange._doors

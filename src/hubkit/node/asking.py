@@ -95,7 +95,7 @@ class Asking(Passage):
             return None
         self._number = number = self._number + 1
         deadline = trio.current_effective_deadline()
-        left = None if deadline == math.inf else deadline - trio.current_time()
+        left = None if deadline == math.inf else max(0.0, deadline - trio.current_time())  # who is cancelled has none
         calls: Calls | None = door.calls
         assert calls is not None
         if chain or weight > HEAVY:

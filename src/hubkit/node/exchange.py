@@ -135,7 +135,7 @@ class Exchange(Relays, Hosting):
             await self._wait_to_send(pid, peer)
         self._number = number = self._number + 1
         deadline = request.deadline
-        remaining = None if deadline == math.inf else deadline - trio.current_time()
+        remaining = None if deadline == math.inf else max(0.0, deadline - trio.current_time())
         chain = [[p.node, p.incarnation, p.serial] for p in request.chain] if request.chain else []
         message = [CALL, number, pid.serial, request.method, chain, arguments, remaining]
         return unpack(await self._ask(number, peer, pid, message), self._payloads)

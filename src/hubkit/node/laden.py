@@ -73,7 +73,7 @@ class Laden(Passage):
         chain = [[p.node, p.incarnation, p.serial] for p in request.chain]
         message: list[Any] = [kind, self._number, pid.serial, request.method, chain, None]
         if kind == CALL:
-            left = request.deadline - trio.current_time()
+            left = max(0.0, request.deadline - trio.current_time())
             message.append(None if request.deadline == math.inf else left)
         return message
 
