@@ -189,17 +189,23 @@ async def _converse() -> list[tuple[str, list[Any]]]:
 def runs() -> Lines:
     """Many calls, answers and casts in one message each."""
     calls, timed, replies, casts = (
-        Calls("add", 1, timed=False),
-        Calls("move", 2, timed=True),
+        Calls("add", 1),
+        Calls("move", 2),
         Replies(),
         Casts(Pid("b", 1, 7), "note", "note", 1),
     )
     for number, text in enumerate(("one", "two", "three"), 8):
-        calls.add(number, number % 2 + 1, (number,), None, 9)
-        timed.add(number, 3, (text, -0.5), 2.5, 20)
+        calls.add(number, number % 2 + 1, (number,), None, (), 9)
+        last = number == 10
+        timed.add(number, 3, (text, -0.5), None if last else 2.5, (Pid("a", 1, 4), Pid("b", 1, 2)) if last else (), 20)
         replies.add(number, text, 9)
         casts.add((text,))
-    made: dict[str, Growing] = {"calls": calls, "calls with deadlines": timed, "answers": replies, "casts": casts}
+    made: dict[str, Growing] = {
+        "calls": calls,
+        "calls with deadlines and a chain": timed,
+        "answers": replies,
+        "casts": casts,
+    }
     return {name: run.close()[0] for name, run in made.items()}
 
 

@@ -325,14 +325,17 @@ OTHERS: dict[str, Lie] = {
     ),
     "a run with two calls of one number": Lie(
         lambda one, hubs: one.say(
-            [MONITOR, 1, 1], [CALLS, "slow", [7, 7], [serial_on(hubs, "a")] * 2, [1.0, 1.0], None], to="a"
+            [MONITOR, 1, 1], [CALLS, "slow", [7, 7], [serial_on(hubs, "a")] * 2, [1.0, 1.0], None, None], to="a"
         ),
         "two requests have the number 7",
     ),
     "a run of calls without an end": Lie(
-        lambda one, hubs: one.say([CALLS, "add", [*range(10_001)], [1] * 10_001, [], None]), "a run of calls"
+        lambda one, hubs: one.say([CALLS, "add", [*range(10_001)], [1] * 10_001, [], None, None]), "a run of calls"
     ),
-    "a run of calls for ever": Lie(lambda one, hubs: one.say([CALLS, "add", [1], [1], [1], [INF]]), "a run of calls"),
+    "a run of calls for ever": Lie(lambda one, hubs: one.say([CALLS, "add", [1], [1], [1], [INF], None]), "a run of calls"),
+    "a run of calls with a chain of nobody": Lie(
+        lambda one, hubs: one.say([CALLS, "add", [1], [serial_on(hubs, "a")], [1], None, [[5]]]), "a pid that makes no sense"
+    ),
     "a run of casts that hold more than they may": Lie(
         lambda one, hubs: one.say([CASTS, serial_on(hubs, "a"), "add", 1, [[1]]]), "a run of casts"
     ),

@@ -74,9 +74,11 @@ class Scribe(Actor):
 @given(light, st.integers(0, 2**31))
 def test_a_run_of_one_is_the_message_itself(value: Any, number: int) -> None:
     for left in (None, 2.5):
-        calls = Calls("add", 1, timed=left is not None)
-        calls.add(number, 7, (value,), left, 0)
-        assert calls.close() == (encode_app([CALL, number, 7, "add", [], [value], left]), 1)
+        for chain in ((), (Pid("a", 1, 2), Pid("b", 3, 4))):
+            calls = Calls("add", 1)
+            calls.add(number, 7, (value,), left, chain, 0)
+            path = [[pid.node, pid.incarnation, pid.serial] for pid in chain]
+            assert calls.close() == (encode_app([CALL, number, 7, "add", path, [value], left]), 1)
     replies = Replies()
     replies.add(number, value, 0)
     assert replies.close() == (encode_app([REPLY, number, 0, value]), 1)
@@ -93,11 +95,11 @@ def test_what_weighs_nothing_cannot_go_and_what_goes_is_no_heavier(values: list[
 
 
 def test_a_run_has_an_end() -> None:
-    calls, replies, casts = Calls("add", 0, timed=False), Replies(), Casts(Pid("b", 1, 7), "add", "add", 0)
+    calls, replies, casts = Calls("add", 0), Replies(), Casts(Pid("b", 1, 7), "add", "add", 0)
     for number in range(MOST):
         assert calls.is_open
         assert replies.is_open
-        calls.add(number, 7, (), None, 0)
+        calls.add(number, 7, (), None, (), 0)
         replies.add(number, None, 0)
     assert not calls.is_open
     assert not replies.is_open
@@ -116,9 +118,9 @@ def test_a_run_has_an_end() -> None:
     while casts.is_open:
         assert casts.add((heavy[10:],))
     assert 10 < casts.count < 20
-    calls, replies = Calls("add", 1, timed=False), Replies()
+    calls, replies = Calls("add", 1), Replies()
     for number in range(16):
-        calls.add(number, 7, (heavy,), None, HEAVY)
+        calls.add(number, 7, (heavy,), None, (), HEAVY)
         replies.add(number, heavy, HEAVY)
     assert not calls.is_open
     assert not replies.is_open
@@ -128,21 +130,24 @@ def test_a_run_has_an_end() -> None:
 
 MANY = 10_001
 BAD_CALLS: dict[str, tuple[Any, ...]] = {
-    "no calls": ([], [], [], None),
-    "fewer serials": ([1, 2], [1], [], None),
-    "arguments that do not divide": ([1, 2], [1, 1], [1, 2, 3], None),
-    "a number that is none": ([1, True], [1, 1], [], None),
-    "a serial that is none": ([1, 2], [1, "1"], [], None),
-    "arguments that are not light": ([1], [1], [[]], None),
-    "a large number": ([1], [1], [1 << 63], None),
-    "a large number among others": ([1], [1], [1 << 63, None], None),
-    "a small number": ([1], [1], [-(1 << 63) - 1], None),
-    "fewer deadlines": ([1, 2], [1, 1], [], [1.0]),
-    "no time": ([1], [1], [], [None]),
-    "a time that is none": ([1], [1], [], [math.nan]),
-    "endless time": ([1], [1], [], [math.inf]),
-    "times that are no list": ([1], [1], [], 1.0),
-    "too many": ([*range(MANY)], [1] * MANY, [], None),
+    "no calls": ([], [], [], None, None),
+    "fewer serials": ([1, 2], [1], [], None, None),
+    "arguments that do not divide": ([1, 2], [1, 1], [1, 2, 3], None, None),
+    "a number that is none": ([1, True], [1, 1], [], None, None),
+    "a serial that is none": ([1, 2], [1, "1"], [], None, None),
+    "arguments that are not light": ([1], [1], [[]], None, None),
+    "a large number": ([1], [1], [1 << 63], None, None),
+    "a large number among others": ([1], [1], [1 << 63, None], None, None),
+    "a small number": ([1], [1], [-(1 << 63) - 1], None, None),
+    "fewer deadlines": ([1, 2], [1, 1], [], [1.0], None),
+    "a time that is text": ([1], [1], [], ["1"], None),
+    "fewer chains": ([1, 2], [1, 1], [], None, [[]]),
+    "a chain that is none": ([1], [1], [], None, [None]),
+    "chains that are no list": ([1], [1], [], None, "x"),
+    "a time that is none": ([1], [1], [], [math.nan], None),
+    "endless time": ([1], [1], [], [math.inf], None),
+    "times that are no list": ([1], [1], [], 1.0, None),
+    "too many": ([*range(MANY)], [1] * MANY, [], None, None),
 }
 
 
@@ -185,7 +190,9 @@ values = (
 )
 step = st.builds(
     Step,
-    st.sampled_from(["call", "call", "timed", "cast_nowait", "cast_nowait", "cast", "send_nowait"]),
+    st.sampled_from(
+        ["call", "call", "timed", "chained", "circle", "cast_nowait", "cast_nowait", "cast", "send_nowait"]
+    ),
     st.integers(0, 3),
     st.sampled_from(["one", "two", "two"]),
     st.tuples(values) | st.tuples(values, values),
@@ -194,6 +201,9 @@ step = st.builds(
     Step, st.sampled_from(["call", "cast_nowait"]), st.integers(0, 3), st.just("none"), st.just(()), st.just(False)
 )
 steps = st.lists(step, min_size=15, max_size=60)
+
+
+CHAINS = {"chained": (Pid("c", 5, 6), Pid("a", 1, 9999)), "circle": (Pid("b", 1, 1), Pid("a", 1, 9999))}
 
 
 class _Waiter:
@@ -217,7 +227,7 @@ class Callers:
     async def call(self, number: int, pid: Pid, step: Step) -> None:
         waiting = self.waiting[number]
         with trio.move_on_after(3 if step.kind == "timed" else math.inf):  # noqa: ASYNC100  # it tells a deadline
-            asked = self.side.exchange.ask(pid, step.method, step.args, ())
+            asked = self.side.exchange.ask(pid, step.method, step.args, CHAINS.get(step.kind, ()))
         if asked is None:
             self.nursery.start_soon(self._call, number, pid, step)
             await trio.testing.wait_all_tasks_blocked()
@@ -264,7 +274,7 @@ async def play(plan: list[Step], capabilities: Collection[str]) -> tuple[list[An
         for number, step in enumerate(plan):
             ref = refs[step.to]
             try:
-                if step.kind in ("call", "timed"):
+                if step.kind in ("call", "timed", *CHAINS):
                     await asking.call(number, pids[step.to], step)
                 elif step.kind == "send_nowait":
                     ref.send_nowait(step.args)
@@ -469,7 +479,7 @@ async def test_a_call_whose_time_is_over_when_its_turn_comes_is_not_begun(autoju
     async with wired() as (nursery, a, b):
         cell = await spawn(b, nursery)
         b.exchange.receive(a.id, [CALL, 1, cell.pid.serial, "slow", [], [5], None])
-        b.exchange.receive(a.id, [CALLS, "add", [2, 3], [cell.pid.serial] * 2, [1, 1], [1.0, 60]])
+        b.exchange.receive(a.id, [CALLS, "add", [2, 3], [cell.pid.serial] * 2, [1, 1], [1.0, None], None])
         await trio.sleep(10)
         assert await a.system.ref(cell.pid).call("add", 0) == 1
         stop(cell)
@@ -498,9 +508,9 @@ async def test_two_calls_with_one_number_make_no_sense(autojump_clock: Clock) ->
     async with wired() as (nursery, a, b):
         cell = await spawn(b, nursery)
         with pytest.raises(ProtocolViolation, match="two requests have the number 2"):
-            b.exchange.receive(a.id, [CALLS, "slow", [2, 2], [cell.pid.serial] * 2, [1.0, 1.0], None])
+            b.exchange.receive(a.id, [CALLS, "slow", [2, 2], [cell.pid.serial] * 2, [1.0, 1.0], None, None])
         b.exchange.receive(a.id, [REPLIES, [77, 78], [1, 2]])  # nobody has asked
-        b.exchange.receive("z#1", [CALLS, "add", [2], [cell.pid.serial], [1], None])  # there is no link to it
+        b.exchange.receive("z#1", [CALLS, "add", [2], [cell.pid.serial], [1], None, None])  # there is no link to it
         stop(cell)
 
 

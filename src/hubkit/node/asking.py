@@ -29,6 +29,7 @@ from hubkit.net.wire import CHUNK
 from hubkit.node.doors import Door
 from hubkit.node.packing import pack_arguments, unpack
 from hubkit.node.passage import MOST_NOWAIT, Passage
+from hubkit.node.refs import plain_chain
 from hubkit.node.relays import CALL, CAST, WITHDRAW
 from hubkit.node.runs import HEAVY, Calls, Casts, weigh
 from hubkit.node.unheard import Unheard
@@ -98,14 +99,10 @@ class Asking(Passage):
         left = None if deadline == math.inf else max(0.0, deadline - trio.current_time())  # who is cancelled has none
         calls: Calls | None = door.calls
         assert calls is not None
-        if chain or weight > HEAVY:
-            calls = None
-        elif not (calls.is_open and calls.method == method and calls.width == len(args)) or calls.timed is (
-            left is None
-        ):
-            calls = self._begin_calls(door, Calls(method, len(args), timed=left is not None))
+        if not (calls.is_open and calls.method == method and calls.width == len(args)) or weight > HEAVY:
+            calls = None if weight > HEAVY else self._begin_calls(door, Calls(method, len(args)))
         if calls is not None:
-            calls.add(number, serial, args, left, weight)
+            calls.add(number, serial, args, left, chain, weight)
         else:
             self._write_call(door, number, pid, method, args, chain, left)
         asked = self._waiting[number] = Asked(self, number, peer, pid)
@@ -138,8 +135,8 @@ class Asking(Passage):
         arguments, target = array(args), self._targets.target(pid.serial, method)
         callers = write_chain(chain) if chain else NO_CHAIN
         if arguments is None or target is None or callers is None:  # too many for that
-            path = [[caller.node, caller.incarnation, caller.serial] for caller in chain]
-            sent = self._wire.send(door.peer, [CALL, number, pid.serial, method, path, list(args), left])
+            message = [CALL, number, pid.serial, method, plain_chain(chain), list(args), left]
+            sent = self._wire.send(door.peer, message)
             waiting = self._wire.backlog(door.peer) if sent else -1
         else:
             waiting = self._wire.write(door.peer, write_call(number, target, callers, arguments, left))

@@ -13,11 +13,11 @@ import trio
 
 from hubkit.actors.mailbox import Call, Mailbox
 from hubkit.node.runs import Calls, Casts, Replies
-from hubkit.pids import NodeId, life_of
+from hubkit.pids import NodeId, Pid, life_of
 
 __all__ = ["Door", "Hosted"]
 
-_NO_CALLS, _NO_REPLIES = Calls("", 0, timed=False), Replies()
+_NO_CALLS, _NO_REPLIES = Calls("", 0), Replies()
 _NO_CALLS.is_open = _NO_REPLIES.is_open = False
 
 _NO_KWARGS: dict[str, Any] = {}
@@ -72,13 +72,14 @@ class Hosted(Call):
         coroutine: Any,
         method: str,
         args: tuple[Any, ...],
+        chain: tuple[Pid, ...],
         deadline: float,
     ) -> None:
         self.coroutine = coroutine
         self.method = method
         self.args = args
         self.kwargs = _NO_KWARGS
-        self.chain = ()
+        self.chain = chain
         self.mailbox = mailbox
         self.task = None
         self.value = None

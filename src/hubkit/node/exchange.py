@@ -34,7 +34,7 @@ from hubkit.node.freight import Freight
 from hubkit.node.hosting import Hosting
 from hubkit.node.packing import are_light, load_arguments, shown, unpack, unpack_arguments
 from hubkit.node.passage import HINTS, Wire
-from hubkit.node.refs import read_pid
+from hubkit.node.refs import plain_chain, read_pid
 from hubkit.node.relays import CALL, CAST, PASSED_ON, WITHDRAW, Relays
 from hubkit.node.shapes import CALLS, CASTS, DEMONITOR, DOWN, MONITOR, REPLIES, REPLY, read_shape
 from hubkit.node.tokens import Tokens
@@ -136,7 +136,7 @@ class Exchange(Relays, Hosting):
         self._number = number = self._number + 1
         deadline = request.deadline
         remaining = None if deadline == math.inf else max(0.0, deadline - trio.current_time())
-        chain = [[p.node, p.incarnation, p.serial] for p in request.chain] if request.chain else []
+        chain = plain_chain(request.chain)
         message = [CALL, number, pid.serial, request.method, chain, arguments, remaining]
         return unpack(await self._ask(number, peer, pid, message), self._payloads)
 
@@ -155,7 +155,7 @@ class Exchange(Relays, Hosting):
         elif not self._may_send(pid, peer):
             await self._wait_to_send(pid, peer)
         self._number = number = self._number + 1
-        chain = [[p.node, p.incarnation, p.serial] for p in request.chain]
+        chain = plain_chain(request.chain)
         await self._ask(number, peer, pid, [CAST, number, pid.serial, request.method, chain, arguments])
 
     # -- watches of ours --------------------------------------------------------------------------------------------------

@@ -16,15 +16,17 @@ import trio
 from hubkit.actors.parking import WOKEN
 from hubkit.node.answers import Code
 from hubkit.node.asking import Asking
-from hubkit.node.bounds import SERVED
+from hubkit.node.bounds import CHAIN, SERVED
 from hubkit.node.doors import Door, Hosted
 from hubkit.node.laden import Laden
+from hubkit.node.refs import read_pid
 from hubkit.node.runs import CAPABILITY, HEAVY, Replies, check_calls, check_casts, check_replies, weigh
-from hubkit.pids import NodeId, name_of
+from hubkit.pids import NodeId, Pid, name_of
 
 __all__ = ["Hosting"]
 
 _OK = int(Code.OK)
+_NOBODY: list[Any] = []  # the chain of a call for which nobody waits but its caller
 _reschedule = trio.lowlevel.reschedule
 
 
@@ -69,26 +71,44 @@ class Hosting(Asking, Laden):
         return True
 
     def _serve_calls(
-        self, peer: NodeId, method: str, numbers: list[Any], serials: list[Any], args: list[Any], left: Any
+        self,
+        peer: NodeId,
+        method: str,
+        numbers: list[Any],
+        serials: list[Any],
+        args: list[Any],
+        left: Any,
+        chains: Any,
     ) -> None:
-        check_calls(numbers, serials, args, left)
+        check_calls(numbers, serials, args, left, chains)
         door, width, at = self._doors.get(name_of(peer)), len(args) // len(numbers), 0
-        now = 0.0 if left is None else trio.current_time()
+        now, chain, remaining = 0.0 if left is None else trio.current_time(), _NOBODY, None
         for index, number in enumerate(numbers):
-            values, remaining = args[at : at + width], None if left is None else left[index]
+            values = args[at : at + width]
             at += width
+            if left is not None:
+                remaining = left[index]
+            if chains is not None:
+                chain = chains[index]
             deadline = math.inf if remaining is None else now + remaining
-            if door is None or not self._host(door, number, serials[index], method, values, deadline):
-                self._serve_call(peer, number, serials[index], method, [], values, remaining)
+            if door is None or not self._host(door, number, serials[index], method, values, chain, deadline):
+                self._serve_call(peer, number, serials[index], method, chain, values, remaining)
 
-    def _host(self, door: Door, number: int, serial: int, method: str, args: list[Any], deadline: float) -> bool:
+    def _host(
+        self, door: Door, number: int, serial: int, method: str, args: list[Any], chain: list[Any], deadline: float
+    ) -> bool:
         """Take a call if there is nothing to be checked: else `False`."""
         cell, serving = self.system.cells.get(serial), door.serving
         known = None if cell is None else cell.table.get(method)
         if cell is None or known is None or known[2] != len(args) + 1 or number in serving or len(serving) >= SERVED:
             return False
+        callers: tuple[Pid, ...] = ()
+        if chain:
+            callers = tuple(map(read_pid, chain))
+            if cell.pid in callers or len(callers) > CHAIN:
+                return False
         name, handler, _ = known
-        call = Hosted(door, number, cell, handler(cell.instance, *args), name, tuple(args), deadline)
+        call = Hosted(door, number, cell, handler(cell.instance, *args), name, tuple(args), callers, deadline)
         serving[number] = call.abort
         cell.push_call(call)
         return True

@@ -21,6 +21,7 @@ from hubkit.node.answers import Code, encode_error
 from hubkit.node.freight import LADEN
 from hubkit.node.packing import MANIFOLD, load, slowly, whole
 from hubkit.node.passage import Passage
+from hubkit.node.refs import plain_chain
 from hubkit.node.relays import CALL
 from hubkit.node.shapes import REPLY
 from hubkit.node.writing import write_reply
@@ -70,7 +71,7 @@ class Laden(Passage):
 
     def _request_message(self, kind: int, pid: Pid, request: Request) -> list[Any]:
         self._number += 1
-        chain = [[p.node, p.incarnation, p.serial] for p in request.chain]
+        chain = plain_chain(request.chain)
         message: list[Any] = [kind, self._number, pid.serial, request.method, chain, None]
         if kind == CALL:
             left = max(0.0, request.deadline - trio.current_time())

@@ -14,7 +14,7 @@ from hubkit.actors.system import System
 from hubkit.errors import NodeDown, NoSuchActor, ProtocolViolation
 from hubkit.pids import ChildKey, Pid
 
-__all__ = ["NodeGone", "decode_ref", "encode_ref", "read_pid"]
+__all__ = ["NodeGone", "decode_ref", "encode_ref", "plain_chain", "read_pid"]
 
 
 class Hints(Protocol):
@@ -24,6 +24,11 @@ class Hints(Protocol):
 
     def hint(self, key: ChildKey, pid: Pid) -> None:
         """The child ran there."""
+
+
+def plain_chain(chain: tuple[Pid, ...]) -> list[Any]:
+    """The callers of a request, in plain values."""
+    return [[pid.node, pid.incarnation, pid.serial] for pid in chain]
 
 
 def read_pid(item: Any) -> Pid:

@@ -21,6 +21,7 @@ from hubkit.net.payload import Payloads
 from hubkit.node.answers import Code, decode_error
 from hubkit.node.freight import LADEN, Freight, Lot
 from hubkit.node.packing import MANIFOLD, load_arguments, unpack, whole
+from hubkit.node.refs import plain_chain
 from hubkit.node.unheard import Unheard
 from hubkit.pids import NodeId, Pid, node_id
 
@@ -135,7 +136,7 @@ class Relays:
         if isinstance(item, Call):
             self._number = number = self._number + 1
             remaining = None if item.deadline == math.inf else item.deadline - trio.current_time()
-            path = [[p.node, p.incarnation, p.serial] for p in item.chain]
+            path = plain_chain(item.chain)
             message: list[Any] = [CALL, number, pid.serial, item.method, path, arguments, remaining]
         else:
             message = [CAST, PASSED_ON, pid.serial, item[1], [], arguments]

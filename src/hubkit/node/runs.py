@@ -9,8 +9,8 @@ takes alone. Refused: runs over several kinds or methods, which would need a row
 
 On the wire, each with the number of messages that it counts for behind it:
 
-* ``[CALLS, method, [number, ...], [serial, ...], [argument, ...], [seconds left, ...] or null]``: calls without a chain, all
-  with as many arguments each, which stand one after the other;
+* ``[CALLS, method, [number, ...], [serial, ...], [argument, ...], [seconds left or null, ...] or null, [chain, ...] or null]``:
+  calls with as many arguments each, which stand one after the other; null where none has a deadline, or callers of its own;
 * ``[REPLIES, [number, ...], [result, ...]]``: the answers of calls that went well;
 * ``[CASTS, serial, method, count, [argument, ...]]``: casts to one actor that nobody waits for.
 """
@@ -26,6 +26,7 @@ from hubkit.net.cbor import encode
 from hubkit.net.scalars import text
 from hubkit.net.wire import Kind
 from hubkit.node.packing import are_light
+from hubkit.node.refs import plain_chain
 from hubkit.node.relays import CALL, CAST
 from hubkit.node.shapes import CALLS, CASTS, REPLIES, REPLY
 from hubkit.pids import Pid
@@ -56,6 +57,8 @@ _LONG = 10_000
 _APP = int(Kind.APP)
 _INT = 1 << 63
 _NUMBER = 9  # bytes, at most
+_PID = 64  # bytes, about
+_TIMES: frozenset[type] = frozenset({float, int, type(None)})
 _PLAIN = frozenset({float, bool, type(None)})
 _LIGHT = _PLAIN | {str}
 
@@ -92,28 +95,37 @@ class _Run:
 
 
 class Calls(_Run):
-    """Calls of one method, with ``width`` arguments each; ``timed``: each has a deadline, else none has."""
+    """Calls of one method, with ``width`` arguments each."""
 
-    __slots__ = ("_args", "_left", "_numbers", "_serials", "method", "timed", "width")
+    __slots__ = ("_args", "_chains", "_left", "_numbers", "_serials", "method", "width")
 
-    def __init__(self, method: str, width: int, *, timed: bool) -> None:
+    def __init__(self, method: str, width: int) -> None:
         super().__init__()
         self.method: str = method
         self.width: int = width
-        self.timed: bool = timed
         self._numbers: list[int] = []
         self._serials: list[int] = []
         self._args: list[Any] = []
-        self._left: list[float | None] = []
+        self._left: list[float | None] | None = None
+        self._chains: list[list[Any]] | None = None
 
-    def add(self, number: int, serial: int, args: tuple[Any, ...], left: float | None, weight: int) -> None:
-        """One more, to an actor of the node that it goes to; ``left``: the seconds that it has, if `timed`."""
+    def add(
+        self, number: int, serial: int, args: tuple[Any, ...], left: float | None, chain: tuple[Pid, ...], weight: int
+    ) -> None:
+        """One more, to an actor of the node that it goes to; ``left``: the seconds that it has, if it has not all of them."""
         numbers = self._numbers
+        if left is not None or self._left is not None:
+            if self._left is None:
+                self._left = [None] * len(numbers)
+            self._left.append(left)
+        if chain or self._chains is not None:
+            if self._chains is None:
+                self._chains = [[] for _ in numbers]
+            self._chains.append(plain_chain(chain))
+            weight += _PID * len(chain)
         numbers.append(number)
         self._serials.append(serial)
         self._args += args
-        if left is not None:
-            self._left.append(left)
         self.room -= weight
         if self.room <= 0 or len(numbers) >= MOST:
             self.is_open = False
@@ -121,11 +133,11 @@ class Calls(_Run):
     def close(self) -> tuple[bytes, int]:
         """See `hubkit.net.outbox.Growing`."""
         self.is_open = False
-        numbers, left = self._numbers, self._left if self.timed else None
+        numbers, left, chains = self._numbers, self._left, self._chains
         if len(numbers) == 1:
-            call = [CALL, numbers[0], self._serials[0], self.method, [], self._args, None if left is None else left[0]]
-            return encode([_APP, call]), 1
-        run = [CALLS, self.method, numbers, self._serials, self._args, left]
+            end = [[] if chains is None else chains[0], self._args, None if left is None else left[0]]
+            return encode([_APP, [CALL, numbers[0], self._serials[0], self.method, *end]]), 1
+        run = [CALLS, self.method, numbers, self._serials, self._args, left, chains]
         return encode([_APP, run, len(numbers)]), len(numbers)
 
 
@@ -222,14 +234,16 @@ def _require(makes_sense: bool, what: str) -> None:
         raise ProtocolViolation(msg)
 
 
-def check_calls(numbers: list[Any], serials: list[Any], args: list[Any], left: Any) -> None:
+def check_calls(numbers: list[Any], serials: list[Any], args: list[Any], left: Any, chains: Any) -> None:
     """Raise `ProtocolViolation` if they do not belong together."""
     count = len(numbers)
     _require(0 < count <= _LONG and len(serials) == count and not len(args) % count, "calls")
     _require(_are_numbers(numbers) and _are_numbers(serials) and _are_light(args), "calls")
     if left is not None:
-        _require(type(left) is list and len(left) == count and {float, int}.issuperset(map(type, left)), "calls")
-        _require(all(map(math.isfinite, left)), "calls")
+        _require(type(left) is list and len(left) == count and _TIMES.issuperset(map(type, left)), "calls")
+        _require(all(seconds is None or math.isfinite(seconds) for seconds in left), "calls")
+    if chains is not None:
+        _require(type(chains) is list and len(chains) == count and {list}.issuperset(map(type, chains)), "calls")
 
 
 def check_replies(numbers: list[Any], results: list[Any]) -> None:

@@ -32,7 +32,7 @@ _SHAPES: dict[int, tuple[int, tuple[type, ...]]] = {
     DEMONITOR: (2, (int, int)),
     DOWN: (4, (int, int, str)),
     HEARD: (2, (int, int)),
-    CALLS: (6, (int, str, list, list, list)),
+    CALLS: (7, (int, str, list, list, list)),
     REPLIES: (3, (int, list, list)),
     CASTS: (5, (int, int, str, int, list)),
     **CREDITS,
