@@ -198,7 +198,7 @@ def runs() -> Lines:
         calls.add(number, number % 2 + 1, (number,), None, (), 9)
         last = number == 10
         timed.add(number, 3, (text, -0.5), None if last else 2.5, (Pid("a", 1, 4), Pid("b", 1, 2)) if last else (), 20)
-        replies.add(number, text, 9)
+        replies.add(number, text)
         casts.add((text,))
     made: dict[str, Growing] = {
         "calls": calls,

@@ -27,6 +27,7 @@ from hubkit.node.detours import FROM, LOST, VIA
 from hubkit.node.directory import CLOSE, DENY, HUBS, OPEN
 from hubkit.node.exchange import CALL
 from hubkit.node.relays import CAST, WITHDRAW
+from hubkit.node.runs import pack_numbers
 from hubkit.node.shapes import CALLS, CASTS, DOWN, MONITOR, REPLIES, REPLY
 from hubkit.node.tokens import ANSWER, CLAIM
 from hubkit.node.unheard import HEARD
@@ -95,6 +96,10 @@ def garbled(one: Liar, change: Callable[[list[Any]], object]) -> list[Any]:
 async def many(one: Liar, message: Callable[[int], list[Any]], count: int) -> None:
     for number in range(count):
         await one.say(message(number))
+
+
+def packed(*numbers: int) -> bytes:
+    return pack_numbers([*numbers])
 
 
 def future(one: Liar, seconds: float) -> tuple[int, int]:
@@ -325,23 +330,28 @@ OTHERS: dict[str, Lie] = {
     ),
     "a run with two calls of one number": Lie(
         lambda one, hubs: one.say(
-            [MONITOR, 1, 1], [CALLS, "slow", [7, 7], [serial_on(hubs, "a")] * 2, [1.0, 1.0], None, None], to="a"
+            [MONITOR, 1, 1], [CALLS, "slow", packed(7, 7), packed(*[serial_on(hubs, "a")] * 2), [1.0, 1.0], None, None],
+            to="a",
         ),
         "two requests have the number 7",
     ),
     "a run of calls without an end": Lie(
-        lambda one, hubs: one.say([CALLS, "add", [*range(10_001)], [1] * 10_001, [], None, None]), "a run of calls"
+        lambda one, hubs: one.say([CALLS, "add", packed(*range(10_001)), packed(*range(10_001)), [], None, None]),
+        "the numbers of a run",
     ),
-    "a run of calls for ever": Lie(lambda one, hubs: one.say([CALLS, "add", [1], [1], [1], [INF], None]), "a run of calls"),
+    "a run of calls for ever": Lie(
+        lambda one, hubs: one.say([CALLS, "add", packed(1), packed(1), [1], [INF], None]), "a run of calls"
+    ),
     "a run of calls with a chain of nobody": Lie(
-        lambda one, hubs: one.say([CALLS, "add", [1], [serial_on(hubs, "a")], [1], None, [[5]]]), "a pid that makes no sense"
+        lambda one, hubs: one.say([CALLS, "add", packed(1), packed(serial_on(hubs, "a")), [1], None, [[5]]]),
+        "a pid that makes no sense",
     ),
     "a run of casts that hold more than they may": Lie(
         lambda one, hubs: one.say([CASTS, serial_on(hubs, "a"), "add", 1, [[1]]]), "a run of casts"
     ),
     "a run of no casts": Lie(lambda one, hubs: one.say([CASTS, 1, "add", 0, []]), "a run of casts"),
     "a run of answers to what nobody asked": Lie(
-        lambda one, hubs: one.say([REPLIES, [*range(100)], ["x"] * 100]), None, closes=False
+        lambda one, hubs: one.say([REPLIES, packed(*range(100)), ["x"] * 100]), None, closes=False
     ),
     "a run of casts for who is not there": Lie(
         lambda one, hubs: one.say([CASTS, 999_999, "add", 100, [1] * 100]), None, closes=False

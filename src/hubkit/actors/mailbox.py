@@ -26,7 +26,7 @@ import trio
 from outcome import Error, Value, capture
 
 from hubkit.actors.messages import MailboxFullNow, NotBegun
-from hubkit.actors.parking import WOKEN, Berth, wake
+from hubkit.actors.parking import ASLEEP, WOKEN, Berth, wake
 from hubkit.pids import Pid
 
 __all__ = [
@@ -301,12 +301,21 @@ class Mailbox(Berth):
     def push_call(self, call: Call) -> None:
         """Take a call as soon as there is room. Its caller waits for the reply anyway, so it waits for nothing more."""
         queue = self.queue
-        if queue is not None and len(queue) >= self.capacity:
+        if queue is None:
+            self.push(call)
+        elif len(queue) >= self.capacity:
             if self.waiting is None:
                 self.waiting = deque()
             self.waiting.append(call)
-        else:
-            self.push(call)
+        else:  # as `push` does it: each call takes this way
+            queue.append(call)
+            task = self.parked
+            if task is not None:
+                self.parked = None
+                if task.custom_sleep_data is ASLEEP:
+                    _reschedule(task, WOKEN)
+            elif self.current is not None and self.marked is None:
+                self.mark(call)
 
     async def push_when_room(self, letter: Letter) -> None:
         """Take a message once there is room, after all who wait already. Not a checkpoint when there is room at once.

@@ -27,12 +27,12 @@ from hubkit.actors.actor import Method, method_name
 from hubkit.actors.cell import Cell, current_cell, current_chain
 from hubkit.actors.mailbox import Call, Letter, Note
 from hubkit.actors.messages import Kind, NotBegun, NowhereNow, Request
-from hubkit.actors.parking import ASLEEP, WOKEN, Sitter, sit
+from hubkit.actors.parking import ASLEEP, WOKEN, sit
 from hubkit.errors import Deadlock, HubkitError, NodeDown, NoSuchActor
 from hubkit.pids import ChildKey, Pid
 
 if TYPE_CHECKING:
-    from hubkit.actors.seams import Remote, Stream
+    from hubkit.actors.seams import Stream
     from hubkit.actors.system import System
 
 __all__ = ["Ref"]
@@ -104,9 +104,8 @@ class Ref(Generic[A_co]):
     def pid(self) -> Pid | None:
         """The incarnation that a message sent now would go to; `None` while the child runs nowhere. No network."""
         address, system = self.address, self._system
-        if type(address) is Pid:
+        if isinstance(address, Pid):
             return address
-        assert isinstance(address, ChildKey)
         running = system.hubs.get(address.hub)
         return system.locator(address).resolve(address) if running is None else running(address.child)
 
@@ -133,14 +132,13 @@ class Ref(Generic[A_co]):
         cell = self._cell
         found = cell.table.get(method)
         if found is None:
-            pid = self.pid
-            cell = self._at(pid) or _NOBODY
-            found = cell.table.get(method)
-            if found is None:
-                remote = self._system.remote
-                if remote is None or pid is None or kwargs or cell is not _NOBODY:
-                    return await self._call_anywhere(method, args, kwargs, None, pid)
-                asked = self._ask(remote, pid, method, args)
+            pid, remote = self.pid, self._system.remote
+            if pid is not None and remote is not None and pid.node != self._system.node and not kwargs:  # far away
+                self._cell = _NOBODY
+                chain = current_chain()
+                if chain and pid in chain:
+                    raise deadlock(pid, chain)
+                asked = remote.ask(pid, method if type(method) is str else method_name(method), args, chain)
                 if asked is None:
                     return await self._call_anywhere(method, args, kwargs, None, pid)
                 try:
@@ -149,6 +147,10 @@ class Ref(Generic[A_co]):
                     if isinstance(self.address, Pid):
                         raise self._nobody(ended) from None
                 return await self._call_anywhere(method, args, kwargs, pid)
+            cell = self._at(pid) or _NOBODY
+            found = cell.table.get(method)
+            if found is None:
+                return await self._call_anywhere(method, args, kwargs, None, pid)
         chain = current_chain()
         if chain and cell.pid in chain:
             raise deadlock(cell.pid, chain)
@@ -172,13 +174,6 @@ class Ref(Generic[A_co]):
             if isinstance(self.address, Pid):
                 raise self._nobody(ended) from None
         return await self._call_anywhere(method, args, kwargs, cell.pid)
-
-    def _ask(self, remote: Remote, pid: Pid, method: Any, args: tuple[Any, ...]) -> Sitter | None:
-        """Call an actor of another node, if that can be done at once."""
-        chain = current_chain()
-        if chain and pid in chain:
-            raise deadlock(pid, chain)
-        return remote.ask(pid, method if type(method) is str else method_name(method), args, chain)
 
     async def _call_anywhere(
         self, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any], after: Pid | None, pid: Pid | None = None

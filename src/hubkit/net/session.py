@@ -40,9 +40,7 @@ _LOOK = 8  # messages from one look at the clock to the next
 #: Bytes that wait to be sent, below which senders of bulk go on.
 ROOM = 1 << 20
 _LIGHT = 4096  # bytes of a message that may go out on the spot
-_EAGER = (
-    64  # messages that are worth a frame: they do not wait for the turn's end, so that the peer has something to do
-)
+_EAGER, _MOST_WORTH = 64, 1024  # messages that do not wait for the turn's end; each time twice as many
 _AT_ONCE = 256  # of them go on after a frame; the others when they have sent theirs
 _PING_EVERY = 4  # beats
 _PONGS = 256  # pings that are answered in a beat
@@ -133,6 +131,7 @@ class Session:
         self._draining = False
         self._last_frame: bytes | None = None
         self._lone = False  # a message has come alone, and nothing was sent since
+        self._worth = _EAGER  # messages that are worth a frame before the writer's turn
         self._held: tuple[bytes, int] | None = None  # a frame that could not go out on the spot
         self._scope = trio.CancelScope()
         self._end: str | None = None
@@ -166,7 +165,8 @@ class Session:
         """Send a message soon that may grow until then. `False`: not here, or not now: what `put` would send goes at once."""
         if self.ending or (self._lone and self._writer is not None):
             return False
-        if self._outbox.count >= _EAGER and self._at_once is not None and self._held is None:
+        if self._outbox.count >= self._worth and self._at_once is not None and self._held is None:
+            self._worth = min(2 * self._worth, _MOST_WORTH)
             taken = self._outbox.take()
             assert taken is not None
             self._send_now(self._at_once, *taken)
@@ -234,6 +234,7 @@ class Session:
             return trio.lowlevel.Abort.SUCCEEDED
 
         while True:
+            self._worth = _EAGER
             if self._held is not None:
                 (frame, messages), self._held = self._held, None
                 await link.send(frame)

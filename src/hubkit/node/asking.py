@@ -38,6 +38,7 @@ from hubkit.pids import NodeId, Pid, node_id
 
 __all__ = ["Asked", "Asking"]
 
+_SERIALS = 1 << 63
 _SUCCEEDED = trio.lowlevel.Abort.SUCCEEDED
 
 
@@ -90,7 +91,7 @@ class Asking(Passage):
         if door is None or door.boot != pid.incarnation or (self._turns and (door.peer, serial) in self._turns):
             return None
         weight, peer = weigh(args), door.peer
-        if not 0 <= weight <= CHUNK or not method.isascii():
+        if not 0 <= weight <= CHUNK or not method.isascii() or not 0 < serial < _SERIALS:
             return None
         if (door.crowded and self._is_crowded(door)) or not self.credits.spend(peer, serial):
             return None
@@ -154,7 +155,11 @@ class Asking(Passage):
         if door is None or door.boot != pid.incarnation or (door.crowded and self._is_crowded(door)):
             return None
         casts = Casts(pid, method, name, len(args))
-        if not name.isascii() or not casts.add(args) or not self._may_begin(door, casts):
+        if (
+            not (name.isascii() and 0 < pid.serial < _SERIALS)
+            or not casts.add(args)
+            or not self._may_begin(door, casts)
+        ):
             return None
         door.casts = casts
         self._unheard.sent_in_run(door.peer, casts)

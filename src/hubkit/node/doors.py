@@ -95,8 +95,13 @@ class Hosted(Call):
     def answer(self, value: Any) -> None:
         """Reply, unless nobody waits any more."""
         door, self.door = self.door, None
-        if door is not None:
-            door.answer(door, self.number, value, None)
+        if door is None:
+            return
+        number = self.number
+        if door.replies.is_open and door.replies.add(number, value):
+            door.serving.pop(number, None)
+        else:
+            door.answer(door, number, value, None)
 
     def fail(self, error: BaseException) -> None:
         """Reply with an exception, unless nobody waits any more."""

@@ -20,12 +20,13 @@ from hubkit.node.bounds import CHAIN, SERVED
 from hubkit.node.doors import Door, Hosted
 from hubkit.node.laden import Laden
 from hubkit.node.refs import read_pid
-from hubkit.node.runs import CAPABILITY, HEAVY, Replies, check_calls, check_casts, check_replies, weigh
+from hubkit.node.runs import CAPABILITY, Replies, check_calls, check_casts, check_replies, read_numbers
 from hubkit.pids import NodeId, Pid, name_of
 
 __all__ = ["Hosting"]
 
 _OK = int(Code.OK)
+_NUMBERS = 1 << 64  # are the numbers of calls that can be answered in runs
 _NOBODY: list[Any] = []  # the chain of a call for which nobody waits but its caller
 _reschedule = trio.lowlevel.reschedule
 
@@ -53,34 +54,32 @@ class Hosting(Asking, Laden):
 
     def _answer(self, peer: NodeId, number: int, result: Any, error: BaseException | None) -> None:
         """A call that came alone is answered."""
-        door = None if error is not None else self._doors.get(name_of(peer))
+        door = self._doors.get(name_of(peer)) if error is None and 0 <= number < _NUMBERS else None
         if door is None or door.peer != peer or not self._answer_in_run(door, number, result):
             self._reply(peer, number, result, error)
 
     def _answer_in_run(self, door: Door, number: int, result: Any) -> bool:
-        weight = weigh((result,))
-        if not 0 <= weight <= HEAVY or not door.reads_runs:
-            return False
         replies = door.replies
-        if not replies.is_open:
-            replies = Replies()
-            if not self._wire.grow(door.peer, replies):
-                return False
-            door.replies = replies
-        replies.add(number, result, weight)
+        if replies.is_open:
+            return replies.add(number, result)
+        replies = Replies()
+        if not door.reads_runs or not replies.add(number, result) or not self._wire.grow(door.peer, replies):
+            return False
+        door.replies = replies
         return True
 
     def _serve_calls(
         self,
         peer: NodeId,
         method: str,
-        numbers: list[Any],
-        serials: list[Any],
+        all_numbers: bytes,
+        all_serials: bytes,
         args: list[Any],
         left: Any,
         chains: Any,
     ) -> None:
-        check_calls(numbers, serials, args, left, chains)
+        numbers, serials = read_numbers(all_numbers), read_numbers(all_serials)
+        check_calls(len(numbers), serials, args, left, chains)
         door, width, at = self._doors.get(name_of(peer)), len(args) // len(numbers), 0
         now, chain, remaining = 0.0 if left is None else trio.current_time(), _NOBODY, None
         for index, number in enumerate(numbers):
@@ -121,17 +120,18 @@ class Hosting(Asking, Laden):
         for at in range(taken * width, count * width, width) if width else range(count - taken):
             self._serve_cast(peer, 0, serial, method, [], args[at : at + width])
 
-    def _take_replies(self, peer: NodeId, numbers: list[Any], results: list[Any]) -> None:
-        check_replies(numbers, results)
-        waiting = self._waiting
+    def _take_replies(self, peer: NodeId, all_numbers: bytes, results: list[Any]) -> None:
+        numbers, waiting = read_numbers(all_numbers), self._waiting
+        check_replies(len(numbers), results)
         for number, result in zip(numbers, results, strict=True):
-            asked = waiting.get(number)
-            if asked is None or asked.peer != peer:  # nobody speaks for another node
+            asked = waiting.pop(number, None)
+            if asked is None:
                 self._take_relayed(peer, number, result, _OK)
-                continue
-            del waiting[number]
-            asked.value = result
-            _reschedule(asked.task, WOKEN)
+            elif asked.peer == peer:
+                asked.value = result
+                _reschedule(asked.task, WOKEN)
+            else:  # nobody speaks for another node
+                waiting[number] = asked
 
     def _serve_call(
         self, peer: NodeId, number: int, serial: int, method: str, chain: list[Any], arguments: Any, remaining: Any

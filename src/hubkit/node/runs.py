@@ -7,18 +7,19 @@ can be written whenever the link wants it, and nobody can change it until then.
 A run is written and read by the library in one go, and looked at in one go: a request of a run takes half of the time that it
 takes alone. Refused: runs over several kinds or methods, which would need a row for each, and save nothing.
 
-On the wire, each with the number of messages that it counts for behind it:
+On the wire, each with the number of messages that it counts for behind it; numbers and serials are bytes, eight for each:
 
-* ``[CALLS, method, [number, ...], [serial, ...], [argument, ...], [seconds left or null, ...] or null, [chain, ...] or null]``:
+* ``[CALLS, method, numbers, serials, [argument, ...], [seconds left or null, ...] or null, [chain, ...] or null]``:
   calls with as many arguments each, which stand one after the other; null where none has a deadline, or callers of its own;
-* ``[REPLIES, [number, ...], [result, ...]]``: the answers of calls that went well;
+* ``[REPLIES, numbers, [result, ...]]``: the answers of calls that went well;
 * ``[CASTS, serial, method, count, [argument, ...]]``: casts to one actor that nobody waits for.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
+from struct import pack, unpack
 from typing import Any
 
 from hubkit.errors import ProtocolViolation
@@ -42,6 +43,8 @@ __all__ = [
     "check_calls",
     "check_casts",
     "check_replies",
+    "pack_numbers",
+    "read_numbers",
     "weigh",
 ]
 
@@ -68,20 +71,34 @@ def weigh(values: Iterable[Any]) -> int:
     weight = 0
     for value in values:
         kind = type(value)
-        if kind is str:
+        if kind is int:
+            if not -_INT <= value < _INT:
+                return -1
+        elif kind is str:
             if value.isascii():
                 weight += len(value)
             elif text(value) is None:  # half a surrogate pair
                 return -1
             else:
                 weight += 4 * len(value)
-        elif kind is int:
-            if not -_INT <= value < _INT:
-                return -1
         elif kind not in _PLAIN:
             return -1
         weight += _NUMBER
     return weight
+
+
+def pack_numbers(numbers: list[int]) -> bytes:
+    """Numbers from 0 to 2**64 - 1, in a tenth of the time that the library takes."""
+    return pack(f">{len(numbers)}Q", *numbers)
+
+
+def read_numbers(data: bytes) -> tuple[int, ...]:
+    """What `pack_numbers` has written. Raises `ProtocolViolation`."""
+    count = len(data) // 8
+    if len(data) % 8 or not 0 < count <= _LONG:
+        msg = "the numbers of a run make no sense"
+        raise ProtocolViolation(msg)
+    return unpack(f">{count}Q", data)
 
 
 class _Run:
@@ -137,7 +154,7 @@ class Calls(_Run):
         if len(numbers) == 1:
             end = [[] if chains is None else chains[0], self._args, None if left is None else left[0]]
             return encode([_APP, [CALL, numbers[0], self._serials[0], self.method, *end]]), 1
-        run = [CALLS, self.method, numbers, self._serials, self._args, left, chains]
+        run = [CALLS, self.method, pack_numbers(numbers), pack_numbers(self._serials), self._args, left, chains]
         return encode([_APP, run, len(numbers)]), len(numbers)
 
 
@@ -151,14 +168,18 @@ class Replies(_Run):
         self._numbers: list[int] = []
         self._results: list[Any] = []
 
-    def add(self, number: int, result: Any, weight: int) -> None:
-        """One more."""
+    def add(self, number: int, result: Any) -> bool:
+        """One more. `False`: nothing was done, it does not go with the others."""
+        weight = _NUMBER if type(result) is int and -_INT <= result < _INT else weigh((result,))
+        if not 0 <= weight <= HEAVY:
+            return False
         numbers = self._numbers
         numbers.append(number)
         self._results.append(result)
         self.room -= weight
         if self.room <= 0 or len(numbers) >= MOST:
             self.is_open = False
+        return True
 
     def close(self) -> tuple[bytes, int]:
         """See `hubkit.net.outbox.Growing`."""
@@ -166,7 +187,7 @@ class Replies(_Run):
         numbers = self._numbers
         if len(numbers) == 1:
             return encode([_APP, [REPLY, numbers[0], 0, self._results[0]]]), 1
-        return encode([_APP, [REPLIES, numbers, self._results], len(numbers)]), len(numbers)
+        return encode([_APP, [REPLIES, pack_numbers(numbers), self._results], len(numbers)]), len(numbers)
 
 
 class Casts(_Run):
@@ -215,10 +236,6 @@ class Casts(_Run):
 # -- what arrives
 
 
-def _are_numbers(values: list[Any]) -> bool:
-    return {int}.issuperset(map(type, values))
-
-
 def _are_light(values: list[Any]) -> bool:
     """The same as `are_light`, and quick where they are many and of one type."""
     kinds = set(map(type, values))
@@ -234,11 +251,9 @@ def _require(makes_sense: bool, what: str) -> None:
         raise ProtocolViolation(msg)
 
 
-def check_calls(numbers: list[Any], serials: list[Any], args: list[Any], left: Any, chains: Any) -> None:
+def check_calls(count: int, serials: Sized, args: list[Any], left: Any, chains: Any) -> None:
     """Raise `ProtocolViolation` if they do not belong together."""
-    count = len(numbers)
-    _require(0 < count <= _LONG and len(serials) == count and not len(args) % count, "calls")
-    _require(_are_numbers(numbers) and _are_numbers(serials) and _are_light(args), "calls")
+    _require(len(serials) == count and not len(args) % count and _are_light(args), "calls")
     if left is not None:
         _require(type(left) is list and len(left) == count and _TIMES.issuperset(map(type, left)), "calls")
         _require(all(seconds is None or math.isfinite(seconds) for seconds in left), "calls")
@@ -246,10 +261,9 @@ def check_calls(numbers: list[Any], serials: list[Any], args: list[Any], left: A
         _require(type(chains) is list and len(chains) == count and {list}.issuperset(map(type, chains)), "calls")
 
 
-def check_replies(numbers: list[Any], results: list[Any]) -> None:
+def check_replies(count: int, results: list[Any]) -> None:
     """Raise `ProtocolViolation` if they do not belong together."""
-    _require(0 < len(numbers) <= _LONG and len(results) == len(numbers), "answers")
-    _require(_are_numbers(numbers) and _are_light(results), "answers")
+    _require(len(results) == count and _are_light(results), "answers")
 
 
 def check_casts(count: int, args: list[Any]) -> None:
