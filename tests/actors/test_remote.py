@@ -19,7 +19,7 @@ from tests.actors.test_watches import Watcher
 from hubkit.actors import Actor, Down, NotBegun, Ref, Request, System, actor
 from hubkit.actors.late import LateElsewhere, TokenId
 from hubkit.actors.links import LinksElsewhere
-from hubkit.actors.parking import Sitter
+from hubkit.actors.parking import Seat
 from hubkit.errors import (
     ActorCrashed,
     ConfigurationError,
@@ -79,7 +79,7 @@ class End:
     def other(self, pid: Pid) -> System:
         return self.wire.systems[pid.node]
 
-    def ask(self, pid: Pid, method: str, args: tuple[Any, ...], chain: tuple[Pid, ...]) -> Sitter | None:
+    def ask(self, pid: Pid, method: str, args: tuple[Any, ...], chain: tuple[Pid, ...]) -> Seat | None:
         return None  # every call may wait here
 
     def answer_of(self, value: Any) -> Any:

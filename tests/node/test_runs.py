@@ -255,7 +255,7 @@ class Callers:
         task_status.started(waiting)
         try:
             await sit(_Waiter())
-            self.answers[number] = repr(self.side.exchange.answer_of(waiting[1].value))
+            self.answers[number] = repr(self.side.exchange.answer_of(waiting[1]))
         except (HubkitError, NotBegun, TypeError) as error:
             self.answers[number] = f"{type(error).__name__}: {error}"
 

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 import trio
 from outcome import Outcome, Value
 
-__all__ = ["ASLEEP", "WOKEN", "Berth", "Sitter", "sit", "wake"]
+__all__ = ["ASLEEP", "WOKEN", "Berth", "Seat", "Sitter", "sit", "wait_in", "wake"]
 
 _SUCCEEDED = trio.lowlevel.Abort.SUCCEEDED
 _reschedule = trio.lowlevel.reschedule
@@ -86,6 +86,20 @@ class Sitter(Protocol):
         ...
 
 
+class Seat:
+    """A place to wait in by itself, used again and again: a `Sitter` that brings its own. Its heirs say what ``abort`` does."""
+
+    __slots__ = ("told", "value")
+
+    def __init__(self) -> None:
+        self.value: Any = None
+        self.told: Any = _sleep(self.abort)
+
+    def abort(self, raise_cancel: Any = None) -> trio.lowlevel.Abort:
+        """The task is cancelled."""
+        raise NotImplementedError
+
+
 class _Seat:
     """A place to wait in, used again and again."""
 
@@ -101,7 +115,7 @@ class _Seat:
 
 #: Free places, and how many are kept.
 _seats: list[_Seat] = []
-_SPARE = 256
+_SPARE = 4096
 
 
 @types.coroutine
@@ -117,3 +131,10 @@ def sit(sitter: Sitter) -> Generator[Any, Any, Any]:
     if len(_seats) < _SPARE:
         _seats.append(seat)
     return sitter.value if outcome is WOKEN else outcome.unwrap()
+
+
+@types.coroutine
+def wait_in(seat: Seat) -> Generator[Any, Any, Any]:
+    """The same for who brings its own seat."""
+    outcome = yield seat.told
+    return seat.value if outcome is WOKEN else outcome.unwrap()

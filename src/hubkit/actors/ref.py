@@ -27,7 +27,7 @@ from hubkit.actors.actor import Method, method_name
 from hubkit.actors.cell import Cell, current_cell, current_chain
 from hubkit.actors.mailbox import Call, Letter, Note
 from hubkit.actors.messages import Kind, NotBegun, NowhereNow, Request
-from hubkit.actors.parking import ASLEEP, WOKEN, sit
+from hubkit.actors.parking import ASLEEP, WOKEN, sit, wait_in
 from hubkit.errors import Deadlock, HubkitError, NodeDown, NoSuchActor
 from hubkit.pids import ChildKey, Pid
 
@@ -142,7 +142,8 @@ class Ref(Generic[A_co]):
                 if asked is None:
                     return await self._call_anywhere(method, args, kwargs, None, pid)
                 try:
-                    return remote.answer_of(await sit(asked))
+                    await wait_in(asked)
+                    return remote.answer_of(asked)
                 except NotBegun as ended:
                     if isinstance(self.address, Pid):
                         raise self._nobody(ended) from None

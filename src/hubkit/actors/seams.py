@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from hubkit.actors.late import LateElsewhere
 from hubkit.actors.links import LinksElsewhere
 from hubkit.actors.messages import Monitor, Request
-from hubkit.actors.parking import Sitter
+from hubkit.actors.parking import Seat
 from hubkit.pids import ChildKey, Pid
 
 __all__ = ["Locator", "MonitorWitness", "Remote", "Stream"]
@@ -52,12 +52,12 @@ class Remote(Locator, Protocol):
     links: LinksElsewhere
     late: LateElsewhere
 
-    def ask(self, pid: Pid, method: str, args: tuple[Any, ...], chain: tuple[Pid, ...]) -> Sitter | None:
-        """Send a call at once; its sender waits for what this returns. `None`: nothing was done, use `call`."""
+    def ask(self, pid: Pid, method: str, args: tuple[Any, ...], chain: tuple[Pid, ...]) -> Seat | None:
+        """Send a call at once; its sender waits in what this returns. `None`: nothing was done, use `call`."""
         ...
 
-    def answer_of(self, value: Any) -> Any:
-        """The result that such a call was answered with."""
+    def answer_of(self, asked: Any) -> Any:
+        """The result that such a call was answered with. Its seat may be another's then."""
         ...
 
     def stream(self, pid: Pid, method: object, args: tuple[Any, ...]) -> Stream | None:

@@ -18,7 +18,7 @@ from outcome import Error
 from hubkit.actors.actor import method_name
 from hubkit.actors.mailbox import has_expired
 from hubkit.actors.messages import MailboxFullNow, Request, message_of
-from hubkit.actors.parking import WOKEN, sit
+from hubkit.actors.parking import WOKEN, Seat, wait_in
 from hubkit.actors.system import System
 from hubkit.errors import NodeDown
 from hubkit.net.outbox import Growing
@@ -39,6 +39,7 @@ from hubkit.pids import NodeId, Pid, node_id
 __all__ = ["Asked", "Asking"]
 
 _SERIALS = 1 << 63
+_SPARE = 4096
 _SUCCEEDED = trio.lowlevel.Abort.SUCCEEDED
 
 
@@ -46,18 +47,19 @@ def _not_sent(pid: Pid) -> NodeDown:
     return NodeDown(f"the link to node {pid.node!r} ended before the request was sent", maybe_executed=False)
 
 
-class Asked:
-    """A request of ours whose answer is still to come: a `hubkit.actors.parking.Sitter`."""
+class Asked(Seat):
+    """A request of ours whose answer is still to come."""
 
-    __slots__ = ("_asking", "number", "peer", "pid", "task", "value")
+    __slots__ = ("_asking", "number", "peer", "pid", "task")
 
-    def __init__(self, asking: Asking, number: int, peer: NodeId, pid: Pid) -> None:
+    number: int
+    peer: NodeId
+    pid: Pid
+    task: trio.lowlevel.Task
+
+    def __init__(self, asking: Asking) -> None:
+        super().__init__()
         self._asking = asking
-        self.number: int = number
-        self.peer: NodeId = peer
-        self.pid: Pid = pid
-        self.task: trio.lowlevel.Task = trio.lowlevel.current_task()
-        self.value: Any = None
 
     def abort(self, raise_cancel: Any = None) -> trio.lowlevel.Abort:
         """Who waits gives up: so may the other node."""
@@ -78,6 +80,7 @@ class Asking(Passage):
     def __init__(self) -> None:
         self._waiting: dict[int, Asked] = {}
         self._targets = Targets()
+        self._spare: list[Asked] = []
         self._doors: dict[str, Door] = {}  # by the names of linked nodes
 
     def _is_crowded(self, door: Door) -> bool:
@@ -106,7 +109,15 @@ class Asking(Passage):
             calls.add(number, serial, args, left, chain, weight)
         else:
             self._write_call(door, number, pid, method, args, chain, left)
-        asked = self._waiting[number] = Asked(self, number, peer, pid)
+        try:
+            asked = self._spare.pop()
+        except IndexError:
+            asked = Asked(self)
+        asked.number = number
+        asked.peer = peer
+        asked.pid = pid
+        asked.task = trio.lowlevel.current_task()
+        self._waiting[number] = asked
         return asked
 
     def _begin_calls(self, door: Door, calls: Calls) -> Calls | None:
@@ -145,8 +156,11 @@ class Asking(Passage):
             raise _not_sent(pid)
         door.crowded = waiting > ROOM
 
-    def answer_of(self, value: Any) -> Any:
+    def answer_of(self, asked: Asked) -> Any:
         """What an `Asked` was answered with. Raises `ProtocolViolation`."""
+        value, asked.value = asked.value, None
+        if len(self._spare) < _SPARE:
+            self._spare.append(asked)
         return unpack(value, self._payloads)
 
     def stream(self, pid: Pid, method: object, args: tuple[Any, ...]) -> Casts | None:
@@ -183,8 +197,10 @@ class Asking(Passage):
     async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
         if not self._wire.send(peer, message):
             raise _not_sent(pid)
-        asked = self._waiting[number] = Asked(self, number, peer, pid)
-        return await sit(asked)
+        asked = Asked(self)
+        asked.number, asked.peer, asked.pid, asked.task = number, peer, pid, trio.lowlevel.current_task()
+        self._waiting[number] = asked
+        return await wait_in(asked)
 
     def cast_nowait(self, pid: Pid, request: Request) -> None:
         """Send a cast or plain message without waiting for anything. Raises `MailboxFull` if far too much waits already."""
