@@ -257,14 +257,17 @@ class Ref(Generic[A_co]):
             cell.mark(queue[-1])
 
     def _cast_anywhere_nowait(self, note: Note, kwargs: dict[str, Any]) -> None:
+        stream = self._stream
+        if stream.is_open and note and stream.given == note[0] and not kwargs:  # to another node, as the last one
+            pid = self.pid
+            if pid is stream.pid and stream.add(note[1:]):
+                return
         if not note:
             msg = "cast_nowait() needs a method and its arguments: ref.cast_nowait(Counter.add, 2)"
             raise TypeError(msg)
         cell, pid, method, args = self._cell, None, note[0], note[1:]
         if cell.closed:
-            pid, stream = self.pid, self._stream
-            if stream.is_open and stream.pid is pid and stream.given == method and not kwargs and stream.add(args):
-                return
+            pid = self.pid
             cell = self._at(pid) or _NOBODY
         if cell is not _NOBODY:
             cell.push_nowait(cell.letter(method, args, kwargs))

@@ -209,7 +209,8 @@ class Casts(_Run):
         """One more. `False`: nothing was done, they do not go with the others."""
         if len(args) != self.width:
             return False
-        weight = weigh(args)
+        short = len(args) == 1 and type(args[0]) is str and args[0].isascii()
+        weight = len(args[0]) if short else weigh(args)
         if not 0 <= weight <= HEAVY:
             return False
         self.args += args
