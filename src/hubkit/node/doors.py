@@ -6,7 +6,7 @@ call that came in a run costs one object, and its answer none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import trio
@@ -41,8 +41,8 @@ class Door:
     ) -> None:
         self.peer: NodeId = peer
         self.boot: int = life_of(peer)[1]
-        self.serving = serving
-        self.answer = answer
+        self.serving: dict[int, Callable[..., object]] = serving
+        self.answer: Callable[[Door, int, Any, BaseException | None], None] = answer
         self.reads_runs: bool = reads_runs
         #: Much waited to be sent when something was written last.
         self.crowded: bool = False
@@ -69,20 +69,20 @@ class Hosted(Call):
         door: Door,
         number: int,
         mailbox: Mailbox,
-        coroutine: Any,
+        coroutine: Coroutine[Any, Any, Any],
         method: str,
         args: tuple[Any, ...],
         chain: tuple[Pid, ...],
         deadline: float,
     ) -> None:
-        self.coroutine = coroutine
-        self.method = method
-        self.args = args
-        self.kwargs = _NO_KWARGS
-        self.chain = chain
-        self.mailbox = mailbox
-        self.task = None
-        self.value = None
+        self.coroutine: Coroutine[Any, Any, Any] = coroutine
+        self.method: str = method
+        self.args: tuple[Any, ...] = args
+        self.kwargs: dict[str, Any] = _NO_KWARGS
+        self.chain: tuple[Pid, ...] = chain
+        self.mailbox: Mailbox = mailbox
+        self.task: trio.lowlevel.Task | None = None
+        self.value: Any = None
         self.deadline: float = deadline
         self.door: Door | None = door
         self.number: int = number

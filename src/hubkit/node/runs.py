@@ -101,6 +101,7 @@ def read_numbers(data: bytes) -> tuple[int, ...]:
     return unpack(f">{count}Q", data)
 
 
+# Its heirs say the types again because they set them, too: a type checker would take them to be narrower.
 class _Run:
     """``is_open``: it can be added to. ``room``: how many bytes, about."""
 
@@ -115,6 +116,9 @@ class Calls(_Run):
     """Calls of one method, with ``width`` arguments each."""
 
     __slots__ = ("_args", "_chains", "_left", "_numbers", "_serials", "method", "width")
+
+    is_open: bool
+    room: int
 
     def __init__(self, method: str, width: int) -> None:
         super().__init__()
@@ -163,6 +167,9 @@ class Replies(_Run):
 
     __slots__ = ("_numbers", "_results")
 
+    is_open: bool
+    room: int
+
     def __init__(self) -> None:
         super().__init__()
         self._numbers: list[int] = []
@@ -194,6 +201,9 @@ class Casts(_Run):
     """Casts to one actor, of one method, with as many arguments each. ``given``: the method as their sender wrote it."""
 
     __slots__ = ("args", "count", "given", "heard", "method", "pid", "width")
+
+    is_open: bool
+    room: int
 
     def __init__(self, pid: Pid, given: object, method: str, width: int) -> None:
         super().__init__()
