@@ -328,6 +328,7 @@ def test_registries_that_all_name_what_does_not_run_are_caught() -> None:
         for name in "abc":
             pids = sim.hub(name)._driver.pids
             pids["c4"] = pids["c5"]
+            sim.hub(name)._driver._where["c4"] = pids["c5"][0]
         sim.check()
 
     text = caught(main)

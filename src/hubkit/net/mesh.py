@@ -29,13 +29,13 @@ from hubkit.net.greeting import Reception, greet, guarded
 from hubkit.net.handshake import NONCE, VERSIONS, Handshake, Identity, Refusal, check_node, is_node_id
 from hubkit.net.lines import one_line
 from hubkit.net.operator import answer
-from hubkit.net.outbox import Growing
 from hubkit.net.owner import Liveness, MeshEvents
 from hubkit.net.pairs import Attempt, Pairs
 from hubkit.net.pulse import CAPABILITY, Pasts
+from hubkit.net.sending import Sending
 from hubkit.net.session import LinkStatistics, Session
 from hubkit.net.transport import Link, Transport
-from hubkit.net.wire import Kind, encode, encode_app
+from hubkit.net.wire import Kind, encode
 from hubkit.pids import NodeId, boot_of, name_of
 
 __all__ = ["LinkStatistics", "Liveness", "Mesh", "MeshEvents"]
@@ -48,7 +48,7 @@ _PARTING = 2.0  # seconds that a link may take to close, and some more
 _SPEAKS = 1.5  # beats for which one that was heard of still speaks
 
 
-class Mesh:
+class Mesh(Sending):
     """The links of one node.
 
     ``identity``: who this node is; without an address, the transport's URL is filled in. ``secrets``: the first is used, all
@@ -116,37 +116,6 @@ class Mesh:
             nursery.start_soon(self._beats)
             nursery.start_soon(self._dialer.run)
             task_status.started(self.url)
-
-    def send(self, peer: NodeId, message: list[Any], *, urgent: bool = False) -> bool:
-        """Send a list of plain values (None, bool, int of 64 bits, float, str, bytes, list, dict with text keys) soon.
-
-        Messages to one peer keep their order; urgent ones keep theirs, and overtake the others, a large one in the middle,
-        too. `False`: there is no link, or its outbox was full, in which case it is given up. Never waits. Raises
-        `NotSerializable` if it can never travel.
-        """
-        session = self._sessions.get(peer)
-        return session is not None and session.put(encode_app(message), urgent=urgent)
-
-    def write(self, peer: NodeId, message: bytes) -> int:
-        """Send what `hubkit.net.wire.encode_app` would have made: how many bytes wait then; -1: there is no link, as `send`."""
-        session = self._sessions.get(peer)
-        return session.backlog if session is not None and session.put(message) else -1
-
-    def grow(self, peer: NodeId, message: Growing) -> bool:
-        """Send a message that may grow until it goes out. `False`: not now, or there is no link: use `write`, which tells."""
-        session = self._sessions.get(peer)
-        return session is not None and session.grow(message)
-
-    def backlog(self, peer: NodeId) -> int:
-        """How many bytes wait to be sent to ``peer``: beyond `ROOM`, whoever can should `wait_room`."""
-        session = self._sessions.get(peer)
-        return 0 if session is None else session.backlog
-
-    async def wait_room(self, peer: NodeId) -> None:
-        """Return once little waits to be sent to ``peer``, or there is no link to it."""
-        await trio.lowlevel.checkpoint()
-        if (session := self._sessions.get(peer)) is not None:
-            await session.wait_room()
 
     def know(self, node: NodeId, address: str) -> None:
         """``node`` lives at ``address``: keep a link to it."""

@@ -220,7 +220,7 @@ class Casts(_Run):
         if len(args) != self.width:
             return False
         short = len(args) == 1 and type(args[0]) is str and args[0].isascii()
-        weight = len(args[0]) if short else weigh(args)
+        weight = len(args[0]) + _NUMBER if short else weigh(args)
         if not 0 <= weight <= HEAVY:
             return False
         self.args += args
