@@ -65,6 +65,10 @@ async def deaf(hub):
 async def once(hub):
     print("once on", hub.id, hub.node.url, flush=True)
 
+async def about(hub):
+    node = hub.node
+    print(node._weight, dict(sorted(node._labels.items())), node._per_address)
+
 async def broken(hub):
     raise ValueError("the shop is closed")
 

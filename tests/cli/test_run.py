@@ -62,6 +62,12 @@ def test_a_wrong_target_is_told_in_one_line(target: str, expected: str, shop: Pa
         (["--listen", FREE, "--join", "multicast://shop:4040"], "IPv4"),
         (["--name", "a#b"], "name"),
         (["--secret-file", "nowhere"], "nowhere"),
+        (["--weight", "0"], "weight"),
+        (["--weight", "much"], "invalid float value: 'much'"),
+        (["--label", "zone"], "NAME=TEXT"),
+        (["--label", "zone=eu", "--label", "zone=us"], "once"),
+        (["--per-address", "1"], "per_address must be an int, at least 2"),
+        (["--per-address", "x"], "invalid int value: 'x'"),
     ],
 )
 def test_options_that_cannot_work_are_told_in_one_line(options: list[str], expected: str, shop: Path) -> None:
@@ -91,6 +97,12 @@ def test_the_hub_can_be_named_and_the_log_be_silent(shop: Path) -> None:
     result = hubkit("run", "shop:once", "--hub", "market", "--log-level", "error", cwd=shop)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout == "once on market None\n"
+
+
+def test_a_node_says_its_weight_and_labels(shop: Path) -> None:
+    options = ("--weight", "2.5", "--label", "zone=eu", "--label", "disk=ssd", "--per-address", "1000")
+    result = hubkit("run", "shop:about", *options, cwd=shop)
+    assert (result.returncode, result.stdout) == (0, "2.5 {'disk': 'ssd', 'zone': 'eu'} 1000\n"), result.stderr
 
 
 def test_a_function_of_a_class_will_do(shop: Path) -> None:

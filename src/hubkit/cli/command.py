@@ -16,7 +16,7 @@ from contextlib import redirect_stdout
 from typing import Any, NoReturn
 
 from hubkit._version import __version__
-from hubkit.cli.failure import Failure
+from hubkit.cli.failure import Failure, WrongUsage
 from hubkit.cli.output import Output
 from hubkit.cli.secrets import OPERATOR_VARIABLE, VARIABLE, read_secrets
 from hubkit.cli.texts import CHILDREN, DEMO, DRAIN, EXPLAIN, LINKS, MAIN, PLAN, RUN, SIM, STATUS, TOP, TREE
@@ -94,6 +94,9 @@ def _run(options: argparse.Namespace) -> int:
         secrets=read_secrets(options.secret_file),
         operators=read_secrets(options.operator_secret_file, variable=OPERATOR_VARIABLE),
         tls=read_tls(options.tls_cert, options.tls_ca),
+        weight=options.weight,
+        labels=_labels(options.label),
+        per_address=options.per_address,
     )
     output: object = sys.stdout
     with redirect_stdout(
@@ -244,6 +247,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _labels(texts: Sequence[str]) -> dict[str, str]:
+    """The labels that were given. Raises `WrongUsage`."""
+    labels: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name in labels:
+            msg = f"--label {text}: each label is NAME=TEXT, like zone=eu, and is given once"
+            raise WrongUsage(msg)
+        labels[name] = value
+    return labels
+
+
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < 86_400:
@@ -286,6 +301,26 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"a file with secrets that let operators look, and no more (default: {OPERATOR_VARIABLE}, or the file that "
         f"{OPERATOR_VARIABLE}_FILE names)",
+    )
+    run.add_argument(
+        "--weight",
+        metavar="W",
+        type=float,
+        default=1.0,
+        help="the node's share of the children, beside others (default: 1)",
+    )
+    run.add_argument(
+        "--label",
+        metavar="NAME=TEXT",
+        action="append",
+        default=[],
+        help="what the node says about itself, for children that ask for it, like zone=eu; may be given several times",
+    )
+    run.add_argument(
+        "--per-address",
+        metavar="N",
+        type=int,
+        help="how many connections one remote address may have here, e.g. that of a proxy (default: 256)",
     )
     run.add_argument("--log-level", choices=LEVELS, default="info", help="what to log on stderr (default: info)")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from hubkit.errors import ConfigurationError, HandshakeRefused, HubkitError
 from hubkit.events import HubStopping
 from hubkit.hub.hub import Hub
 from hubkit.logs import Log
-from hubkit.net.websocket import TLS
+from hubkit.net.websocket import PER_ADDRESS, TLS
 from hubkit.node.node import Node
 
 __all__ = ["Program", "RunOptions", "load", "run"]
@@ -49,6 +49,9 @@ class RunOptions:
     secrets: tuple[str, ...] | None = field(default=None, repr=False)
     operators: tuple[str, ...] | None = field(default=None, repr=False)
     tls: TLS | None = None
+    weight: float = 1.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    per_address: int | None = None
 
 
 def run(options: RunOptions) -> int:
@@ -64,6 +67,9 @@ def run(options: RunOptions) -> int:
             secret=options.secrets,
             operator_secret=options.operators,
             tls=options.tls,
+            weight=options.weight,
+            labels=options.labels,
+            per_address=PER_ADDRESS if options.per_address is None else options.per_address,
         )
         hub = Hub(hub_id, node=node)
     except ConfigurationError as error:
