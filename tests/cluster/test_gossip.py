@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.cluster.crowd import Crowd, strategies
 
 from hubkit.cluster.effects import Send
-from hubkit.cluster.rows import Want
+from hubkit.cluster.rows import Key, Row, Run, Want
+from hubkit.cluster.stamps import Stamp
 from hubkit.cluster.sync import Sync
 from hubkit.errors import ConfigurationError
 from hubkit.strategies import Gossip, PubSub, Synchronization
@@ -237,6 +238,30 @@ def test_what_accompanies_a_removal_is_told_from_where_the_peer_is() -> None:
     (told,) = [effect.sync for effect in core.take() if isinstance(effect, Send) and effect.peer == c]
     assert {("want", "x"), ("want", "z")} <= told.rows.keys()
     assert told.since[a] == crowd.core("c")._store.version[a]
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["removed", "it stands by"])
+def test_who_lets_go_is_told_of_together_with_who_holds(gone: bool) -> None:
+    """Else a term falls for a moment where the one is known and the other not yet."""
+    crowd = crowd_of(["a", "b", "c", "e"], fanout=3)
+    a, c, e = (crowd[name].id for name in "ace")
+    core = crowd.core("b")
+    store = core._store
+
+    def told(writer: str, value: Run | None) -> None:
+        before = store.version[writer]
+        stamp = Stamp(before[0] + 1, 0, writer)
+        rows: dict[Key, Row] = {("run", "x", writer): Row(stamp, value)}
+        core.receive(writer, Sync(rows, {writer: stamp[:2]}, {writer: before}, {}, "delta", False, 0), crowd.now)
+
+    told(a, Run(2, "released", e))
+    told(e, Run(3, "active"))
+    seen = core._replication.acked[c][e]
+    core.take()
+    core._replication.links[c].told[e] = seen  # another than this node was to tell it
+    told(a, None if gone else Run(0, "passive"))
+    (heard,) = [effect.sync for effect in core.take() if isinstance(effect, Send) and effect.peer == c]
+    assert heard.rows.keys() >= {("run", "x", a), ("run", "x", e)}
 
 
 def test_peers_begin_behind_the_asking_node() -> None:

@@ -52,6 +52,7 @@ FOUND = [
     ("all deaths", 8235, "one who had handed a child over took its old state for the newest when the next had died"),
     ("all chaos", 8415, "one was granted what it ran already under a lesser term, and waited for a copy of the other"),
     ("all chaos", 8207, "a copy refused what it was offered so often that the next try came too late for the world"),
+    ("gossip hot chaos", 20090, "who let go of a child was told of by a third, and who held it was not"),
     ("gossip hot silence", 20170, "a removal came with its reason, but that began too late to be taken"),
     ("all deaths", 6072, "one who left had let go of a child, and of its state before that was taken over"),
 ]

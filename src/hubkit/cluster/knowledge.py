@@ -5,10 +5,10 @@ Law of this room: readings only. `hubkit.cluster.replication` keeps what is read
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from hubkit.cluster.linkstate import LinkState
-from hubkit.cluster.rows import Key, Row
+from hubkit.cluster.rows import Key, Row, Run
 from hubkit.cluster.stamps import NEVER, Moment, Stamp, Version, covers
 from hubkit.cluster.store import Store
 from hubkit.pids import NodeId
@@ -78,6 +78,17 @@ class Knowledge:
     def vouches(self, writer: NodeId, stamp: Stamp) -> bool:
         """Whether this write is its writer's own word. (Of one without a link to here, or by gossip, others' word must do.)"""
         return self._forwards or writer not in self.links or covers(self.acked.get(writer, {}), stamp)
+
+    def _greater(self, rows: Mapping[Key, Row]) -> set[Stamp]:
+        """Where some of these rows hold their child no more: the rows of those who do."""
+        store, found = self._store.rows, set[Stamp]()
+        for key, row in rows.items():
+            if key[0] == "run" and (row.value is None or not isinstance(row.value, Run) or not row.value.term):
+                held = [store.get(("run", key[1], node)) for node in self._store.version]
+                terms = [(other.value.term, other.stamp) for other in held if other and isinstance(other.value, Run)]
+                if terms and max(terms)[0]:
+                    found.add(max(terms)[1])
+        return found
 
     def buried(self, child: str) -> dict[NodeId, Stamp]:
         """Linked nodes whose rows about this child were removed by others: what they say of that is on its way. And when."""

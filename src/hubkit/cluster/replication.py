@@ -300,8 +300,8 @@ class Replication(Knowledge):
         return mine
 
     def _forward(self, writer: NodeId, since: Moment, rows: Mapping[Key, Row]) -> None:
-        """Pass on what I have heard of a writer; who lacks what was before that asks for it, by a hello."""
-        moment = self._store.version.get(writer, NEVER)
+        """Pass on what I have heard of a writer, and who holds what it lets go of; who lacks what was before asks for it."""
+        moment, greater = self._store.version.get(writer, NEVER), self._greater(rows)
         for peer in self._targets(moment):
             link = self.links[peer]
             told = link.told.get(writer, NEVER)
@@ -309,6 +309,7 @@ class Replication(Knowledge):
                 if told < since and writer not in link.passing:  # (what accompanies another row is told in full)
                     link.told[writer] = told = since
                 link.passing.add(writer)
+                link.passing.update(stamp.node for stamp in greater if link.told.get(stamp.node, NEVER) < stamp[:2])
                 link.outdated.update((key, row) for key, row in rows.items() if row.stamp[:2] > told)
 
     def _targets(self, moment: Moment) -> Collection[NodeId]:
