@@ -11,6 +11,7 @@ from hubkit.cluster.linkstate import LinkState
 from hubkit.cluster.rows import Key, Row, Run
 from hubkit.cluster.stamps import NEVER, Moment, Stamp, Version, covers
 from hubkit.cluster.store import Store
+from hubkit.cluster.suspicion import Suspicion
 from hubkit.pids import NodeId
 
 __all__ = ["Knowledge"]
@@ -29,8 +30,8 @@ class Knowledge:
     links: dict[NodeId, LinkState]
     holds: Callable[[Key], bool]
     floods: list[NodeId]
-    forgers: list[tuple[NodeId, NodeId]]
     kept: list[Key]
+    suspicion: Suspicion
     unwanted: list[tuple[NodeId, str]]
 
     def met(self, peer: NodeId) -> bool:
@@ -45,7 +46,7 @@ class Knowledge:
     @property
     def startled(self) -> bool:
         """Whether something came that is to be answered, or told."""
-        return bool(self.kept or self.unwanted or self.floods or self.forgers)
+        return bool(self.kept or self.unwanted or self.floods or self.suspicion.forgers)
 
     def _speaks_for_itself(self, peer: NodeId, writer: NodeId) -> bool:
         """Whether this writer tells me all of itself, so that no whole map need. (Where words are passed on it may not.)"""

@@ -254,9 +254,9 @@ class Membership:
         for peer in self._replication.floods:
             self._found.append((peer, f"it asks for everything more than {HELLOS} times in a beat: it has to wait"))
         self._replication.floods.clear()
-        for peer, writer in self._replication.forgers:
+        for peer, writer in self._replication.suspicion.forgers:
             self._found.append((peer, f"it told rows in the name of {writer} that this node has not written"))
-        self._replication.forgers.clear()
+        self._replication.suspicion.forgers.clear()
 
     # -- leaving -------------------------------------------------------------------------------------------------------
 

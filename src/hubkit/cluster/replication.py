@@ -39,6 +39,7 @@ from hubkit.cluster.policy import Synchronization
 from hubkit.cluster.rows import Key, Row, Run
 from hubkit.cluster.stamps import NEVER, Moment, Stamp, Version, covers
 from hubkit.cluster.store import Store
+from hubkit.cluster.suspicion import Suspicion
 from hubkit.cluster.sync import Kind, Sync
 from hubkit.pids import NodeId
 
@@ -67,12 +68,12 @@ class Replication(Knowledge):
     sender knew; and everybody is told at once, whatever the strategy says. ``votes``: my acknowledgements count for a
     quorum. ``holds``: whether I hold to this row of mine. ``kept``: rows of mine that others have removed, though I do.
     ``unwanted``: children that somebody's whole map did not have any more. ``floods``: who asks for everything all the time.
-    ``forgers``: who has told rows in whose name that it never wrote.
+    ``suspicion``: of who has told rows in whose name that it never wrote.
     """
 
-    __slots__ = ("_announced", "_forwards", "_heard", "_hearsay", "_idle", "_me", "_owes", "_proclaimed", "_pruned", "_ripe",
-                 "_round", "_store", "_strategy", "acked", "complete", "floods", "forgers", "holds", "kept", "links",
-                 "unwanted", "votes")  # fmt: skip
+    __slots__ = ("_announced", "_forwards", "_heard", "_idle", "_me", "_owes", "_proclaimed", "_pruned", "_ripe",
+                 "_round", "_store", "_strategy", "acked", "complete", "floods", "holds", "kept", "links",
+                 "suspicion", "unwanted", "votes")  # fmt: skip
 
     def __init__(self, me: NodeId, store: Store, strategy: Synchronization) -> None:
         self._me = me
@@ -95,9 +96,7 @@ class Replication(Knowledge):
         self.kept: list[Key] = []
         self.unwanted: list[tuple[NodeId, str]] = []
         self.floods: list[NodeId] = []
-        self.forgers: list[tuple[NodeId, NodeId]] = []
-        #: linked writer -> who told more of it than it had said, and how much that was
-        self._hearsay: dict[NodeId, tuple[NodeId, Moment]] = {}
+        self.suspicion: Suspicion = Suspicion()
 
     def demand_all(self) -> None:
         """A lease hangs on what is acknowledged: see ``complete``."""
@@ -114,7 +113,7 @@ class Replication(Knowledge):
     def down(self, peer: NodeId) -> None:
         """The link has ended."""
         self.links.pop(peer, None)
-        self._hearsay.pop(peer, None)
+        self.suspicion.down(peer)
 
     def pass_on(self) -> None:
         """Do not wait for a beat to pass on what others wrote."""
@@ -180,10 +179,10 @@ class Replication(Knowledge):
                 rows, upto = self._own_words(peer, told, sync.upto)
                 if upto is not sync.upto:  # who wrote it may die before it says so, and the peer takes it for told
                     self.ask_again(peer, later=True)
-                known = dict(store.rows) if peer in self._hearsay else {}
+                known = dict(store.rows) if self.suspicion.concerns(peer) else {}
                 removed = store.join_whole(rows, upto, sync.since, partial(self._is_kept, peer, told))
-                self._note_forgers(peer, [(key, known[key].stamp) for key in removed if key in known])
-                self._note_outgrown(peer, rows, known, own)
+                self.suspicion.gone(peer, [(key, known[key].stamp) for key in removed if key in known])
+                self.suspicion.outgrown(peer, rows, known, own)
                 self.unwanted += [(peer, key[1]) for key in removed if key[0] == "want" and not key[1].startswith("@")]
                 link.news = link.met = True
                 for other in self.links.values():  # what I have just learnt to be removed, a delta does not tell
@@ -194,7 +193,7 @@ class Replication(Knowledge):
                     self._note_hearsay(peer, sync)
                 gaps = store.join(sync.rows, sync.upto, sync.since, peer, whole=not self._forwards)
                 if store.forged:
-                    self._note_forgers(peer, store.forged)
+                    self.suspicion.gone(peer, store.forged)
                     store.forged = []
                 link.news = link.news or (bool(sync.rows) and (not self._forwards or peer in sync.upto))
                 if gaps:
@@ -211,24 +210,7 @@ class Replication(Knowledge):
             said = self.acked.get(writer, {}).get(writer, NEVER)
             if moment <= said or writer == peer or writer not in self.links:
                 continue
-            if writer not in self._hearsay or self._hearsay[writer][1] < said:
-                self._hearsay[writer] = (peer, said)
-
-    def _note_forgers(self, writer: NodeId, removed: Iterable[tuple[Key, Stamp]]) -> None:
-        """These rows go, by their writer's own word: were they told by another before it had written so far?"""
-        teller, said = self._hearsay.get(writer, ("", NEVER))
-        if teller and any(key[-1] == stamp.node == writer and stamp[:2] > said for key, stamp in removed):
-            self.forgers.append((teller, writer))
-
-    def _note_outgrown(self, writer: NodeId, rows: Mapping[Key, Row], known: Mapping[Key, Row], said: Moment) -> None:
-        """It has written all anew, later than what another has told of it: what that told was none of its own.
-
-        (A single row may just have been written again.) ``said``: up to where it has spoken for itself.
-        """
-        told = [(key, row.stamp) for key, row in known.items() if row.stamp.node == writer and row.stamp[:2] > said]
-        own = [row.stamp[:2] for row in rows.values() if row.stamp.node == writer]
-        if told and len(told) < len(own) and min(own) > max(stamp[:2] for _, stamp in told):
-            self._note_forgers(writer, told)
+            self.suspicion.heard(peer, writer, said)
 
     def show_all(self, peer: NodeId) -> None:
         """This peer has seen of me what I never wrote: it gets all that I have, once in a beat."""
@@ -396,6 +378,7 @@ class Replication(Knowledge):
     def beat(self, known: Collection[NodeId], now: float, forget_after: float) -> None:
         """Pass on what has ripened, acknowledge, compare, and forget what all know. ``known``: the members."""
         store, ripe, self._owes = self._store, self._ripe, True
+        self.suspicion.beat(store.rows)
         owed: list[NodeId] = []
         for peer, link in self.links.items():
             told = link.told
