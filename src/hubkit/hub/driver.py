@@ -330,11 +330,12 @@ class Driver(Meeting, Reports):
             for child, watches in self._watches.items():
                 for watch in watches:
                     watch.touch(child)
+        has_copies = core.has_copies
         for child in core.changed:
             pids = core.pids(child)
             if pids:
                 self.pids[child] = pids
-                self._where[child] = core.active(child) if core.has_copies else pids[0]
+                self._where[child] = core.active(child) if has_copies else pids[0]
             else:
                 self.pids.pop(child, None)
                 self._where.pop(child, None)
