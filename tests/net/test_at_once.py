@@ -107,6 +107,20 @@ async def test_what_is_worth_a_frame_does_not_wait_for_the_rest(
         assert not a.mesh.grow("c#1", Run())
 
 
+async def test_a_frame_that_is_on_its_way_is_not_overtaken(autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_pair() as (a, b):
+        for _ in range(20):
+            b.messages.clear()
+            a.mesh.send(b.id, [0])
+            a.mesh.send(b.id, [1])  # wakes the writer
+            while a.mesh.links[b.id].waiting:
+                await trio.lowlevel.checkpoint()
+            for start in range(2, 642, 64):  # the link may still be about to send what it has been given
+                assert a.mesh.grow(b.id, Run(*range(start, start + 64)))
+            await until(lambda: len(b.messages) == 12 or not b.linked_to(a))
+            assert [number for _, message in b.messages for number in message] == [*range(642)]
+
+
 async def test_an_answer_that_comes_alone_is_not_made_to_grow(autojump_clock: trio.testing.MockClock) -> None:
     async with simulated_pair() as (a, b):
         could: list[bool] = []

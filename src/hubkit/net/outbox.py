@@ -57,9 +57,8 @@ class Outbox:
         lane.append(message)
         return True
 
-    @property
-    def count(self) -> int:
-        """How many messages wait, those included that one counts for. Nothing is added to the last any more."""
+    def settle(self) -> int:
+        """Let nothing be added to the last any more; returns how many messages wait, with all that each counts for."""
         if self._growing is not None:
             self._close()
         return len(self._lanes[URGENT]) + len(self._lanes[BULK]) + self._more
