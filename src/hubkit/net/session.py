@@ -7,8 +7,9 @@ socket that nobody empties. Messages are handed over in the reader's task, at on
 The writer sleeps when the outbox is empty and is woken by the first message put into it. By the time it runs, all that
 this turn of the scheduler has produced has joined the outbox, and goes out as one frame. One economy: where a message has
 come alone, the next one that is sent is likely to be its answer, alone as well, or the next request of a lone caller. It goes
-out on the spot, if the link can do that, and spares the writer's turn. And a second one: as soon as many have been
-produced, they do not wait for the rest of the turn, so that the two ends of a link work at the same time.
+out on the spot, if the link can do that, and spares the writer's turn. (One that counts for many has not come alone.) And a
+second one: as soon as many have been produced, they do not wait for the rest of the turn, so that the two ends of a link
+work at the same time. Both only while the link is not in the middle of another frame.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ _SLICE = 0.00025  # seconds for which the messages of one frame may keep everybo
 _LOOK = 8  # messages from one look at the clock to the next
 #: Bytes that wait to be sent, below which senders of bulk go on.
 ROOM = 1 << 20
+_ALONE = 2  # items of a message that counts for no others
 _LIGHT = 4096  # bytes of a message that may go out on the spot
 _EAGER, _MOST_WORTH = 64, 1024  # messages that do not wait for the turn's end; each time twice as many
+_COUNTED = 10_000  # messages for which one may count
 _AT_ONCE = 256  # of them go on after a frame; the others when they have sent theirs
 _PING_EVERY = 4  # beats
 _PONGS = 256  # pings that are answered in a beat
@@ -164,7 +167,7 @@ class Session:
 
     def grow(self, message: Growing) -> bool:
         """Send a message soon that may grow until then. `False`: not here, or not now: what `put` would send goes at once."""
-        if self.ending or (self._lone and self._writer is not None):
+        if self.ending or (self._lone and self._writer is not None and self._at_once is not None):
             return False
         waiting, is_free = self._outbox.settle(), not self._sending and self._held is None
         if waiting >= self._worth and is_free and self._at_once is not None:
@@ -275,7 +278,7 @@ class Session:
             self._bytes_in += len(frame)
             began = self._now()
             messages = decode_frame(frame)
-            self._lone = len(messages) == 1
+            self._lone = len(messages) == 1 and len(messages[0]) <= _ALONE
             due = 0
             for message in messages:
                 due -= 1
@@ -300,7 +303,7 @@ class Session:
                         raise ProtocolViolation(msg)
                     deliver(peer, message[1])
                     if len(message) > 2:
-                        due -= self._counts_for(message[2], frame)
+                        due -= self._counts_for(message[2])
                 elif message[0] in (_PING, _PONG):
                     self._measure(message)
                 else:
@@ -308,9 +311,9 @@ class Session:
                     if self.said_goodbye or self.parted:
                         return
 
-    def _counts_for(self, count: object, frame: bytes) -> int:
-        """A message says that it counts for so many: for each it has a byte at least."""
-        if type(count) is not int or not 0 < count <= len(frame):
+    def _counts_for(self, count: object) -> int:
+        """A message says that it counts for so many."""
+        if type(count) is not int or not 0 < count <= _COUNTED:
             msg = "a message counts for a number of messages that makes no sense"
             raise ProtocolViolation(msg)
         self._messages_in += count - 1
