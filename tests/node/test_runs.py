@@ -550,3 +550,17 @@ async def test_the_end_of_an_old_link_shuts_no_new_door(autojump_clock: Clock) -
         assert (door.peer, door.boot, door.reads_runs) == ("b#2", 2, True)
         a.exchange.link_down("b#2")
         assert not a.exchange._doors
+
+
+async def test_a_new_door_shuts_the_one_before(autojump_clock: Clock) -> None:
+    async with wired() as (_, a, b):
+        ref, others = a.system.ref(Pid("b", 1, 7)), a.system.ref(Pid("b", 2, 7))
+        ref.cast_nowait("add", 1)
+        a.exchange.link_up("b#2", (CAPABILITY,))  # the link to the boot before has not ended yet
+        ref.cast_nowait("add", 2)
+        a.exchange.link_down(b.id)
+        ref.cast_nowait("add", 3)
+        assert lost_by(a) == [("add", (1,)), ("add", (2,)), ("add", (3,))]
+        others.cast_nowait("add", 4)
+        a.exchange.link_down("b#2")
+        assert lost_by(a)[3:] == [("add", (4,))]
