@@ -200,7 +200,7 @@ class Replies(_Run):
 class Casts(_Run):
     """Casts to one actor, of one method, with as many arguments each. ``given``: the method as their sender wrote it."""
 
-    __slots__ = ("args", "count", "given", "heard", "method", "pid", "width")
+    __slots__ = ("args", "count", "given", "heard", "is_written", "method", "pid", "width")
 
     is_open: bool
     room: int
@@ -214,6 +214,7 @@ class Casts(_Run):
         self.args: list[Any] = []
         self.count: int = 0
         self.heard: int = 0  # how many of them are known to have come
+        self.is_written: bool = False
 
     def add(self, args: tuple[Any, ...]) -> bool:
         """One more. `False`: nothing was done, they do not go with the others."""
@@ -232,10 +233,16 @@ class Casts(_Run):
 
     def close(self) -> tuple[bytes, int]:
         """See `hubkit.net.outbox.Growing`."""
-        self.is_open = False
+        self.is_open, self.is_written = False, True
         if self.count == 1:
             return encode([_APP, [CAST, 0, self.pid.serial, self.method, [], self.args]]), 1
         return encode([_APP, [CASTS, self.pid.serial, self.method, self.count, self.args], self.count]), self.count
+
+    def hear(self, count: int) -> None:
+        """So many more have come. When all have, they are kept no longer: the ref that has sent them may keep this."""
+        self.heard += count
+        if self.is_written and self.heard == self.count:
+            self.args = []
 
     def messages(self) -> list[tuple[Pid, Any]]:
         """Those of which it is not known that they have come."""
