@@ -109,6 +109,10 @@ class Asking(Passage):
             calls.add(number, serial, args, left, chain, weight)
         else:
             self._write_call(door, number, pid, method, args, chain, left)
+        return self._seat(number, peer, pid)
+
+    def _seat(self, number: int, peer: NodeId, pid: Pid) -> Asked:
+        """What the current task waits in for the answer to a request that it has sent."""
         try:
             asked = self._spare.pop()
         except IndexError:
@@ -158,10 +162,15 @@ class Asking(Passage):
 
     def answer_of(self, asked: Asked) -> Any:
         """What an `Asked` was answered with. Raises `ProtocolViolation`."""
+        return unpack(self._leave(asked), self._payloads)
+
+    def _leave(self, asked: Asked) -> Any:
+        """Its task has been told: what, packed. Another may have the seat now; of who sat there nothing is kept."""
         value, asked.value = asked.value, None
+        del asked.task
         if len(self._spare) < _SPARE:
             self._spare.append(asked)
-        return unpack(value, self._payloads)
+        return value
 
     def stream(self, pid: Pid, method: object, args: tuple[Any, ...]) -> Casts | None:
         """Begin a run of casts that nobody waits for, with this one. `None`: nothing was done, it goes alone."""
@@ -197,10 +206,9 @@ class Asking(Passage):
     async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
         if not self._wire.send(peer, message):
             raise _not_sent(pid)
-        asked = Asked(self)
-        asked.number, asked.peer, asked.pid, asked.task = number, peer, pid, trio.lowlevel.current_task()
-        self._waiting[number] = asked
-        return await wait_in(asked)
+        asked = self._seat(number, peer, pid)
+        await wait_in(asked)
+        return self._leave(asked)
 
     def cast_nowait(self, pid: Pid, request: Request) -> None:
         """Send a cast or plain message without waiting for anything. Raises `MailboxFull` if far too much waits already."""
