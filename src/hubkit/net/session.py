@@ -25,7 +25,7 @@ from hubkit.errors import LinkError, ProtocolViolation
 from hubkit.logs import Log
 from hubkit.net.handshake import Identity
 from hubkit.net.lines import one_line
-from hubkit.net.outbox import Growing, Outbox
+from hubkit.net.outbox import MOST_COUNTED, Growing, Outbox
 from hubkit.net.pulse import CAPABILITY, Past, Pulse, RoundTrip
 from hubkit.net.transport import Link, at_once
 from hubkit.net.wire import Assembler, Kind, decode_frame, encode, encode_frame
@@ -43,7 +43,6 @@ ROOM = 1 << 20
 _ALONE = 2  # items of a message that counts for no others
 _LIGHT = 4096  # bytes of a message that may go out on the spot
 _EAGER, _MOST_WORTH = 64, 1024  # messages that do not wait for the turn's end; each time twice as many
-_COUNTED = 10_000  # messages for which one may count
 _AT_ONCE = 256  # of them go on after a frame; the others when they have sent theirs
 _PING_EVERY = 4  # beats
 _PONGS = 256  # pings that are answered in a beat
@@ -78,7 +77,7 @@ class LinkStatistics:
     bytes_out: int
     messages_in: int
     messages_out: int
-    waiting: int  #: messages in the outbox
+    waiting: int  #: messages in the outbox; many calls, answers or casts that go as one are one here
     waiting_bytes: int
     protocol: int  #: the version that it speaks; the frames of version 1 are guarded by TLS or not at all
     held: int = 0
@@ -313,7 +312,7 @@ class Session:
 
     def _counts_for(self, count: object) -> int:
         """A message says that it counts for so many."""
-        if type(count) is not int or not 0 < count <= _COUNTED:
+        if type(count) is not int or not 0 < count <= MOST_COUNTED:
             msg = "a message counts for a number of messages that makes no sense"
             raise ProtocolViolation(msg)
         self._messages_in += count - 1
