@@ -85,7 +85,7 @@ class End:
     def answer_of(self, value: Any) -> Any:
         raise NotImplementedError
 
-    def stream(self, pid: Pid, method: object, args: tuple[Any, ...]) -> None:
+    def stream(self, pid: Pid, given: object, method: str, args: tuple[Any, ...]) -> None:
         return None
 
     def cast_at_once(self, pid: Pid, method: str, args: tuple[Any, ...]) -> bool:

@@ -13,6 +13,7 @@ from tests.net.peers import Peer, pair, running, until
 from hubkit.net.cbor import encode
 from hubkit.net.simulated import SimulatedNetwork
 from hubkit.net.simulated_link import SimulatedLink
+from hubkit.net.wire import CHUNK
 from hubkit.node.options import clocks_of
 
 
@@ -107,6 +108,20 @@ async def test_what_is_worth_a_frame_does_not_wait_for_the_rest(
         assert not a.mesh.grow("c#1", Run())
 
 
+async def test_a_frame_that_is_on_its_way_is_not_overtaken(autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_pair() as (a, b):
+        for _ in range(20):
+            b.messages.clear()
+            a.mesh.send(b.id, [0])
+            a.mesh.send(b.id, [1])  # wakes the writer
+            while a.mesh.links[b.id].waiting:
+                await trio.lowlevel.checkpoint()
+            for start in range(2, 642, 64):  # the link may still be about to send what it has been given
+                assert a.mesh.grow(b.id, Run(*range(start, start + 64)))
+            await until(lambda: len(b.messages) == 12 or not b.linked_to(a))
+            assert [number for _, message in b.messages for number in message] == [*range(642)]
+
+
 async def test_an_answer_that_comes_alone_is_not_made_to_grow(autojump_clock: trio.testing.MockClock) -> None:
     async with simulated_pair() as (a, b):
         could: list[bool] = []
@@ -122,7 +137,29 @@ async def test_an_answer_that_comes_alone_is_not_made_to_grow(autojump_clock: tr
         assert could.count(False) <= 2
 
 
-@pytest.mark.parametrize("count", [0, -1, True, 1 << 40, "3", None])
+async def test_what_follows_many_that_have_come_as_one_may_grow(autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_pair() as (a, b):
+        could: list[bool] = []
+        b.on_message = lambda peer, message: could.append(b.mesh.grow(peer, Run(1, 2)))
+        for number in range(1, 21):
+            await trio.sleep(0.01)
+            while not a.mesh.grow(b.id, Run(1, 2, 3)):
+                await trio.sleep(0.01)
+            await until(lambda: len(could) == number)  # noqa: B023  # it is over before the next
+        assert could == [True] * 20
+
+
+async def test_one_that_counts_for_many_may_come_in_pieces(autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_pair() as (a, b):
+        message = encode([16, ["x" * CHUNK], 10_000])
+        assert len(message) < CHUNK + 20, "its last piece has fewer bytes than it counts for"
+        a.mesh._sessions[b.id].put(message)
+        before = b.mesh.links[a.id].messages_in
+        await until(lambda: len(b.messages) == 1 or not b.linked_to(a))
+        assert b.mesh.links[a.id].messages_in >= before + 10_000
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 10_001, "3", None])
 async def test_a_message_that_counts_for_what_it_cannot_be_ends_the_link(
     count: Any, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

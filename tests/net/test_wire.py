@@ -122,17 +122,17 @@ def test_what_grows_counts_for_all_that_was_added_and_ends_where_the_limit_does(
     grown, more = Grown(), Grown()
     grown.numbers += range(50)
     assert outbox.grow(grown)
-    assert (outbox.count, len(outbox), grown.is_open) == (50, 1, False)
+    assert (outbox.settle(), len(outbox), grown.is_open) == (50, 1, False)
     assert outbox.grow(more)
     more.numbers += range(50)
     assert not outbox.grow(Grown())
     assert not outbox.put(b"x")
-    assert outbox.count == 100
+    assert outbox.settle() == 100
     taken = outbox.take()
     assert taken is not None
     assert [len(message[1][0]) for message in decode_frame(taken[0])] == [50, 50]
     assert taken[1] == 100
-    assert (outbox.take(), outbox.count, outbox.size) == (None, 0, 0)
+    assert (outbox.take(), outbox.settle(), outbox.size) == (None, 0, 0)
 
 
 @pytest.mark.parametrize("count", [0, 1, 23, 24, 255, 256, 10_000])

@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.node.pair import Side, cut, link, spawn, stop, wired
 
-from hubkit.errors import ActorCrashed, ProtocolViolation
+from hubkit.errors import ActorCrashed, NodeDown, ProtocolViolation
+from hubkit.events import DeadLetter
 from hubkit.net.scalars import array
 from hubkit.net.wire import CHUNK, encode_app
-from hubkit.node.asking import Asked
 from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.freight import CAPABILITY as LARGE
 from hubkit.node.packing import pack
 from hubkit.node.relays import CALL, CAST
+from hubkit.node.runs import HEAVY
 from hubkit.node.shapes import REPLY
 from hubkit.node.writing import NO_CHAIN, Targets, write_call, write_cast, write_chain, write_reply
 from hubkit.pids import Pid
@@ -123,12 +124,30 @@ async def test_a_call_that_is_given_up_is_withdrawn(autojump_clock: trio.testing
 
 async def test_an_answer_that_makes_no_sense_is_the_callers_error(autojump_clock: trio.testing.MockClock) -> None:
     async with wired() as (_, a, _b):
-        asked = Asked(a.exchange)
+        asked = None
         for value in (1, None, "text", 2.5, True):
+            again = a.exchange._seat(1, "b#1", Pid("b", 1, 1))
+            assert asked in (None, again), "it is used again"
+            asked = again
             asked.value = value
             assert a.exchange.answer_of(asked) is value
-            assert a.exchange._spare.pop() is asked, "it can be used again"
-        asked.value = [1]
+            assert not hasattr(asked, "task"), "of who waited nothing is kept"
+        assert asked is not None
+        asked.task, asked.value = trio.lowlevel.current_task(), [1]
         with pytest.raises(ProtocolViolation, match="neither a light value nor a payload"):
             a.exchange.answer_of(asked)
         assert pack(1, a.exchange._payloads) == 1
+
+
+async def test_where_the_link_takes_nothing_a_request_has_not_been_sent(autojump_clock: trio.testing.MockClock) -> None:
+    async with wired() as (_, a, b):
+        ref = a.system.ref(Pid("b", 1, 7))
+        a.exchange.linked.discard(b.id)  # it has ended, which has not been told yet
+        for value in (1, "x" * (HEAVY + 1)):
+            with pytest.raises(NodeDown, match="before the request was sent") as caught:
+                await ref.call("add", value)
+            assert not caught.value.maybe_executed
+            ref.cast_nowait("add", value)
+        assert not a.exchange._waiting
+        assert a.exchange._unheard.link_down(b.id) == []
+        assert len([event for event in a.events if isinstance(event, DeadLetter)]) == 2

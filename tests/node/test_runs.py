@@ -22,6 +22,7 @@ from hubkit.actors.parking import sit
 from hubkit.errors import HubClosed, HubkitError, NodeDown, ProtocolViolation
 from hubkit.events import DeadLetter
 from hubkit.net.cbor import decode, encode
+from hubkit.net.session import ROOM
 from hubkit.net.wire import encode_app
 from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.freight import CAPABILITY as LARGE
@@ -550,3 +551,73 @@ async def test_the_end_of_an_old_link_shuts_no_new_door(autojump_clock: Clock) -
         assert (door.peer, door.boot, door.reads_runs) == ("b#2", 2, True)
         a.exchange.link_down("b#2")
         assert not a.exchange._doors
+
+
+async def test_a_new_door_shuts_the_one_before(autojump_clock: Clock) -> None:
+    async with wired() as (_, a, b):
+        ref, others = a.system.ref(Pid("b", 1, 7)), a.system.ref(Pid("b", 2, 7))
+        ref.cast_nowait("add", 1)
+        a.exchange.link_up("b#2", (CAPABILITY,))  # the link to the boot before has not ended yet
+        ref.cast_nowait("add", 2)
+        a.exchange.link_down(b.id)
+        ref.cast_nowait("add", 3)
+        assert lost_by(a) == [("add", (1,)), ("add", (2,)), ("add", (3,))]
+        others.cast_nowait("add", 4)
+        a.exchange.link_down("b#2")
+        assert lost_by(a)[3:] == [("add", (4,))]
+
+
+async def test_calls_of_a_run_that_are_passed_on_are_answered_in_one(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with wired() as (nursery, a, b):
+        old, new = await spawn(b, nursery), await spawn(a, nursery)
+        answered, results = overhear(b, monkeypatch), list[int]()
+
+        async def caller(patience: float) -> None:
+            with trio.move_on_after(patience):
+                results.append(await a.system.ref(old.pid).call(Counter.add, 1))
+
+        async with trio.open_nursery() as callers:
+            callers.start_soon(a.system.ref(old.pid).call, Counter.slow, 10.0)
+            await trio.sleep(1)
+            for patience in (1.0, 100.0, 100.0, 3.0):
+                callers.start_soon(caller, patience)
+            await trio.sleep(2)
+            assert old.queue is not None
+            assert len(old.queue) == 3
+            while old.queue:
+                b.exchange.forward(new.pid, old.queue.popleft())
+            await trio.sleep(0.5)
+            assert sorted(results) == [1, 2, 3]
+        assert [message[0] for message in answered].count(REPLIES) == 1
+        assert not any(b.exchange._serving.values())
+        assert not b.exchange._relayed
+        stop(old, new)
+
+
+async def test_where_much_waits_nothing_joins_it(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        ref, said, results = a.system.ref(cell.pid), overhear(a, monkeypatch), list[int]()
+
+        async def caller() -> None:
+            results.append(await ref.call(Counter.add, 1))
+
+        a.crowd = ROOM + 1
+        ref.cast_nowait(Counter.add, 1)  # tells that much waits
+        await trio.sleep(1)
+        ref.cast_nowait(Counter.add, 1)
+        ref.cast_nowait(Counter.add, 1)
+        for _ in range(3):
+            nursery.start_soon(caller)
+        await trio.sleep(1)
+        assert ([message[0] for message in said], results) == ([CAST, CAST, CAST], [])
+        a.crowd = 0
+        await trio.sleep(1)
+        assert sorted(results) == [4, 5, 6]
+        ref.cast_nowait(Counter.add, 1)
+        ref.cast_nowait(Counter.add, 1)
+        await trio.sleep(1)
+        assert said[-1][0] == CASTS
+        stop(cell)

@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.node.pair import Side, cut, link, pair
 
 from hubkit.actors import Actor
 from hubkit.events import DeadLetter
+from hubkit.node import unheard
 from hubkit.node.packing import shown
 from hubkit.node.relays import CAST
+from hubkit.node.runs import Casts
 from hubkit.node.unheard import HEARD, MANY, MOST, Unheard
 from hubkit.pids import Pid
 
@@ -64,9 +68,61 @@ def test_what_is_kept_is_bounded() -> None:
     a, _, _ = wired_up()
     for number in range(MOST + 10):
         a.sent("b#1", PID, number)
+    a.heard("b#1", 10)  # it is of those that are kept no more
     kept = a.link_down("b#1")
     assert len(kept) == MOST
     assert kept[0] == (PID, 10)
+
+
+acts = st.lists(
+    st.tuples(st.sampled_from(["alone", "run", "more", "heard"]), st.integers(1, 9)), min_size=5, max_size=40
+)
+
+
+@given(acts)
+def test_it_knows_what_has_come_whatever_went_together(plan: list[tuple[str, int]]) -> None:
+    a, sent, heard, longest = wired_up()[0], 0, 0, 1
+    run: Casts | None = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unheard, "MOST", 20)
+        for act, count in plan:
+            if act == "heard":
+                count = min(count, sent - heard)
+                heard += count
+                a.heard("b#1", count)
+            elif act == "alone":
+                a.sent("b#1", PID, ("add", (sent,)))
+                sent, run = sent + 1, None
+            else:
+                is_new = act == "run" or run is None
+                if run is None or is_new:
+                    run = Casts(PID, "add", "add", 1)
+                for number in range(sent, sent + count):
+                    assert run.add((number,))
+                if is_new:
+                    a.sent_in_run("b#1", run)
+                sent, longest = sent + count, max(longest, run.count)
+    kept = a.link_down("b#1")
+    assert kept == [(PID, ("add", (number,))) for number in range(sent - len(kept), sent)]
+    assert len(kept) == sent - heard or 20 - longest <= len(kept) < sent - heard
+    assert a.link_down("b#1") == []
+
+
+def test_of_a_run_that_has_come_nothing_is_kept() -> None:
+    a = wired_up()[0]
+    runs = [Casts(PID, "add", "add", 1) for _ in range(3)]
+    for run in runs:
+        assert run.add(("one",))
+        a.sent_in_run("b#1", run)
+        assert run.add(("two",))
+    a.heard("b#1", 1)
+    runs[0].close()
+    a.heard("b#1", 2)
+    assert [run.args for run in runs] == [[], ["one", "two"], ["one", "two"]]
+    assert runs[1].close()[1] == 2, "what is said to have come before it went out is sent all the same"
+    a.link_down("b#1")
+    assert [run.args for run in runs] == [[], [], ["one", "two"]]
+    assert runs[2].close()[1] == 2
 
 
 def letters(side: Side) -> list[Any]:

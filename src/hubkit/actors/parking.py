@@ -7,7 +7,8 @@ an idle actor half a kilobyte less.
 
 Whoever waits for a mailbox leaves `ASLEEP` as its ``custom_sleep_data``, which trio takes away when it wakes the task for a
 reason of its own (it was cancelled): so a waker knows whether it still sleeps, and all sleepers share one abort
-function. Whoever waits for a reply must be told apart when it is cancelled, and takes a `Seat`.
+function. Whoever waits for a reply must be told apart when it is cancelled, and takes a `Seat`: one that is lent to it in
+`sit`, or its own in `wait_in`.
 """
 
 from __future__ import annotations
@@ -87,7 +88,10 @@ class Sitter(Protocol):
 
 
 class Seat:
-    """A place to wait in by itself, used again and again: a `Sitter` that brings its own. Its heirs say what ``abort`` does."""
+    """A place to wait in, used again and again. Its heirs say what ``abort`` does.
+
+    One who brings a seat of its own, to `wait_in`, is a `Sitter`, too: it is told in ``value``.
+    """
 
     __slots__ = ("told", "value")
 
@@ -100,21 +104,22 @@ class Seat:
         raise NotImplementedError
 
 
-class _Seat:
-    """A place to wait in, used again and again."""
+class _LentSeat(Seat):
+    """One for a `Sitter` that brings none."""
 
-    __slots__ = ("sitter", "told")
+    __slots__ = ("sitter",)
 
     def __init__(self) -> None:
+        super().__init__()
         self.sitter: Sitter | None = None
-        self.told: Any = _sleep(self._abort)
 
-    def _abort(self, raise_cancel: Any) -> trio.lowlevel.Abort:
+    def abort(self, raise_cancel: Any = None) -> trio.lowlevel.Abort:
+        """The task is cancelled."""
         return _SUCCEEDED if self.sitter is None else self.sitter.abort(raise_cancel)
 
 
-#: Free places, and how many are kept.
-_seats: list[_Seat] = []
+#: Free seats, and how many are kept.
+_seats: list[_LentSeat] = []
 _SPARE = 4096
 
 
@@ -124,7 +129,7 @@ def sit(sitter: Sitter) -> Generator[Any, Any, Any]:
     try:
         seat = _seats.pop()
     except IndexError:
-        seat = _Seat()
+        seat = _LentSeat()
     seat.sitter = sitter
     outcome = yield seat.told
     seat.sitter = None
@@ -135,6 +140,6 @@ def sit(sitter: Sitter) -> Generator[Any, Any, Any]:
 
 @types.coroutine
 def wait_in(seat: Seat) -> Generator[Any, Any, Any]:
-    """The same for who brings its own seat."""
+    """The same for one who brings its own seat."""
     outcome = yield seat.told
     return seat.value if outcome is WOKEN else outcome.unwrap()

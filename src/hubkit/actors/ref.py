@@ -274,7 +274,7 @@ class Ref(Generic[A_co]):
             return
         name, remote = method if type(method) is str else method_name(method), self._system.remote
         if not kwargs and pid is not None and remote is not None:
-            begun = remote.stream(pid, method, args)
+            begun = remote.stream(pid, method, name, args)
             if begun is not None:
                 self._stream = begun
                 return

@@ -60,8 +60,11 @@ class Remote(Locator, Protocol):
         """The result that such a call was answered with. Its seat may be another's then."""
         ...
 
-    def stream(self, pid: Pid, method: object, args: tuple[Any, ...]) -> Stream | None:
-        """Send a cast that nobody waits for, with which more may go. `None`: nothing was done, use `cast_at_once`."""
+    def stream(self, pid: Pid, given: object, method: str, args: tuple[Any, ...]) -> Stream | None:
+        """Send a cast that nobody waits for, with which more may go. `None`: nothing was done, use `cast_at_once`.
+
+        ``method`` is the name of what was ``given``.
+        """
         ...
 
     def cast_at_once(self, pid: Pid, method: str, args: tuple[Any, ...]) -> bool:

@@ -279,19 +279,11 @@ class System:
             raise deadlock(cell.pid, request.chain)
         return cell.queue_up(self._letter(cell, request), done)
 
-    def deliver_note(self, serial: int, method: str, arguments: list[Any]) -> bool:
-        """Put a cast into its mailbox as `Ref.cast_nowait` does, if there is nothing to be checked: else `False`."""
-        cell = self.cells.get(serial)
-        if cell is None or (self.successors and serial in self.successors):
-            return False
-        known = cell.table.get(method)
-        if known is None or known[2] != len(arguments) + 1 or cell.full:
-            return False
-        cell.push((method, *arguments))
-        return True
-
     def deliver_notes(self, serial: int, method: str, count: int, arguments: list[Any]) -> int:
-        """The same for so many casts, whose arguments stand one after the other; returns how many were put in."""
+        """Put casts into a mailbox as `Ref.cast_nowait` does, as far as there is nothing to be checked, and room.
+
+        They are of one method; the arguments of each follow those of the one before. Returns how many were put in.
+        """
         cell, width = self.cells.get(serial), len(arguments) // count
         if cell is None or (self.successors and serial in self.successors):
             return 0
@@ -301,11 +293,11 @@ class System:
         cell.push((method, *arguments[:width]))
         queue = cell.queue
         assert queue is not None
-        count = min(count, cell.capacity - len(queue) + 1)
-        queue.extend(
-            zip(repeat(method, count - 1), *(arguments[width + at :: width] for at in range(width)), strict=False)
-        )
-        return count
+        more = min(count - 1, cell.capacity - len(queue))
+        if more > 0:
+            columns = (arguments[width + at :: width] for at in range(width))
+            queue.extend(zip(repeat(method, more), *columns, strict=False))
+        return 1 + more
 
     def deliver_cast_nowait(self, serial: int, request: Request, *, always: bool = False) -> None:
         """The same for a sender that did not wait. Never raises: what cannot be delivered becomes a `DeadLetter`.

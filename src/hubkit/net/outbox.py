@@ -16,8 +16,10 @@ from typing import Protocol
 
 from hubkit.net.wire import BULK, CHUNK, URGENT, chunk, encode_frame
 
-__all__ = ["Growing", "Outbox"]
+__all__ = ["MOST_COUNTED", "Growing", "Outbox"]
 
+#: Messages for which one may count.
+MOST_COUNTED = 10_000
 _MOST = 10_000  # messages in one frame
 _WAITING = 1 << 20  # messages in one lane: each takes more memory than it weighs
 
@@ -41,7 +43,7 @@ class Outbox:
         self._sent = [0, 0]  # how much of the first message of each lane has been taken, in pieces
         self.size: int = 0
         self._growing: Growing | None = None
-        self._more = 0  # how many more than one the messages that have grown count for
+        self._more = 0  # for how many more than one each the messages count that have grown since the last frame
 
     def __len__(self) -> int:
         return len(self._lanes[URGENT]) + len(self._lanes[BULK]) + (self._growing is not None)
@@ -57,9 +59,8 @@ class Outbox:
         lane.append(message)
         return True
 
-    @property
-    def count(self) -> int:
-        """How many messages wait, those included that one counts for. Nothing is added to the last any more."""
+    def settle(self) -> int:
+        """Let nothing be added to the last any more; returns how many messages wait, with all that each counts for."""
         if self._growing is not None:
             self._close()
         return len(self._lanes[URGENT]) + len(self._lanes[BULK]) + self._more
@@ -82,7 +83,10 @@ class Outbox:
         self._lanes[BULK].append(message)
 
     def take(self) -> tuple[bytes, int] | None:
-        """The next frame and how many messages end in it; `None` if nothing waits."""
+        """The next frame and how many messages end in it; `None` if nothing waits.
+
+        Those for which one message counts are told with the frame that is taken next, if that one does not fit into it.
+        """
         if self._growing is not None:
             self._close()
         if not self.size:

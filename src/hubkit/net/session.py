@@ -7,8 +7,9 @@ socket that nobody empties. Messages are handed over in the reader's task, at on
 The writer sleeps when the outbox is empty and is woken by the first message put into it. By the time it runs, all that
 this turn of the scheduler has produced has joined the outbox, and goes out as one frame. One economy: where a message has
 come alone, the next one that is sent is likely to be its answer, alone as well, or the next request of a lone caller. It goes
-out on the spot, if the link can do that, and spares the writer's turn. And a second one: as soon as many have been
-produced, they do not wait for the rest of the turn, so that the two ends of a link work at the same time.
+out on the spot, if the link can do that, and spares the writer's turn. (One that counts for many has not come alone.) And a
+second one: as soon as many have been produced, they do not wait for the rest of the turn, so that the two ends of a link
+work at the same time. Both only while the link is not in the middle of another frame.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from hubkit.errors import LinkError, ProtocolViolation
 from hubkit.logs import Log
 from hubkit.net.handshake import Identity
 from hubkit.net.lines import one_line
-from hubkit.net.outbox import Growing, Outbox
+from hubkit.net.outbox import MOST_COUNTED, Growing, Outbox
 from hubkit.net.pulse import CAPABILITY, Past, Pulse, RoundTrip
 from hubkit.net.transport import Link, at_once
 from hubkit.net.wire import Assembler, Kind, decode_frame, encode, encode_frame
@@ -39,6 +40,7 @@ _SLICE = 0.00025  # seconds for which the messages of one frame may keep everybo
 _LOOK = 8  # messages from one look at the clock to the next
 #: Bytes that wait to be sent, below which senders of bulk go on.
 ROOM = 1 << 20
+_ALONE = 2  # items of a message that counts for no others
 _LIGHT = 4096  # bytes of a message that may go out on the spot
 _EAGER, _MOST_WORTH = 64, 1024  # messages that do not wait for the turn's end; each time twice as many
 _AT_ONCE = 256  # of them go on after a frame; the others when they have sent theirs
@@ -75,7 +77,7 @@ class LinkStatistics:
     bytes_out: int
     messages_in: int
     messages_out: int
-    waiting: int  #: messages in the outbox
+    waiting: int  #: messages in the outbox; many calls, answers or casts that go as one are one here
     waiting_bytes: int
     protocol: int  #: the version that it speaks; the frames of version 1 are guarded by TLS or not at all
     held: int = 0
@@ -133,6 +135,7 @@ class Session:
         self._lone = False  # a message has come alone, and nothing was sent since
         self._worth = _EAGER  # messages that are worth a frame before the writer's turn
         self._held: tuple[bytes, int] | None = None  # a frame that could not go out on the spot
+        self._sending = False  # the writer has given a frame to the link, which has not taken all of it yet
         self._scope = trio.CancelScope()
         self._end: str | None = None
         self._hard = False
@@ -163,9 +166,10 @@ class Session:
 
     def grow(self, message: Growing) -> bool:
         """Send a message soon that may grow until then. `False`: not here, or not now: what `put` would send goes at once."""
-        if self.ending or (self._lone and self._writer is not None):
+        if self.ending or (self._lone and self._writer is not None and self._at_once is not None):
             return False
-        if self._outbox.count >= self._worth and self._at_once is not None and self._held is None:
+        waiting, is_free = self._outbox.settle(), not self._sending and self._held is None
+        if waiting >= self._worth and is_free and self._at_once is not None:
             self._worth = min(2 * self._worth, _MOST_WORTH)
             taken = self._outbox.take()
             assert taken is not None
@@ -182,6 +186,13 @@ class Session:
         else:
             self._held = frame, messages
             self._wake()
+
+    async def _send(self, frame: bytes, messages: int) -> None:
+        """Send a frame in the writer's turn: until the link has taken it, nothing may go out on the spot."""
+        self._sending = True
+        await self._link.send(frame)
+        self._sending = False
+        self._sent(frame, messages)
 
     def _sent(self, frame: bytes, messages: int) -> None:
         self._frames_out += 1
@@ -236,9 +247,8 @@ class Session:
         while True:
             self._worth = _EAGER
             if self._held is not None:
-                (frame, messages), self._held = self._held, None
-                await link.send(frame)
-                self._sent(frame, messages)
+                held, self._held = self._held, None
+                await self._send(*held)
             if self._last_frame is not None:
                 await link.send(self._last_frame)
                 return
@@ -250,9 +260,7 @@ class Session:
                 self._writer = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(abort)
                 continue
-            frame, messages = taken
-            await link.send(frame)
-            self._sent(frame, messages)
+            await self._send(*taken)
             if self._room and outbox.size <= ROOM:
                 self._room.unpark(count=_AT_ONCE)
 
@@ -269,7 +277,7 @@ class Session:
             self._bytes_in += len(frame)
             began = self._now()
             messages = decode_frame(frame)
-            self._lone = len(messages) == 1
+            self._lone = len(messages) == 1 and len(messages[0]) <= _ALONE
             due = 0
             for message in messages:
                 due -= 1
@@ -294,7 +302,7 @@ class Session:
                         raise ProtocolViolation(msg)
                     deliver(peer, message[1])
                     if len(message) > 2:
-                        due -= self._counts_for(message[2], frame)
+                        due -= self._counts_for(message[2])
                 elif message[0] in (_PING, _PONG):
                     self._measure(message)
                 else:
@@ -302,9 +310,9 @@ class Session:
                     if self.said_goodbye or self.parted:
                         return
 
-    def _counts_for(self, count: object, frame: bytes) -> int:
-        """A message says that it counts for so many: for each it has a byte at least."""
-        if type(count) is not int or not 0 < count <= len(frame):
+    def _counts_for(self, count: object) -> int:
+        """A message says that it counts for so many."""
+        if type(count) is not int or not 0 < count <= MOST_COUNTED:
             msg = "a message counts for a number of messages that makes no sense"
             raise ProtocolViolation(msg)
         self._messages_in += count - 1

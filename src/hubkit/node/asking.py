@@ -1,10 +1,13 @@
-"""Requests that need not wait, and carry a few light values: nearly all. They are written by hand and sent at once.
+"""Requests that need not wait, and carry a few light values: nearly all.
 
-Law of this room: what goes out is what the slow way would send, in the same order, and only where that would not wait
+They go in runs (see `hubkit.node.runs`). What does not go with others, or is for a node that reads no runs, is written by hand
+and sent at once.
+
+Law of this room: what goes out means what the slow way would send, in the same order, and only where that would not wait
 either. Whatever is out of the ordinary is left to it: no link, much that waits, no credit, large or nested arguments.
 
-How much waits on a link is told by the link when something is written to it; a link on which too much waited then is looked
-at again before the next. So one message of each kind may go beyond the bound, and to ask costs nothing.
+How much waits on a link is told by the link when a run is begun on it, or a message written to it; a link on which too much
+waited then is looked at again before the next. So one run of each kind may go beyond the bound, and to ask costs nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ from typing import Any
 import trio
 from outcome import Error
 
-from hubkit.actors.actor import method_name
 from hubkit.actors.mailbox import has_expired
 from hubkit.actors.messages import MailboxFullNow, Request, message_of
 from hubkit.actors.parking import WOKEN, Seat, wait_in
@@ -101,14 +103,16 @@ class Asking(Passage):
         self._number = number = self._number + 1
         deadline = trio.current_effective_deadline()
         left = None if deadline == math.inf else max(0.0, deadline - trio.current_time())  # who is cancelled has none
-        calls: Calls | None = door.calls
-        assert calls is not None
-        if not (calls.is_open and calls.method == method and calls.width == len(args)) or weight > HEAVY:
-            calls = None if weight > HEAVY else self._begin_calls(door, Calls(method, len(args)))
-        if calls is not None:
-            calls.add(number, serial, args, left, chain, weight)
+        calls = door.calls
+        fits = calls.is_open and calls.method == method and calls.width == len(args)
+        if weight <= HEAVY and (fits or self._begin_calls(door, Calls(method, len(args)))):
+            door.calls.add(number, serial, args, left, chain, weight)
         else:
             self._write_call(door, number, pid, method, args, chain, left)
+        return self._seat(number, peer, pid)
+
+    def _seat(self, number: int, peer: NodeId, pid: Pid) -> Asked:
+        """What the current task waits in for the answer to a request that it has sent."""
         try:
             asked = self._spare.pop()
         except IndexError:
@@ -120,14 +124,15 @@ class Asking(Passage):
         self._waiting[number] = asked
         return asked
 
-    def _begin_calls(self, door: Door, calls: Calls) -> Calls | None:
-        """The next run of calls; `None`: they go one by one."""
-        if not self._may_begin(door, calls):
-            return None
+    def _begin_calls(self, door: Door, calls: Calls) -> bool:
+        """Begin the next run of calls. `False`: they go one by one."""
+        if not self._begin(door, calls):
+            return False
         door.calls = calls
-        return calls
+        return True
 
-    def _may_begin(self, door: Door, run: Growing) -> bool:
+    def _begin(self, door: Door, run: Growing) -> bool:
+        """Send a run, which may grow until it goes out. `False`: not there, or not now."""
         if not door.reads_runs or not self._wire.grow(door.peer, run):
             return False
         door.crowded = self._wire.backlog(door.peer) > ROOM
@@ -158,22 +163,23 @@ class Asking(Passage):
 
     def answer_of(self, asked: Asked) -> Any:
         """What an `Asked` was answered with. Raises `ProtocolViolation`."""
+        return unpack(self._leave(asked), self._payloads)
+
+    def _leave(self, asked: Asked) -> Any:
+        """Its task has been told: what, packed. Another may have the seat now; of who sat there nothing is kept."""
         value, asked.value = asked.value, None
+        del asked.task
         if len(self._spare) < _SPARE:
             self._spare.append(asked)
-        return unpack(value, self._payloads)
+        return value
 
-    def stream(self, pid: Pid, method: object, args: tuple[Any, ...]) -> Casts | None:
+    def stream(self, pid: Pid, given: object, method: str, args: tuple[Any, ...]) -> Casts | None:
         """Begin a run of casts that nobody waits for, with this one. `None`: nothing was done, it goes alone."""
-        door, name = self._doors.get(pid.node), method if type(method) is str else method_name(method)
+        door = self._doors.get(pid.node)
         if door is None or door.boot != pid.incarnation or (door.crowded and self._is_crowded(door)):
             return None
-        casts = Casts(pid, method, name, len(args))
-        if (
-            not (name.isascii() and 0 < pid.serial < _SERIALS)
-            or not casts.add(args)
-            or not self._may_begin(door, casts)
-        ):
+        casts = Casts(pid, given, method, len(args))
+        if not (method.isascii() and 0 < pid.serial < _SERIALS) or not casts.add(args) or not self._begin(door, casts):
             return None
         door.casts = casts
         self._unheard.sent_in_run(door.peer, casts)
@@ -197,10 +203,9 @@ class Asking(Passage):
     async def _ask(self, number: int, peer: NodeId, pid: Pid, message: list[Any]) -> Any:
         if not self._wire.send(peer, message):
             raise _not_sent(pid)
-        asked = Asked(self)
-        asked.number, asked.peer, asked.pid, asked.task = number, peer, pid, trio.lowlevel.current_task()
-        self._waiting[number] = asked
-        return await wait_in(asked)
+        asked = self._seat(number, peer, pid)
+        await wait_in(asked)
+        return self._leave(asked)
 
     def cast_nowait(self, pid: Pid, request: Request) -> None:
         """Send a cast or plain message without waiting for anything. Raises `MailboxFull` if far too much waits already."""

@@ -254,7 +254,7 @@ class Exchange(Relays, Hosting):
     def receive(self, peer: NodeId, message: list[Any]) -> None:
         """A message of another node's exchange. Raises `ProtocolViolation` when it makes no sense."""
         kind = message[0] if message else None
-        if kind == REPLY and len(message) == 4:  # the two that are nearly all, without a detour
+        if kind == REPLY and len(message) == 4:  # what comes alone is mostly one of three: they take no detour
             _, number, code, payload = message
             if type(kind) is type(number) is type(code) is int:
                 self._take_reply(peer, number, code, payload)
@@ -273,7 +273,7 @@ class Exchange(Relays, Hosting):
                 and type(arguments) is list
                 and chain == []
                 and are_light(arguments)
-                and self.system.deliver_note(serial, method, arguments)
+                and self.system.deliver_notes(serial, method, 1, arguments)
             ):
                 self._unheard.came(peer)
                 return

@@ -1,8 +1,8 @@
 """What comes in runs: calls for actors here, casts, and answers.
 
-Law of this room: it does what the messages of a run would do one after the other. What is plain is done here, in one loop and
-without a question twice; what is out of the ordinary (nobody lives there, arguments that may not fit, an inspection) is
-given to the way of single messages.
+Law of this room: it does what the messages of a run would do one after the other. What is plain is done here, in one loop;
+what is out of the ordinary (nobody lives there, arguments that may not fit, an inspection) goes the way of single messages.
+What makes no sense ends the link; what stood before it in the same run has been done by then.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hubkit.pids import NodeId, Pid, name_of
 __all__ = ["Hosting"]
 
 _OK = int(Code.OK)
-_NUMBERS = 1 << 64  # are the numbers of calls that can be answered in runs
+_NUMBERS = 1 << 64  # a call with such a number, or a negative one, cannot be answered in a run
 _NOBODY: list[Any] = []  # the chain of a call for which nobody waits but its caller
 _reschedule = trio.lowlevel.reschedule
 
@@ -37,6 +37,9 @@ class Hosting(Asking, Laden):
     _serving: dict[NodeId, dict[int, Callable[..., object]]]
 
     def _open_door(self, peer: NodeId, capabilities: Collection[str]) -> None:
+        before = self._doors.get(name_of(peer))
+        if before is not None:  # of an earlier boot, whose link has not ended yet
+            before.shut()
         serving = self._serving.setdefault(peer, {})
         self._doors[name_of(peer)] = Door(peer, serving, self._close_call, reads_runs=CAPABILITY in capabilities)
 

@@ -4,8 +4,8 @@ Law of this room: a run says what its messages would say one after the other, an
 as long as it is the last that waits on its link, so nothing overtakes anything. What is in it is light values, so that it
 can be written whenever the link wants it, and nobody can change it until then.
 
-A run is written and read by the library in one go, and looked at in one go: a request of a run takes half of the time that it
-takes alone. Refused: runs over several kinds or methods, which would need a row for each, and save nothing.
+The CBOR library writes and reads a run in one go, and its values are checked in one go: a request of a run takes half of the
+time that it takes alone. Refused: runs over several kinds or methods, which would need a row for each, and save nothing.
 
 On the wire, each with the number of messages that it counts for behind it; numbers and serials are bytes, eight for each:
 
@@ -24,6 +24,7 @@ from typing import Any
 
 from hubkit.errors import ProtocolViolation
 from hubkit.net.cbor import encode
+from hubkit.net.outbox import MOST_COUNTED
 from hubkit.net.scalars import text
 from hubkit.net.wire import Kind
 from hubkit.node.packing import are_light
@@ -54,8 +55,6 @@ CAPABILITY = "runs.1"
 MOST, MOST_CASTS = 64, 256
 #: Bytes of values in one run, and of those of one message in it.
 _ROOM, HEAVY = 1 << 16, 4096
-#: Messages of a run that comes from elsewhere.
-_LONG = 10_000
 
 _APP = int(Kind.APP)
 _INT = 1 << 63
@@ -95,7 +94,7 @@ def pack_numbers(numbers: list[int]) -> bytes:
 def read_numbers(data: bytes) -> tuple[int, ...]:
     """What `pack_numbers` has written. Raises `ProtocolViolation`."""
     count = len(data) // 8
-    if len(data) % 8 or not 0 < count <= _LONG:
+    if len(data) % 8 or not 0 < count <= MOST_COUNTED:
         msg = "the numbers of a run make no sense"
         raise ProtocolViolation(msg)
     return unpack(f">{count}Q", data)
@@ -200,7 +199,7 @@ class Replies(_Run):
 class Casts(_Run):
     """Casts to one actor, of one method, with as many arguments each. ``given``: the method as their sender wrote it."""
 
-    __slots__ = ("args", "count", "given", "heard", "method", "pid", "width")
+    __slots__ = ("args", "count", "given", "heard", "is_written", "method", "pid", "width")
 
     is_open: bool
     room: int
@@ -214,6 +213,7 @@ class Casts(_Run):
         self.args: list[Any] = []
         self.count: int = 0
         self.heard: int = 0  # how many of them are known to have come
+        self.is_written: bool = False
 
     def add(self, args: tuple[Any, ...]) -> bool:
         """One more. `False`: nothing was done, they do not go with the others."""
@@ -232,10 +232,16 @@ class Casts(_Run):
 
     def close(self) -> tuple[bytes, int]:
         """See `hubkit.net.outbox.Growing`."""
-        self.is_open = False
+        self.is_open, self.is_written = False, True
         if self.count == 1:
             return encode([_APP, [CAST, 0, self.pid.serial, self.method, [], self.args]]), 1
         return encode([_APP, [CASTS, self.pid.serial, self.method, self.count, self.args], self.count]), self.count
+
+    def hear(self, count: int) -> None:
+        """So many more have come. When all have, they are kept no longer: the ref that has sent them may keep this."""
+        self.heard += count
+        if self.is_written and self.heard == self.count:
+            self.args = []
 
     def messages(self) -> list[tuple[Pid, Any]]:
         """Those of which it is not known that they have come."""
@@ -247,7 +253,7 @@ class Casts(_Run):
 # -- what arrives
 
 
-def _are_light(values: list[Any]) -> bool:
+def _is_light_column(values: list[Any]) -> bool:
     """The same as `are_light`, and quick where they are many and of one type."""
     kinds = set(map(type, values))
     if kinds == {int}:
@@ -264,7 +270,7 @@ def _require(makes_sense: bool, what: str) -> None:
 
 def check_calls(count: int, serials: Sized, args: list[Any], left: Any, chains: Any) -> None:
     """Raise `ProtocolViolation` if they do not belong together."""
-    _require(len(serials) == count and not len(args) % count and _are_light(args), "calls")
+    _require(len(serials) == count and not len(args) % count and _is_light_column(args), "calls")
     if left is not None:
         _require(type(left) is list and len(left) == count and _TIMES.issuperset(map(type, left)), "calls")
         _require(all(seconds is None or math.isfinite(seconds) for seconds in left), "calls")
@@ -274,9 +280,9 @@ def check_calls(count: int, serials: Sized, args: list[Any], left: Any, chains: 
 
 def check_replies(count: int, results: list[Any]) -> None:
     """Raise `ProtocolViolation` if they do not belong together."""
-    _require(len(results) == count and _are_light(results), "answers")
+    _require(len(results) == count and _is_light_column(results), "answers")
 
 
 def check_casts(count: int, args: list[Any]) -> None:
     """Raise `ProtocolViolation` if they do not belong together."""
-    _require(0 < count <= _LONG and not len(args) % count and _are_light(args), "casts")
+    _require(0 < count <= MOST_COUNTED and not len(args) % count and _is_light_column(args), "casts")

@@ -32,18 +32,25 @@ class Run(Protocol):
     count: int
     heard: int
 
+    def hear(self, count: int) -> None:
+        """So many more of them are known to have come."""
+        ...
+
     def messages(self) -> list[tuple[Pid, Any]]:
         """Those that are not known to have come."""
         ...
 
 
 class _Sent:
-    """What was sent to one node. ``count``: how many that is without the last entry, which may grow."""
+    """What was sent to one node. ``count``: how many that is without the last entry, which may grow.
 
-    __slots__ = ("count", "entries")
+    ``forgotten``: how many before them are kept no more, of which it has not been heard yet.
+    """
+
+    __slots__ = ("count", "entries", "forgotten")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.forgotten = 0
         self.entries: deque[tuple[Pid, Any] | Run] = deque()
 
     def add(self, entry: tuple[Pid, Any] | Run) -> None:
@@ -51,11 +58,15 @@ class _Sent:
             self.count += _size(self.entries[-1])
         self.entries.append(entry)
         while self.count >= MOST:
-            self.count -= _size(self.entries.popleft())
+            size = _size(self.entries.popleft())
+            self.count -= size
+            self.forgotten += size
 
     def take(self, count: int) -> None:
         """So many have come, or as many as there are."""
-        entries = self.entries
+        entries, forgotten = self.entries, min(self.forgotten, count)
+        self.forgotten -= forgotten
+        count -= forgotten
         while entries and count > 0:
             first, is_last = entries[0], len(entries) == 1
             taken = min(_size(first), count)
@@ -65,7 +76,7 @@ class _Sent:
             if isinstance(first, tuple):
                 entries.popleft()
                 continue
-            first.heard += taken
+            first.hear(taken)
             if first.heard < first.count or is_last:  # an empty one may grow
                 return
             entries.popleft()
@@ -124,5 +135,9 @@ class Unheard:
         sent = self._sent.pop(peer, None)
         rest: list[tuple[Pid, Any]] = []
         for entry in () if sent is None else sent.entries:
-            rest += [entry] if isinstance(entry, tuple) else entry.messages()
+            if isinstance(entry, tuple):
+                rest.append(entry)
+            else:
+                rest += entry.messages()
+                entry.hear(_size(entry))  # nobody asks for them again
         return rest
