@@ -13,6 +13,7 @@ from tests.net.peers import Peer, pair, running, until
 from hubkit.net.cbor import encode
 from hubkit.net.simulated import SimulatedNetwork
 from hubkit.net.simulated_link import SimulatedLink
+from hubkit.net.wire import COUNTED
 from hubkit.node.options import clocks_of
 
 
@@ -122,7 +123,24 @@ async def test_an_answer_that_comes_alone_is_not_made_to_grow(autojump_clock: tr
         assert could.count(False) <= 2
 
 
-@pytest.mark.parametrize("count", [0, -1, True, 1 << 40, "3", None])
+async def test_nothing_overtakes_the_frame_that_the_writer_is_sending(autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_pair() as (a, b):
+        await trio.sleep(0.5)
+        a.mesh.send(b.id, [-1])  # what has come alone may be a heartbeat: this is its answer
+        await until(lambda: b.messages)
+        b.messages.clear()
+        number = 0
+        for _ in range(8):
+            for _ in range(2):
+                run = Run(*range(number, number + 64))
+                assert a.mesh.grow(b.id, run)
+                number += 64
+            await trio.lowlevel.checkpoint()
+        await trio.sleep(1)
+        assert [number for _, message in b.messages for number in message] == [*range(number)]
+
+
+@pytest.mark.parametrize("count", [0, -1, True, COUNTED + 1, "3", None])
 async def test_a_message_that_counts_for_what_it_cannot_be_ends_the_link(
     count: Any, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

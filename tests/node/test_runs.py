@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,11 @@ from tests.node.pair import Side, cut, link, pair, spawn, stop, wired
 from hubkit.actors import Actor
 from hubkit.actors.cell import Cell
 from hubkit.actors.messages import NotBegun
-from hubkit.actors.parking import sit
-from hubkit.errors import HubClosed, HubkitError, NodeDown, ProtocolViolation
+from hubkit.actors.parking import sit, wait_in
+from hubkit.errors import HubClosed, HubkitError, NodeDown, NoSuchMethod, ProtocolViolation
 from hubkit.events import DeadLetter
 from hubkit.net.cbor import decode, encode
-from hubkit.net.wire import encode_app
+from hubkit.net.wire import CHUNK, COUNTED, encode_app
 from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.freight import CAPABILITY as LARGE
 from hubkit.node.relays import CALL, CAST, WITHDRAW
@@ -30,6 +31,7 @@ from hubkit.node.runs import (
     CAPABILITY,
     HEAVY,
     MOST,
+    MOST_BARE,
     MOST_CASTS,
     Calls,
     Casts,
@@ -40,6 +42,7 @@ from hubkit.node.runs import (
     pack_numbers,
     read_numbers,
     weigh,
+    weigh_chain,
 )
 from hubkit.node.shapes import CALLS, CASTS, REPLIES, REPLY
 from hubkit.pids import ChildKey, Pid
@@ -96,8 +99,16 @@ def test_what_weighs_nothing_cannot_go_and_what_goes_is_no_heavier(values: list[
         assert weigh([*values, other]) == -1
 
 
+@given(
+    st.lists(st.builds(Pid, st.text(max_size=300), st.integers(0, 2**62 - 1), st.integers(0, 2**62 - 1)), max_size=9)
+)
+def test_a_chain_is_no_heavier_than_it_is_taken_for(chain: list[Pid]) -> None:
+    assert len(encode([[pid.node, pid.incarnation, pid.serial] for pid in chain])) - 1 <= weigh_chain((*chain,))
+
+
 def test_a_run_has_an_end() -> None:
-    calls, replies, casts = Calls("add", 0), Replies(), Casts(Pid("b", 1, 7), "add", "add", 0)
+    calls, replies, casts = Calls("add", 0), Replies(), Casts(Pid("b", 1, 7), "add", "add", 1)
+    bare = Casts(Pid("b", 1, 7), "add", "add", 0)
     for number in range(MOST):
         assert calls.is_open
         assert replies.is_open
@@ -107,11 +118,15 @@ def test_a_run_has_an_end() -> None:
     assert not replies.is_open
     for _ in range(MOST_CASTS):
         assert casts.is_open
-        assert casts.add(())
+        assert casts.add((1,))
+    for _ in range(MOST_BARE):
+        assert bare.is_open
+        assert bare.add(())
     assert not casts.is_open
-    for run, count in ((calls, MOST), (replies, MOST), (casts, MOST_CASTS)):
+    assert not bare.is_open
+    for run, count in ((calls, MOST), (replies, MOST), (casts, MOST_CASTS), (bare, MOST_BARE)):
         data, counts = run.close()
-        assert counts == decode(data)[2] == count
+        assert counts == decode(data)[2] == count <= COUNTED
     heavy = "x" * HEAVY
     casts = Casts(Pid("b", 1, 7), "add", "add", 1)
     assert not casts.add((heavy,)), "it goes by itself"
@@ -132,7 +147,7 @@ def test_a_run_has_an_end() -> None:
 
 # -- what is read
 
-MANY = 10_001
+MANY = COUNTED + 1
 BAD_CALLS: dict[str, tuple[Any, ...]] = {
     "fewer serials": (2, [1], [], None, None),
     "arguments that do not divide": (2, [1, 1], [1, 2, 3], None, None),
@@ -174,7 +189,9 @@ def test_numbers_that_make_no_sense(data: bytes) -> None:
         read_numbers(data)
 
 
-@pytest.mark.parametrize(("count", "args"), [(0, []), (-1, [1]), (2, [1]), (1, [{}]), (MANY, [])])
+@pytest.mark.parametrize(
+    ("count", "args"), [(0, []), (-1, [1]), (2, [1]), (1, [{}]), (MANY, [1] * MANY), (MOST_BARE + 1, [])]
+)
 def test_casts_that_make_no_sense(count: int, args: list[Any]) -> None:
     with pytest.raises(ProtocolViolation, match="a run of casts that makes no sense"):
         check_casts(count, args)
@@ -550,3 +567,70 @@ async def test_the_end_of_an_old_link_shuts_no_new_door(autojump_clock: Clock) -
         assert (door.peer, door.boot, door.reads_runs) == ("b#2", 2, True)
         a.exchange.link_down("b#2")
         assert not a.exchange._doors
+
+
+async def test_a_caller_whose_callers_have_long_names_goes_alone(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        said = overhear(a, monkeypatch)
+        chain = (Pid("x" * HEAVY, 1, 1),)
+
+        async def caller(method: str, chain: tuple[Pid, ...]) -> None:
+            asked = a.exchange.ask(cell.pid, method, (1,), chain)
+            assert asked is not None
+            with suppress(NoSuchMethod):
+                await wait_in(asked)
+
+        async with trio.open_nursery() as callers:
+            for _ in range(3):
+                callers.start_soon(caller, "add", chain)
+                callers.start_soon(caller, "y" * HEAVY, ())
+        assert [message[0] for message in said] == [CALL] * 6
+        long = "y" * CHUNK
+        assert a.exchange.ask(cell.pid, "add", (1,), (Pid(long, 1, 1),)) is None
+        assert a.exchange.ask(cell.pid, long, (1,), ()) is None
+        assert a.exchange.stream(cell.pid, "y" * (HEAVY + 1), (1,)) is None
+        stop(cell)
+
+
+async def test_what_has_come_is_not_kept_by_its_ref(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cells = [await spawn(b, nursery) for _ in range(3)]
+        refs = [a.system.ref(cell.pid) for cell in cells]
+        for ref in refs:
+            for number in range(10):
+                ref.cast_nowait(Counter.add, number)
+        await trio.sleep(1)
+        b.exchange.look()
+        await trio.sleep(1)
+        kept = [ref._stream.args for ref in refs]  # type: ignore[attr-defined]  # they are `Casts`
+        assert kept == [[], [], [*range(10)]], "the last one of a link may become more"
+        refs[0].cast_nowait(Counter.add, 1)
+        cut(a, b)
+        assert lost_by(a) == [("add", (1,))]
+        stop(*cells)
+
+
+async def test_nobody_is_answered_for_another_boot(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with wired() as (nursery, _, b):
+        cell = await spawn(b, nursery)
+        said = overhear(b, monkeypatch)
+        run = [CALLS, "add", pack_numbers([2, 3]), pack_numbers([cell.pid.serial] * 2), [1, 1], None, None]
+        b.exchange.receive("a#2", run)
+        await trio.sleep(1)
+        assert said == [[REPLY, 2, 0, 1], [REPLY, 3, 0, 2]]
+        stop(cell)
+
+
+async def test_a_newer_boot_shuts_the_door_of_the_one_before(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        ref = a.system.ref(cell.pid)
+        ref.cast_nowait(Counter.add, 1)
+        a.exchange.link_up("b#2", (CAPABILITY,))
+        a.exchange.link_down(b.id)
+        ref.cast_nowait(Counter.add, 2)
+        assert lost_by(a) == [("add", (1,)), ("add", (2,))]
+        stop(cell)

@@ -27,7 +27,7 @@ from hubkit.net.lines import one_line
 from hubkit.net.outbox import Growing, Outbox
 from hubkit.net.pulse import CAPABILITY, Past, Pulse, RoundTrip
 from hubkit.net.transport import Link, at_once
-from hubkit.net.wire import Assembler, Kind, decode_frame, encode, encode_frame
+from hubkit.net.wire import COUNTED, Assembler, Kind, decode_frame, encode, encode_frame
 from hubkit.pids import NodeId
 
 __all__ = ["ROOM", "LinkStatistics", "Session"]
@@ -133,6 +133,7 @@ class Session:
         self._lone = False  # a message has come alone, and nothing was sent since
         self._worth = _EAGER  # messages that are worth a frame before the writer's turn
         self._held: tuple[bytes, int] | None = None  # a frame that could not go out on the spot
+        self._sending = False  # the writer is in the middle of a frame, which none may overtake
         self._scope = trio.CancelScope()
         self._end: str | None = None
         self._hard = False
@@ -165,11 +166,12 @@ class Session:
         """Send a message soon that may grow until then. `False`: not here, or not now: what `put` would send goes at once."""
         if self.ending or (self._lone and self._writer is not None):
             return False
-        if self._outbox.count >= self._worth and self._at_once is not None and self._held is None:
+        at_once = None if self._sending or self._held is not None else self._at_once
+        if self._outbox.count >= self._worth and at_once is not None:
             self._worth = min(2 * self._worth, _MOST_WORTH)
             taken = self._outbox.take()
             assert taken is not None
-            self._send_now(self._at_once, *taken)
+            self._send_now(at_once, *taken)
         if not self._outbox.grow(message):
             return False
         self._wake()
@@ -236,9 +238,8 @@ class Session:
         while True:
             self._worth = _EAGER
             if self._held is not None:
-                (frame, messages), self._held = self._held, None
-                await link.send(frame)
-                self._sent(frame, messages)
+                held, self._held = self._held, None
+                await self._send(*held)
             if self._last_frame is not None:
                 await link.send(self._last_frame)
                 return
@@ -250,11 +251,15 @@ class Session:
                 self._writer = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(abort)
                 continue
-            frame, messages = taken
-            await link.send(frame)
-            self._sent(frame, messages)
+            await self._send(*taken)
             if self._room and outbox.size <= ROOM:
                 self._room.unpark(count=_AT_ONCE)
+
+    async def _send(self, frame: bytes, messages: int) -> None:
+        self._sending = True
+        await self._link.send(frame)
+        self._sending = False  # else the link has ended
+        self._sent(frame, messages)
 
     # -- receiving
 
@@ -294,7 +299,7 @@ class Session:
                         raise ProtocolViolation(msg)
                     deliver(peer, message[1])
                     if len(message) > 2:
-                        due -= self._counts_for(message[2], frame)
+                        due -= self._counts_for(message[2])
                 elif message[0] in (_PING, _PONG):
                     self._measure(message)
                 else:
@@ -302,9 +307,9 @@ class Session:
                     if self.said_goodbye or self.parted:
                         return
 
-    def _counts_for(self, count: object, frame: bytes) -> int:
-        """A message says that it counts for so many: for each it has a byte at least."""
-        if type(count) is not int or not 0 < count <= len(frame):
+    def _counts_for(self, count: object) -> int:
+        """A message says that it counts for so many."""
+        if type(count) is not int or not 0 < count <= COUNTED:
             msg = "a message counts for a number of messages that makes no sense"
             raise ProtocolViolation(msg)
         self._messages_in += count - 1

@@ -37,7 +37,9 @@ class Hosting(Asking, Laden):
     _serving: dict[NodeId, dict[int, Callable[..., object]]]
 
     def _open_door(self, peer: NodeId, capabilities: Collection[str]) -> None:
-        serving = self._serving.setdefault(peer, {})
+        serving, other = self._serving.setdefault(peer, {}), self._doors.get(name_of(peer))
+        if other is not None:  # of another boot, whose link has not ended yet
+            other.shut()
         self._doors[name_of(peer)] = Door(peer, serving, self._close_call, reads_runs=CAPABILITY in capabilities)
 
     def _shut_door(self, peer: NodeId) -> None:
@@ -81,6 +83,8 @@ class Hosting(Asking, Laden):
         numbers, serials = read_numbers(all_numbers), read_numbers(all_serials)
         check_calls(len(numbers), serials, args, left, chains)
         door, width, at = self._doors.get(name_of(peer)), len(args) // len(numbers), 0
+        if door is not None and door.peer != peer:
+            door = None
         now, chain, remaining = 0.0 if left is None else trio.current_time(), _NOBODY, None
         for index, number in enumerate(numbers):
             values = args[at : at + width]
@@ -104,7 +108,7 @@ class Hosting(Asking, Laden):
         callers: tuple[Pid, ...] = ()
         if chain:
             callers = tuple(map(read_pid, chain))
-            if cell.pid in callers or len(callers) > CHAIN:
+            if cell.pid in callers or len(callers) >= CHAIN:
                 return False
         name, handler, _ = known
         call = Hosted(door, number, cell, handler(cell.instance, *args), name, tuple(args), callers, deadline)
@@ -116,7 +120,8 @@ class Hosting(Asking, Laden):
         check_casts(count, args)
         width = len(args) // count
         taken = self.system.deliver_notes(serial, method, count, args)
-        self._unheard.came(peer, taken)
+        if taken:
+            self._unheard.came(peer, taken)
         for at in range(taken * width, count * width, width) if width else range(count - taken):
             self._serve_cast(peer, 0, serial, method, [], args[at : at + width])
 

@@ -36,6 +36,10 @@ class Run(Protocol):
         """Those that are not known to have come."""
         ...
 
+    def forget(self) -> None:
+        """Nobody asks for them any more: whoever still has the run must not keep what was in it."""
+        ...
+
 
 class _Sent:
     """What was sent to one node. ``count``: how many that is without the last entry, which may grow."""
@@ -51,7 +55,10 @@ class _Sent:
             self.count += _size(self.entries[-1])
         self.entries.append(entry)
         while self.count >= MOST:
-            self.count -= _size(self.entries.popleft())
+            first = self.entries.popleft()
+            self.count -= _size(first)
+            if not isinstance(first, tuple):
+                first.forget()
 
     def take(self, count: int) -> None:
         """So many have come, or as many as there are."""
@@ -68,6 +75,7 @@ class _Sent:
             first.heard += taken
             if first.heard < first.count or is_last:  # an empty one may grow
                 return
+            first.forget()
             entries.popleft()
 
 
@@ -123,6 +131,12 @@ class Unheard:
         self._came.pop(peer, None)
         sent = self._sent.pop(peer, None)
         rest: list[tuple[Pid, Any]] = []
-        for entry in () if sent is None else sent.entries:
-            rest += [entry] if isinstance(entry, tuple) else entry.messages()
+        while sent is not None and sent.entries:
+            entry = sent.entries.popleft()
+            if isinstance(entry, tuple):
+                rest.append(entry)
+                continue
+            rest += entry.messages()
+            if sent.entries:  # the last one may not be written yet
+                entry.forget()
         return rest
