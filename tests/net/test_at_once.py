@@ -140,6 +140,28 @@ async def test_nothing_overtakes_the_frame_that_the_writer_is_sending(autojump_c
         assert [number for _, message in b.messages for number in message] == [*range(number)]
 
 
+@pytest.mark.parametrize("size", [1, 2000])
+async def test_others_have_their_turn_between_long_messages(size: int, autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_pair() as (a, b), trio.open_nursery() as others:
+        done: list[int] = []
+        between: list[int] = []
+
+        async def other() -> None:
+            between.append(len(done))
+
+        def take(peer: str, message: list[Any]) -> None:
+            autojump_clock.jump(0.001)  # so long it took
+            done.append(message[0])
+            others.start_soon(other)
+
+        b.on_message = take
+        for number in range(20):
+            a.mesh.send(b.id, [number, "x" * size])
+        await until(lambda: len(done) == len(between) == 20)
+        in_a_row = max(map(between.count, between))
+        assert in_a_row <= 2 if size > 1 else in_a_row >= 8
+
+
 @pytest.mark.parametrize("count", [0, -1, True, COUNTED + 1, "3", None])
 async def test_a_message_that_counts_for_what_it_cannot_be_ends_the_link(
     count: Any, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture

@@ -14,6 +14,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.hub.actors import Counter
+from tests.node.liar import boot, overheard
 from tests.node.pair import Side, cut, link, pair, spawn, stop, wired
 
 from hubkit.actors import Actor
@@ -46,6 +47,7 @@ from hubkit.node.runs import (
 )
 from hubkit.node.shapes import CALLS, CASTS, REPLIES, REPLY
 from hubkit.pids import ChildKey, Pid
+from hubkit.testing import Simulation, simulated
 
 Clock = trio.testing.MockClock
 light = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=30)
@@ -634,3 +636,49 @@ async def test_a_newer_boot_shuts_the_door_of_the_one_before(autojump_clock: Clo
         ref.cast_nowait(Counter.add, 2)
         assert lost_by(a) == [("add", (1,)), ("add", (2,))]
         stop(cell)
+
+
+ODD: list[tuple[Any, ...]] = [
+    (), (None,), (True,), (math.nan,), (-math.inf,), (-0.0,), (1 << 63,), (-(1 << 63),), (1 << 64,), (10**400,),
+    ("\ud800",), ("é" * 2000,), ("x" * HEAVY,), (b"bytes",), ([1],), ((1,),), (1, 2, 3), (*range(30),),
+]  # fmt: skip
+METHODS: list[Any] = [
+    "about",
+    "echo",
+    Counter.about,
+    Counter.echo,
+    "none",
+    "grüße",
+    "sys:state",
+    "\ud800",
+    "",
+    "y" * 5000,
+]
+
+
+@simulated(seeds=1)
+async def test_nothing_that_an_honest_node_sends_is_refused(sim: Simulation) -> None:
+    hubs = await boot(sim, 6)
+
+    async def call(ref: Any, method: Any, args: tuple[Any, ...]) -> None:
+        with trio.CancelScope(deadline=deadlines[len(args) % 3]), suppress(HubkitError, TypeError):
+            await ref.call(method, *args)
+
+    with overheard() as said:
+        for method in METHODS:
+            deadlines = (math.inf, trio.current_time() + 5, -math.inf)
+            async with trio.open_nursery() as callers:
+                for args in ODD:
+                    for hub in hubs.values():
+                        ref: Any = hub.ref("c00")
+                        for _ in range(3):
+                            callers.start_soon(call, ref, method, args)
+                        for _ in range(2 * MOST_BARE):
+                            with suppress(HubkitError, TypeError, trio.WouldBlock):
+                                ref.cast_nowait(method, *args)
+                await sim.sleep(0.1)
+        await sim.sleep(5)
+    links = [link for hub in hubs.values() for link in hub.statistics().links.values()]
+    assert said == []
+    assert [link.reconnects for link in links] == [0] * 6
+    assert sum(link.messages_in for link in links) == pytest.approx(sum(link.messages_out for link in links), abs=99)

@@ -36,7 +36,7 @@ logger: Log = Log("hubkit.net")
 
 _APP, _CHUNK, _PING, _PONG = int(Kind.APP), int(Kind.CHUNK), int(Kind.PING), int(Kind.PONG)
 _SLICE = 0.00025  # seconds for which the messages of one frame may keep everybody else from running
-_LOOK = 8  # messages from one look at the clock to the next
+_LOOK, _HEAVY = 8, 512  # messages from one look at the clock to the next, unless they have so many bytes on average
 #: Bytes that wait to be sent, below which senders of bulk go on.
 ROOM = 1 << 20
 _LIGHT = 4096  # bytes of a message that may go out on the spot
@@ -275,11 +275,12 @@ class Session:
             began = self._now()
             messages = decode_frame(frame)
             self._lone = len(messages) == 1
+            look = _LOOK if len(frame) < _HEAVY * len(messages) else 0
             due = 0
             for message in messages:
                 due -= 1
                 if due < 0:
-                    due = _LOOK
+                    due = look
                     if self._now() - began > _SLICE:
                         # Others are served meanwhile, and answer: so the two ends of a link work at the same time.
                         await trio.lowlevel.checkpoint()
