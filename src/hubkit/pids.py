@@ -48,13 +48,14 @@ class Pid:
         return f"<{self.node}#{self.incarnation}.{self.serial}>"
 
 
-_MOST = 1 << 62
+_LONG, _MOST = 300, 1 << 62
 
 
 def is_sound(node: object, incarnation: object, serial: object) -> bool:
     """Whether these can be a pid's: what else looks like one (`True` is a 1, too) must not travel, nor be taken."""
     return (
         type(node) is str
+        and len(node) <= _LONG
         and type(incarnation) is type(serial) is int
         and 0 <= incarnation < _MOST
         and 0 <= serial < _MOST

@@ -577,7 +577,7 @@ async def test_a_caller_whose_callers_have_long_names_goes_alone(
     async with wired() as (nursery, a, b):
         cell = await spawn(b, nursery)
         said = overhear(a, monkeypatch)
-        chain = (Pid("x" * HEAVY, 1, 1),)
+        chain = (Pid("x" * 300, 1, 1),) * 9
 
         async def caller(method: str, chain: tuple[Pid, ...]) -> None:
             asked = a.exchange.ask(cell.pid, method, (1,), chain)
