@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from hubkit.errors import HubClosed, HubkitError, NodeDown, NoSuchMethod, Protoc
 from hubkit.events import DeadLetter
 from hubkit.net.cbor import decode, encode
 from hubkit.net.wire import CHUNK, COUNTED, encode_app
+from hubkit.node.bounds import SERVED
 from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.freight import CAPABILITY as LARGE
 from hubkit.node.relays import CALL, CAST, WITHDRAW
@@ -558,6 +561,25 @@ async def test_nobody_answers_for_another_node(autojump_clock: Clock) -> None:
 
         nursery.start_soon(lie)
         assert await a.system.ref(cell.pid).call("slow", 2.0) == 2.0
+        stop(cell)
+
+
+async def test_the_end_of_a_link_on_which_many_calls_wait_holds_up_nobody(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        numbers = pack_numbers([*range(COUNTED)])
+        b.exchange.receive(
+            a.id, [CALLS, "slow", numbers, pack_numbers([cell.pid.serial] * COUNTED), [5] * COUNTED, None, None]
+        )
+        withdrawn: list[int] = []
+        serving = b.exchange._serving[a.id]
+        serving.update((number, partial(withdrawn.append, number)) for number in range(COUNTED, SERVED))
+        began = time.perf_counter()
+        cut(a, b)
+        assert time.perf_counter() - began < 5, "it took a minute where each was looked for from the beginning"
+        assert withdrawn == [*range(COUNTED, SERVED)]
+        assert serving == {}
+        assert cell.length == 0
         stop(cell)
 
 

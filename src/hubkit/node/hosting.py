@@ -120,8 +120,7 @@ class Hosting(Asking, Laden):
         check_casts(count, args)
         width = len(args) // count
         taken = self.system.deliver_notes(serial, method, count, args)
-        if taken:
-            self._unheard.came(peer, taken)
+        self._unheard.came(peer, taken)
         for at in range(taken * width, count * width, width) if width else range(count - taken):
             self._serve_cast(peer, 0, serial, method, [], args[at : at + width])
 
