@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-__all__ = ["ChildKey", "NodeId", "Pid", "boot_of", "life_of", "name_of", "node_id"]
+__all__ = ["ChildKey", "NodeId", "Pid", "boot_of", "is_sound", "life_of", "name_of", "node_id"]
 
 #: ``name#boot``: one life of a node. The boot number grows with every start of a node of that name.
 NodeId = str
@@ -46,6 +46,20 @@ class Pid:
 
     def __str__(self) -> str:
         return f"<{self.node}#{self.incarnation}.{self.serial}>"
+
+
+_LONG, _MOST = 300, 1 << 62
+
+
+def is_sound(node: object, incarnation: object, serial: object) -> bool:
+    """Whether these can be a pid's: what else looks like one (`True` is a 1, too) must not travel, nor be taken."""
+    return (
+        type(node) is str
+        and len(node) <= _LONG
+        and type(incarnation) is type(serial) is int
+        and 0 <= incarnation < _MOST
+        and 0 <= serial < _MOST
+    )
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -366,6 +366,16 @@ async def test_refs_are_equal_by_address() -> None:
     assert repr(a) == "<Ref <n#3.1>>"
     with pytest.raises(ConfigurationError, match="Pid or a ChildKey"):
         system.ref("x")  # type: ignore[arg-type]  # wrong on purpose
+    for node, incarnation, serial in (
+        ("n", 3, True),
+        ("n", 3.0, 1),
+        ("n", 3, 1 << 62),
+        ("n", 3, -1),
+        (b"n", 3, 1),
+        ("n" * 301, 3, 1),
+    ):
+        with pytest.raises(ConfigurationError, match="that there can be, not Pid"):
+            system.ref(Pid(node, incarnation, serial))  # type: ignore[arg-type]  # wrong on purpose
 
 
 async def test_nobody_lives_where_nobody_lives() -> None:

@@ -13,7 +13,7 @@ from tests.net.peers import Peer, pair, running, until
 from hubkit.net.cbor import encode
 from hubkit.net.simulated import SimulatedNetwork
 from hubkit.net.simulated_link import SimulatedLink
-from hubkit.net.wire import CHUNK
+from hubkit.net.wire import CHUNK, COUNTED
 from hubkit.node.options import clocks_of
 
 
@@ -151,15 +151,54 @@ async def test_what_follows_many_that_have_come_as_one_may_grow(autojump_clock: 
 
 async def test_one_that_counts_for_many_may_come_in_pieces(autojump_clock: trio.testing.MockClock) -> None:
     async with simulated_pair() as (a, b):
-        message = encode([16, ["x" * CHUNK], 10_000])
+        message = encode([16, ["x" * CHUNK], COUNTED])
         assert len(message) < CHUNK + 20, "its last piece has fewer bytes than it counts for"
         a.mesh._sessions[b.id].put(message)
         before = b.mesh.links[a.id].messages_in
         await until(lambda: len(b.messages) == 1 or not b.linked_to(a))
-        assert b.mesh.links[a.id].messages_in >= before + 10_000
+        assert b.mesh.links[a.id].messages_in >= before + COUNTED
 
 
-@pytest.mark.parametrize("count", [0, -1, True, 10_001, "3", None])
+async def test_nothing_overtakes_the_frame_that_the_writer_is_sending(autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_pair() as (a, b):
+        await trio.sleep(0.5)
+        a.mesh.send(b.id, [-1])  # what has come alone may be a heartbeat: this is its answer
+        await until(lambda: b.messages)
+        b.messages.clear()
+        number = 0
+        for _ in range(8):
+            for _ in range(2):
+                run = Run(*range(number, number + 64))
+                assert a.mesh.grow(b.id, run)
+                number += 64
+            await trio.lowlevel.checkpoint()
+        await trio.sleep(1)
+        assert [number for _, message in b.messages for number in message] == [*range(number)]
+
+
+@pytest.mark.parametrize("size", [1, 2000])
+async def test_others_have_their_turn_between_long_messages(size: int, autojump_clock: trio.testing.MockClock) -> None:
+    async with simulated_pair() as (a, b), trio.open_nursery() as others:
+        done: list[int] = []
+        between: list[int] = []
+
+        async def other() -> None:
+            between.append(len(done))
+
+        def take(peer: str, message: list[Any]) -> None:
+            autojump_clock.jump(0.001)  # so long it took
+            done.append(message[0])
+            others.start_soon(other)
+
+        b.on_message = take
+        for number in range(20):
+            a.mesh.send(b.id, [number, "x" * size])
+        await until(lambda: len(done) == len(between) == 20)
+        in_a_row = max(map(between.count, between))
+        assert in_a_row <= 2 if size > 1 else in_a_row >= 8
+
+
+@pytest.mark.parametrize("count", [0, -1, True, COUNTED + 1, "3", None])
 async def test_a_message_that_counts_for_what_it_cannot_be_ends_the_link(
     count: Any, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

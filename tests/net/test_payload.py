@@ -41,7 +41,7 @@ scalars = (
     | st.timedeltas()
     | st.decimals()
     | st.uuids()
-    | st.builds(Pid, st.text(min_size=1), st.integers(0, 2**63), st.integers(0, 2**63))
+    | st.builds(Pid, st.text(min_size=1), st.integers(0, 2**62 - 1), st.integers(0, 2**62 - 1))
     | st.builds(Handle, st.integers(0, 1000))
 )
 hashable = st.recursive(
@@ -182,6 +182,9 @@ HOSTILE = {
     "a decimal of a million digits": cbor2.dumps([10, "9" * 1_000_000]),
     "a UUID too short": cbor2.dumps([11, b"123"]),
     "a pid of texts": cbor2.dumps([12, "a", "b", "c"]),
+    "a pid of booleans": cbor2.dumps([12, "a", 1, True]),
+    "a pid beyond counting": cbor2.dumps([12, "a", 1, 1 << 62]),
+    "a pid below nothing": cbor2.dumps([12, "a", -1, 1]),
     "a ref that is none": cbor2.dumps([13]),
     "a message of nobody": cbor2.dumps([14, "os:system", "x", 1]),
     "a message without a name": cbor2.dumps([14]),
@@ -253,6 +256,8 @@ def cyclic() -> list[Any]:
         (deep(100_000), "nested deeper than 64"),
         (cyclic(), "contains itself"),
         (lambda: 1, "function"),
+        (Pid("b", 1, True), "the pid of no actor"),
+        (Pid("b", 1 << 70, 1), "the pid of no actor"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -407,7 +407,10 @@ async def test_nobody_answers_for_another_node(autojump_clock: trio.testing.Mock
         stop(cell)
 
 
-@pytest.mark.parametrize("pid", [[1, 2, 3], ["b", 1], ["b", "1", 1], [[], {}, b""], "b#1", 5])
+@pytest.mark.parametrize(
+    "pid",
+    [[1, 2, 3], ["b", 1], ["b", "1", 1], [[], {}, b""], ["b", 1, True], ["b", 1, 1 << 62], ["b" * 301, 1, 1], "b#1", 5],
+)
 async def test_a_ref_with_a_hint_that_is_no_pid_is_a_violation(pid: Any) -> None:
     async with wired() as (_, a, _):
         with pytest.raises(errors.ProtocolViolation):

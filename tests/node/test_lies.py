@@ -350,6 +350,17 @@ OTHERS: dict[str, Lie] = {
         lambda one, hubs: one.say([CASTS, serial_on(hubs, "a"), "add", 1, [[1]]]), "a run of casts"
     ),
     "a run of no casts": Lie(lambda one, hubs: one.say([CASTS, 1, "add", 0, []]), "a run of casts"),
+    "a run of casts out of nothing": Lie(
+        lambda one, hubs: one.say([CASTS, serial_on(hubs, "a"), "about", 1000, []]), "a run of casts"
+    ),
+    "a message that counts for a million": Lie(
+        lambda one, hubs: one.tell(encode(Kind.APP, [REPLIES, packed(*range(100)), ["x"] * 100], 1_000_000)),
+        "counts for a number of messages that makes no sense",
+    ),
+    "a caller that nobody can be": Lie(
+        lambda one, hubs: one.say([CALL, 1, serial_on(hubs, "a"), "add", [["b", True, True]], [1], None], to="a"),
+        None, closes=False,
+    ),
     "a run of answers to what nobody asked": Lie(
         lambda one, hubs: one.say([REPLIES, packed(*range(100)), ["x"] * 100]), None, closes=False
     ),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,17 +16,19 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.hub.actors import Counter
+from tests.node.liar import boot, overheard
 from tests.node.pair import Side, cut, link, pair, spawn, stop, wired
 
 from hubkit.actors import Actor
 from hubkit.actors.cell import Cell
 from hubkit.actors.messages import NotBegun
-from hubkit.actors.parking import sit
-from hubkit.errors import HubClosed, HubkitError, NodeDown, ProtocolViolation
+from hubkit.actors.parking import sit, wait_in
+from hubkit.errors import HubClosed, HubkitError, NodeDown, NoSuchMethod, ProtocolViolation
 from hubkit.events import DeadLetter
 from hubkit.net.cbor import decode, encode
 from hubkit.net.session import ROOM
-from hubkit.net.wire import encode_app
+from hubkit.net.wire import CHUNK, COUNTED, encode_app
+from hubkit.node.bounds import SERVED
 from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.freight import CAPABILITY as LARGE
 from hubkit.node.relays import CALL, CAST, WITHDRAW
@@ -31,6 +36,7 @@ from hubkit.node.runs import (
     CAPABILITY,
     HEAVY,
     MOST,
+    MOST_BARE,
     MOST_CASTS,
     Calls,
     Casts,
@@ -41,9 +47,11 @@ from hubkit.node.runs import (
     pack_numbers,
     read_numbers,
     weigh,
+    weigh_chain,
 )
 from hubkit.node.shapes import CALLS, CASTS, REPLIES, REPLY
 from hubkit.pids import ChildKey, Pid
+from hubkit.testing import Simulation, simulated
 
 Clock = trio.testing.MockClock
 light = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=30)
@@ -97,8 +105,16 @@ def test_what_weighs_nothing_cannot_go_and_what_goes_is_no_heavier(values: list[
         assert weigh([*values, other]) == -1
 
 
+@given(
+    st.lists(st.builds(Pid, st.text(max_size=300), st.integers(0, 2**62 - 1), st.integers(0, 2**62 - 1)), max_size=9)
+)
+def test_a_chain_is_no_heavier_than_it_is_taken_for(chain: list[Pid]) -> None:
+    assert len(encode([[pid.node, pid.incarnation, pid.serial] for pid in chain])) - 1 <= weigh_chain((*chain,))
+
+
 def test_a_run_has_an_end() -> None:
-    calls, replies, casts = Calls("add", 0), Replies(), Casts(Pid("b", 1, 7), "add", "add", 0)
+    calls, replies, casts = Calls("add", 0), Replies(), Casts(Pid("b", 1, 7), "add", "add", 1)
+    bare = Casts(Pid("b", 1, 7), "add", "add", 0)
     for number in range(MOST):
         assert calls.is_open
         assert replies.is_open
@@ -108,11 +124,15 @@ def test_a_run_has_an_end() -> None:
     assert not replies.is_open
     for _ in range(MOST_CASTS):
         assert casts.is_open
-        assert casts.add(())
+        assert casts.add((1,))
+    for _ in range(MOST_BARE):
+        assert bare.is_open
+        assert bare.add(())
     assert not casts.is_open
-    for run, count in ((calls, MOST), (replies, MOST), (casts, MOST_CASTS)):
+    assert not bare.is_open
+    for run, count in ((calls, MOST), (replies, MOST), (casts, MOST_CASTS), (bare, MOST_BARE)):
         data, counts = run.close()
-        assert counts == decode(data)[2] == count
+        assert counts == decode(data)[2] == count <= COUNTED
     heavy = "x" * HEAVY
     casts = Casts(Pid("b", 1, 7), "add", "add", 1)
     assert not casts.add((heavy,)), "it goes by itself"
@@ -133,7 +153,7 @@ def test_a_run_has_an_end() -> None:
 
 # -- what is read
 
-MANY = 10_001
+MANY = COUNTED + 1
 BAD_CALLS: dict[str, tuple[Any, ...]] = {
     "fewer serials": (2, [1], [], None, None),
     "arguments that do not divide": (2, [1, 1], [1, 2, 3], None, None),
@@ -175,7 +195,9 @@ def test_numbers_that_make_no_sense(data: bytes) -> None:
         read_numbers(data)
 
 
-@pytest.mark.parametrize(("count", "args"), [(0, []), (-1, [1]), (2, [1]), (1, [{}]), (MANY, [])])
+@pytest.mark.parametrize(
+    ("count", "args"), [(0, []), (-1, [1]), (2, [1]), (1, [{}]), (MANY, [1] * MANY), (MOST_BARE + 1, [])]
+)
 def test_casts_that_make_no_sense(count: int, args: list[Any]) -> None:
     with pytest.raises(ProtocolViolation, match="a run of casts that makes no sense"):
         check_casts(count, args)
@@ -543,6 +565,25 @@ async def test_nobody_answers_for_another_node(autojump_clock: Clock) -> None:
         stop(cell)
 
 
+async def test_the_end_of_a_link_on_which_many_calls_wait_holds_up_nobody(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        numbers = pack_numbers([*range(COUNTED)])
+        b.exchange.receive(
+            a.id, [CALLS, "slow", numbers, pack_numbers([cell.pid.serial] * COUNTED), [5] * COUNTED, None, None]
+        )
+        withdrawn: list[int] = []
+        serving = b.exchange._serving[a.id]
+        serving.update((number, partial(withdrawn.append, number)) for number in range(COUNTED, SERVED))
+        began = time.perf_counter()
+        cut(a, b)
+        assert time.perf_counter() - began < 5, "it took a minute where each was looked for from the beginning"
+        assert withdrawn == [*range(COUNTED, SERVED)]
+        assert serving == {}
+        assert cell.length == 0
+        stop(cell)
+
+
 async def test_the_end_of_an_old_link_shuts_no_new_door(autojump_clock: Clock) -> None:
     async with wired() as (_, a, b):
         a.exchange.link_up("b#2", (CAPABILITY,))
@@ -621,3 +662,116 @@ async def test_where_much_waits_nothing_joins_it(autojump_clock: Clock, monkeypa
         await trio.sleep(1)
         assert said[-1][0] == CASTS
         stop(cell)
+
+
+async def test_a_caller_whose_callers_have_long_names_goes_alone(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        said = overhear(a, monkeypatch)
+        chain = (Pid("x" * 300, 1, 1),) * 9
+
+        async def caller(method: str, chain: tuple[Pid, ...]) -> None:
+            asked = a.exchange.ask(cell.pid, method, (1,), chain)
+            assert asked is not None
+            with suppress(NoSuchMethod):
+                await wait_in(asked)
+
+        async with trio.open_nursery() as callers:
+            for _ in range(3):
+                callers.start_soon(caller, "add", chain)
+                callers.start_soon(caller, "y" * HEAVY, ())
+        assert [message[0] for message in said] == [CALL] * 6
+        long = "y" * CHUNK
+        assert a.exchange.ask(cell.pid, "add", (1,), (Pid(long, 1, 1),)) is None
+        assert a.exchange.ask(cell.pid, long, (1,), ()) is None
+        assert a.exchange.stream(cell.pid, long, "y" * (HEAVY + 1), (1,)) is None
+        stop(cell)
+
+
+async def test_what_has_come_is_not_kept_by_its_ref(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cells = [await spawn(b, nursery) for _ in range(3)]
+        refs = [a.system.ref(cell.pid) for cell in cells]
+        for ref in refs:
+            for number in range(10):
+                ref.cast_nowait(Counter.add, number)
+        await trio.sleep(1)
+        b.exchange.look()
+        await trio.sleep(1)
+        kept = [ref._stream.args for ref in refs]  # type: ignore[attr-defined]  # they are `Casts`
+        assert kept == [[], [], []]
+        refs[0].cast_nowait(Counter.add, 1)
+        cut(a, b)
+        assert lost_by(a) == [("add", (1,))]
+        stop(*cells)
+
+
+async def test_nobody_is_answered_for_another_boot(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with wired() as (nursery, _, b):
+        cell = await spawn(b, nursery)
+        said = overhear(b, monkeypatch)
+        run = [CALLS, "add", pack_numbers([2, 3]), pack_numbers([cell.pid.serial] * 2), [1, 1], None, None]
+        b.exchange.receive("a#2", run)
+        await trio.sleep(1)
+        assert said == [[REPLY, 2, 0, 1], [REPLY, 3, 0, 2]]
+        stop(cell)
+
+
+async def test_a_newer_boot_shuts_the_door_of_the_one_before(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        ref = a.system.ref(cell.pid)
+        ref.cast_nowait(Counter.add, 1)
+        a.exchange.link_up("b#2", (CAPABILITY,))
+        a.exchange.link_down(b.id)
+        ref.cast_nowait(Counter.add, 2)
+        assert lost_by(a) == [("add", (1,)), ("add", (2,))]
+        stop(cell)
+
+
+ODD: list[tuple[Any, ...]] = [
+    (), (None,), (True,), (math.nan,), (-math.inf,), (-0.0,), (1 << 63,), (-(1 << 63),), (1 << 64,), (10**400,),
+    ("\ud800",), ("é" * 2000,), ("x" * HEAVY,), (b"bytes",), ([1],), ((1,),), (1, 2, 3), (*range(30),),
+]  # fmt: skip
+METHODS: list[Any] = [
+    "about",
+    "echo",
+    Counter.about,
+    Counter.echo,
+    "none",
+    "grüße",
+    "sys:state",
+    "\ud800",
+    "",
+    "y" * 5000,
+]
+
+
+@simulated(seeds=1)
+async def test_nothing_that_an_honest_node_sends_is_refused(sim: Simulation) -> None:
+    hubs = await boot(sim, 6)
+
+    async def call(ref: Any, method: Any, args: tuple[Any, ...]) -> None:
+        with trio.CancelScope(deadline=deadlines[len(args) % 3]), suppress(HubkitError, TypeError):
+            await ref.call(method, *args)
+
+    with overheard() as said:
+        for method in METHODS:
+            deadlines = (math.inf, trio.current_time() + 5, -math.inf)
+            async with trio.open_nursery() as callers:
+                for args in ODD:
+                    for hub in hubs.values():
+                        ref: Any = hub.ref("c00")
+                        for _ in range(3):
+                            callers.start_soon(call, ref, method, args)
+                        for _ in range(2 * MOST_BARE):
+                            with suppress(HubkitError, TypeError, trio.WouldBlock):
+                                ref.cast_nowait(method, *args)
+                await sim.sleep(0.1)
+        await sim.sleep(5)
+    links = [link for hub in hubs.values() for link in hub.statistics().links.values()]
+    assert said == []
+    assert [link.reconnects for link in links] == [0] * 6
+    assert sum(link.messages_in for link in links) == pytest.approx(sum(link.messages_out for link in links), abs=99)

@@ -30,7 +30,7 @@ from hubkit.actors.timers import Timers
 from hubkit.environment import Environment
 from hubkit.errors import ConfigurationError, HubClosed, HubkitError, NoSuchActor
 from hubkit.events import DeadLetter, Event
-from hubkit.pids import ChildKey, Pid
+from hubkit.pids import ChildKey, Pid, is_sound
 
 __all__ = ["Locator", "MonitorWitness", "Remote", "System", "current_system", "system_var"]
 
@@ -164,8 +164,9 @@ class System:
 
     def ref(self, address: Pid | ChildKey) -> Ref[Any]:
         """A handle to one incarnation, or to a child wherever it runs."""
-        if not isinstance(address, Pid | ChildKey):
-            msg = f"an address is a Pid or a ChildKey, not {address!r:.80}"
+        pid = address if isinstance(address, Pid) else None
+        if not isinstance(address, ChildKey) and not (pid and is_sound(pid.node, pid.incarnation, pid.serial)):
+            msg = f"an address is a Pid or a ChildKey that there can be, not {address!r:.200}"
             raise ConfigurationError(msg)
         return Ref(self, address)
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from hubkit.errors import ProtocolViolation
-from hubkit.pids import Pid
+from hubkit.pids import Pid, is_sound
 
 __all__ = ["WRITTEN", "Unfit", "decode_datetime", "decode_decimal", "decode_int", "decode_pid", "decode_time",
            "decode_timedelta", "decode_uuid", "encode_int", "encode_str", "text_of"]  # fmt: skip
@@ -81,6 +81,13 @@ def _encode_decimal(value: Decimal, depth: int) -> list[Any]:
     return [_DECIMAL, text]
 
 
+def _encode_pid(value: Pid, depth: int) -> list[Any]:
+    if not is_sound(value.node, value.incarnation, value.serial):
+        msg = f"{value!r:.200} is the pid of no actor"
+        raise Unfit(msg)
+    return [_PID, value.node, value.incarnation, value.serial]
+
+
 WRITTEN: dict[type, Callable[[Any, int], Any]] = {
     datetime: _encode_datetime,
     date: lambda value, depth: [_DATE, value.isoformat()],
@@ -88,7 +95,7 @@ WRITTEN: dict[type, Callable[[Any, int], Any]] = {
     timedelta: lambda value, depth: [_TIMEDELTA, value.days, value.seconds, value.microseconds],
     Decimal: _encode_decimal,
     UUID: lambda value, depth: [_UUID, value.bytes],
-    Pid: lambda value, depth: [_PID, value.node, value.incarnation, value.serial],
+    Pid: _encode_pid,
 }
 
 
@@ -158,6 +165,6 @@ def decode_uuid(data: list[Any]) -> UUID:
 
 def decode_pid(data: list[Any]) -> Pid:
     match data:
-        case [_, str(node), int(incarnation), int(serial)] if node and incarnation >= 0 and serial >= 0:
+        case [_, node, incarnation, serial] if node and is_sound(node, incarnation, serial):
             return Pid(node, incarnation, serial)
     _malformed("pid")

@@ -16,10 +16,8 @@ from typing import Protocol
 
 from hubkit.net.wire import BULK, CHUNK, URGENT, chunk, encode_frame
 
-__all__ = ["MOST_COUNTED", "Growing", "Outbox"]
+__all__ = ["Growing", "Outbox"]
 
-#: Messages for which one may count.
-MOST_COUNTED = 10_000
 _MOST = 10_000  # messages in one frame
 _WAITING = 1 << 20  # messages in one lane: each takes more memory than it weighs
 

@@ -25,10 +25,10 @@ from hubkit.errors import LinkError, ProtocolViolation
 from hubkit.logs import Log
 from hubkit.net.handshake import Identity
 from hubkit.net.lines import one_line
-from hubkit.net.outbox import MOST_COUNTED, Growing, Outbox
+from hubkit.net.outbox import Growing, Outbox
 from hubkit.net.pulse import CAPABILITY, Past, Pulse, RoundTrip
 from hubkit.net.transport import Link, at_once
-from hubkit.net.wire import Assembler, Kind, decode_frame, encode, encode_frame
+from hubkit.net.wire import COUNTED, Assembler, Kind, decode_frame, encode, encode_frame
 from hubkit.pids import NodeId
 
 __all__ = ["ROOM", "LinkStatistics", "Session"]
@@ -37,7 +37,7 @@ logger: Log = Log("hubkit.net")
 
 _APP, _CHUNK, _PING, _PONG = int(Kind.APP), int(Kind.CHUNK), int(Kind.PING), int(Kind.PONG)
 _SLICE = 0.00025  # seconds for which the messages of one frame may keep everybody else from running
-_LOOK = 8  # messages from one look at the clock to the next
+_LOOK, _HEAVY = 8, 512  # messages from one look at the clock to the next, unless they have so many bytes on average
 #: Bytes that wait to be sent, below which senders of bulk go on.
 ROOM = 1 << 20
 _ALONE = 2  # items of a message that counts for no others
@@ -191,7 +191,7 @@ class Session:
         """Send a frame in the writer's turn: until the link has taken it, nothing may go out on the spot."""
         self._sending = True
         await self._link.send(frame)
-        self._sending = False
+        self._sending = False  # else the link has ended
         self._sent(frame, messages)
 
     def _sent(self, frame: bytes, messages: int) -> None:
@@ -278,11 +278,12 @@ class Session:
             began = self._now()
             messages = decode_frame(frame)
             self._lone = len(messages) == 1 and len(messages[0]) <= _ALONE
+            look = _LOOK if len(frame) < _HEAVY * len(messages) else 0
             due = 0
             for message in messages:
                 due -= 1
                 if due < 0:
-                    due = _LOOK
+                    due = look
                     if self._now() - began > _SLICE:
                         # Others are served meanwhile, and answer: so the two ends of a link work at the same time.
                         await trio.lowlevel.checkpoint()
@@ -312,7 +313,7 @@ class Session:
 
     def _counts_for(self, count: object) -> int:
         """A message says that it counts for so many."""
-        if type(count) is not int or not 0 < count <= MOST_COUNTED:
+        if type(count) is not int or not 0 < count <= COUNTED:
             msg = "a message counts for a number of messages that makes no sense"
             raise ProtocolViolation(msg)
         self._messages_in += count - 1

@@ -37,6 +37,7 @@ __all__ = [
     "APP_HEAD",
     "BULK",
     "CHUNK",
+    "COUNTED",
     "MAX_MESSAGE",
     "URGENT",
     "Assembler",
@@ -50,6 +51,8 @@ __all__ = [
 
 #: Messages above this many bytes travel in pieces of this size; frames are not filled much beyond it.
 CHUNK = 256 * 1024
+#: For how many messages one may count: see `hubkit.net.outbox.Growing`.
+COUNTED = 1024
 #: The largest message, encoded.
 MAX_MESSAGE = 64 * 1024 * 1024
 

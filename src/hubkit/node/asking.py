@@ -33,7 +33,7 @@ from hubkit.node.packing import pack_arguments, unpack
 from hubkit.node.passage import MOST_NOWAIT, Passage
 from hubkit.node.refs import plain_chain
 from hubkit.node.relays import CALL, CAST, WITHDRAW
-from hubkit.node.runs import HEAVY, Calls, Casts, weigh
+from hubkit.node.runs import HEAVY, Calls, Casts, weigh, weigh_chain
 from hubkit.node.unheard import Unheard
 from hubkit.node.writing import NO_CHAIN, Targets, write_call, write_cast, write_chain
 from hubkit.pids import NodeId, Pid, node_id
@@ -96,7 +96,12 @@ class Asking(Passage):
         if door is None or door.boot != pid.incarnation or (self._turns and (door.peer, serial) in self._turns):
             return None
         weight, peer = weigh(args), door.peer
-        if not 0 <= weight <= CHUNK or not method.isascii() or not 0 < serial < _SERIALS:
+        if weight < 0 or not method.isascii() or type(serial) is not int or not 0 < serial < _SERIALS:
+            return None
+        weight += len(method)
+        if chain:
+            weight += weigh_chain(chain)
+        if weight > CHUNK:
             return None
         if (door.crowded and self._is_crowded(door)) or not self.credits.spend(peer, serial):
             return None
@@ -178,8 +183,10 @@ class Asking(Passage):
         door = self._doors.get(pid.node)
         if door is None or door.boot != pid.incarnation or (door.crowded and self._is_crowded(door)):
             return None
-        casts = Casts(pid, given, method, len(args))
-        if not (method.isascii() and 0 < pid.serial < _SERIALS) or not casts.add(args) or not self._begin(door, casts):
+        serial, casts = pid.serial, Casts(pid, given, method, len(args))
+        if not (method.isascii() and len(method) <= HEAVY and type(serial) is int and 0 < serial < _SERIALS):
+            return None
+        if not casts.add(args) or not self._begin(door, casts):
             return None
         door.casts = casts
         self._unheard.sent_in_run(door.peer, casts)

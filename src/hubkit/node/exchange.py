@@ -205,7 +205,9 @@ class Exchange(Relays, Hosting):
         self._tell_unheard(peer)
         serving = self._serving.pop(peer, {})
         while serving:  # one that is taken back may make room for another, which is answered then
-            serving.pop(next(iter(serving)))()
+            for number in list(serving):
+                if (withdraw := serving.pop(number, None)) is not None:
+                    withdraw()
         for number, serial in self._watched.pop(peer, {}).items():
             self.system.remove_remote_watch(serial, (peer, number))
         self._notice()

@@ -84,6 +84,8 @@ class Hosting(Asking, Laden):
         numbers, serials = read_numbers(all_numbers), read_numbers(all_serials)
         check_calls(len(numbers), serials, args, left, chains)
         door, width, at = self._doors.get(name_of(peer)), len(args) // len(numbers), 0
+        if door is not None and door.peer != peer:
+            door = None
         now, chain, remaining = 0.0 if left is None else trio.current_time(), _NOBODY, None
         for index, number in enumerate(numbers):
             values = args[at : at + width]
@@ -107,7 +109,7 @@ class Hosting(Asking, Laden):
         callers: tuple[Pid, ...] = ()
         if chain:
             callers = tuple(map(read_pid, chain))
-            if cell.pid in callers or len(callers) > CHAIN:
+            if cell.pid in callers or len(callers) >= CHAIN:
                 return False
         name, handler, _ = known
         call = Hosted(door, number, cell, handler(cell.instance, *args), name, tuple(args), callers, deadline)

@@ -12,7 +12,7 @@ from hubkit.actors.late import LateReply
 from hubkit.actors.messages import NotBegun
 from hubkit.actors.system import System
 from hubkit.errors import NodeDown, NoSuchActor, ProtocolViolation
-from hubkit.pids import ChildKey, Pid
+from hubkit.pids import ChildKey, Pid, is_sound
 
 __all__ = ["NodeGone", "decode_ref", "encode_ref", "plain_chain", "read_pid"]
 
@@ -34,7 +34,7 @@ def plain_chain(chain: tuple[Pid, ...]) -> list[Any]:
 def read_pid(item: Any) -> Pid:
     """The pid that another node has sent. Raises `ProtocolViolation`."""
     match item:
-        case [str(node), int(incarnation), int(serial)]:
+        case [node, incarnation, serial] if is_sound(node, incarnation, serial):
             return Pid(node, incarnation, serial)
     msg = "a pid that makes no sense"
     raise ProtocolViolation(msg)
@@ -73,7 +73,7 @@ def decode_ref(exchange: Hints, value: list[Any]) -> Any:
     match value:
         case [0, str(node), int(incarnation), int(number)]:
             return exchange.system.owed.adopt((node, incarnation, number))
-        case [str(node), int(incarnation), int(serial)]:
+        case [node, incarnation, serial] if is_sound(node, incarnation, serial):
             return exchange.system.ref(Pid(node, incarnation, serial))
         case [str(hub), str(child), pid]:
             key = ChildKey(hub, child)

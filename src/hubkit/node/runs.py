@@ -24,9 +24,8 @@ from typing import Any
 
 from hubkit.errors import ProtocolViolation
 from hubkit.net.cbor import encode
-from hubkit.net.outbox import MOST_COUNTED
 from hubkit.net.scalars import text
-from hubkit.net.wire import Kind
+from hubkit.net.wire import COUNTED, Kind
 from hubkit.node.packing import are_light
 from hubkit.node.refs import plain_chain
 from hubkit.node.relays import CALL, CAST
@@ -37,6 +36,7 @@ __all__ = [
     "CAPABILITY",
     "HEAVY",
     "MOST",
+    "MOST_BARE",
     "MOST_CASTS",
     "Calls",
     "Casts",
@@ -47,6 +47,7 @@ __all__ = [
     "pack_numbers",
     "read_numbers",
     "weigh",
+    "weigh_chain",
 ]
 
 #: The word of who reads runs.
@@ -55,11 +56,13 @@ CAPABILITY = "runs.1"
 MOST, MOST_CASTS = 64, 256
 #: Bytes of values in one run, and of those of one message in it.
 _ROOM, HEAVY = 1 << 16, 4096
+#: Casts without arguments in one run, of whomever: they add nothing to it, and must not cost much more than it.
+MOST_BARE = 16
 
 _APP = int(Kind.APP)
 _INT = 1 << 63
 _NUMBER = 9  # bytes, at most
-_PID = 64  # bytes, about
+_PID = 32  # bytes, at most, and its node's name
 _TIMES: frozenset[type] = frozenset({float, int, type(None)})
 _PLAIN = frozenset({float, bool, type(None)})
 _LIGHT = _PLAIN | {str}
@@ -86,6 +89,11 @@ def weigh(values: Iterable[Any]) -> int:
     return weight
 
 
+def weigh_chain(chain: tuple[Pid, ...]) -> int:
+    """The same for the callers of a call, who may come from others, and have any names."""
+    return sum(_PID + 4 * len(pid.node) for pid in chain)
+
+
 def pack_numbers(numbers: list[int]) -> bytes:
     """Numbers from 0 to 2**64 - 1, in a tenth of the time that the library takes."""
     return pack(f">{len(numbers)}Q", *numbers)
@@ -94,7 +102,7 @@ def pack_numbers(numbers: list[int]) -> bytes:
 def read_numbers(data: bytes) -> tuple[int, ...]:
     """What `pack_numbers` has written. Raises `ProtocolViolation`."""
     count = len(data) // 8
-    if len(data) % 8 or not 0 < count <= MOST_COUNTED:
+    if len(data) % 8 or not 0 < count <= COUNTED:
         msg = "the numbers of a run make no sense"
         raise ProtocolViolation(msg)
     return unpack(f">{count}Q", data)
@@ -132,7 +140,10 @@ class Calls(_Run):
     def add(
         self, number: int, serial: int, args: tuple[Any, ...], left: float | None, chain: tuple[Pid, ...], weight: int
     ) -> None:
-        """One more, to an actor of the node that it goes to; ``left``: the seconds that it has, if it has not all of them."""
+        """One more, to an actor of the node that it goes to; ``left``: the seconds that it has, if it has not all of them.
+
+        ``weight``: that of its arguments and its chain.
+        """
         numbers = self._numbers
         if left is not None or self._left is not None:
             if self._left is None:
@@ -142,7 +153,6 @@ class Calls(_Run):
             if self._chains is None:
                 self._chains = [[] for _ in numbers]
             self._chains.append(plain_chain(chain))
-            weight += _PID * len(chain)
         numbers.append(number)
         self._serials.append(serial)
         self._args += args
@@ -226,7 +236,7 @@ class Casts(_Run):
         self.args += args
         count = self.count = self.count + 1
         self.room -= weight
-        if self.room <= 0 or count >= MOST_CASTS:
+        if self.room <= 0 or count >= (MOST_CASTS if self.width else MOST_BARE):
             self.is_open = False
         return True
 
@@ -285,4 +295,6 @@ def check_replies(count: int, results: list[Any]) -> None:
 
 def check_casts(count: int, args: list[Any]) -> None:
     """Raise `ProtocolViolation` if they do not belong together."""
-    _require(0 < count <= MOST_COUNTED and not len(args) % count and _is_light_column(args), "casts")
+    _require(
+        0 < count <= (COUNTED if args else MOST_BARE) and not len(args) % count and _is_light_column(args), "casts"
+    )
