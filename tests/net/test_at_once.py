@@ -107,6 +107,21 @@ async def test_what_is_worth_a_frame_does_not_wait_for_the_rest(
         assert not a.mesh.grow("c#1", Run())
 
 
+async def test_what_is_worth_a_frame_does_not_overtake_one_that_is_being_sent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with simulated_pair() as (a, b):
+        a.mesh.send(b.id, [-1])  # what has come alone may be a heartbeat: this is its answer
+        await until(lambda: len(b.messages) == 1)
+        for start in range(0, 6400, 64):
+            assert a.mesh.grow(b.id, Run(*range(start, start + 64)))
+            if start % 256 == 0:  # the writer begins to send, and is not done
+                await trio.lowlevel.checkpoint()
+        await until(lambda: len(b.messages) == 101)
+        assert [number for _, message in b.messages for number in message] == [-1, *range(6400)]
+        assert a.mesh.links[b.id].reconnects == 0
+
+
 async def test_an_answer_that_comes_alone_is_not_made_to_grow(autojump_clock: trio.testing.MockClock) -> None:
     async with simulated_pair() as (a, b):
         could: list[bool] = []

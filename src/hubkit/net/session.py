@@ -133,6 +133,7 @@ class Session:
         self._lone = False  # a message has come alone, and nothing was sent since
         self._worth = _EAGER  # messages that are worth a frame before the writer's turn
         self._held: tuple[bytes, int] | None = None  # a frame that could not go out on the spot
+        self._sending = False  # a frame is on its way out: another one would overtake it
         self._scope = trio.CancelScope()
         self._end: str | None = None
         self._hard = False
@@ -165,7 +166,7 @@ class Session:
         """Send a message soon that may grow until then. `False`: not here, or not now: what `put` would send goes at once."""
         if self.ending or (self._lone and self._writer is not None):
             return False
-        if self._outbox.count >= self._worth and self._at_once is not None and self._held is None:
+        if self._at_once is not None and self._held is None and not self._sending and self._outbox.count >= self._worth:
             self._worth = min(2 * self._worth, _MOST_WORTH)
             taken = self._outbox.take()
             assert taken is not None
@@ -226,6 +227,12 @@ class Session:
         while self._outbox.size > ROOM and not self.ending:
             await self._room.park()
 
+    async def _send(self, frame: bytes, messages: int) -> None:
+        self._sending = True
+        await self._link.send(frame)
+        self._sending = False
+        self._sent(frame, messages)
+
     async def _write(self) -> None:
         outbox, link = self._outbox, self._link
 
@@ -236,9 +243,8 @@ class Session:
         while True:
             self._worth = _EAGER
             if self._held is not None:
-                (frame, messages), self._held = self._held, None
-                await link.send(frame)
-                self._sent(frame, messages)
+                held, self._held = self._held, None
+                await self._send(*held)
             if self._last_frame is not None:
                 await link.send(self._last_frame)
                 return
@@ -250,9 +256,7 @@ class Session:
                 self._writer = trio.lowlevel.current_task()
                 await trio.lowlevel.wait_task_rescheduled(abort)
                 continue
-            frame, messages = taken
-            await link.send(frame)
-            self._sent(frame, messages)
+            await self._send(*taken)
             if self._room and outbox.size <= ROOM:
                 self._room.unpark(count=_AT_ONCE)
 
