@@ -550,3 +550,16 @@ async def test_the_end_of_an_old_link_shuts_no_new_door(autojump_clock: Clock) -
         assert (door.peer, door.boot, door.reads_runs) == ("b#2", 2, True)
         a.exchange.link_down("b#2")
         assert not a.exchange._doors
+
+
+async def test_what_waits_on_an_old_link_does_not_grow_when_the_next_boot_is_there(autojump_clock: Clock) -> None:
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        ref = a.system.ref(cell.pid)
+        ref.cast_nowait(Counter.add, 1)
+        a.exchange.link_up("b#2", (CAPABILITY,))
+        ref.cast_nowait(Counter.add, 2)
+        a.exchange.link_down(b.id)
+        ref.cast_nowait(Counter.add, 3)
+        assert lost_by(a) == [("add", (number,)) for number in (1, 2, 3)]
+        stop(cell)
