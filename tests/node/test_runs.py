@@ -23,6 +23,7 @@ from hubkit.errors import HubClosed, HubkitError, NodeDown, ProtocolViolation
 from hubkit.events import DeadLetter
 from hubkit.net.cbor import decode, encode
 from hubkit.net.wire import encode_app
+from hubkit.node.answers import encode_error
 from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.freight import CAPABILITY as LARGE
 from hubkit.node.relays import CALL, CAST, WITHDRAW
@@ -563,3 +564,33 @@ async def test_what_waits_on_an_old_link_does_not_grow_when_the_next_boot_is_the
         ref.cast_nowait(Counter.add, 3)
         assert lost_by(a) == [("add", (number,)) for number in (1, 2, 3)]
         stop(cell)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"), [((100.0,), {}), ((), {"seconds": 100.0})], ids=["on the spot", "the long way"]
+)
+async def test_a_call_that_comes_too_late_ends_by_its_callers_own_timeout(
+    autojump_clock: Clock, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """The other node may notice first: the caller's task had no turn yet, or no two clocks are alike."""
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        ref = a.system.ref(cell.pid)
+
+        async def late() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            code, payload = encode_error(trio.TooSlowError("late"), a.exchange._payloads)
+            a.exchange.receive(b.id, [REPLY, *a.exchange._waiting, int(code), payload])
+
+        for seconds in (0.5, math.inf):
+            nursery.start_soon(late)
+            with trio.move_on_after(seconds) as scope:
+                try:
+                    await ref.call("slow", *args, **kwargs)
+                except trio.TooSlowError:
+                    assert seconds == math.inf, "nobody else ends it"
+                else:
+                    pytest.fail("it was not answered")
+            assert scope.cancelled_caught == (seconds < math.inf)
+        stop(cell)
+        nursery.cancel_scope.cancel()
