@@ -159,23 +159,6 @@ async def test_one_that_counts_for_many_may_come_in_pieces(autojump_clock: trio.
         assert b.mesh.links[a.id].messages_in >= before + COUNTED
 
 
-async def test_nothing_overtakes_the_frame_that_the_writer_is_sending(autojump_clock: trio.testing.MockClock) -> None:
-    async with simulated_pair() as (a, b):
-        await trio.sleep(0.5)
-        a.mesh.send(b.id, [-1])  # what has come alone may be a heartbeat: this is its answer
-        await until(lambda: b.messages)
-        b.messages.clear()
-        number = 0
-        for _ in range(8):
-            for _ in range(2):
-                run = Run(*range(number, number + 64))
-                assert a.mesh.grow(b.id, run)
-                number += 64
-            await trio.lowlevel.checkpoint()
-        await trio.sleep(1)
-        assert [number for _, message in b.messages for number in message] == [*range(number)]
-
-
 @pytest.mark.parametrize("size", [1, 2000])
 async def test_others_have_their_turn_between_long_messages(size: int, autojump_clock: trio.testing.MockClock) -> None:
     async with simulated_pair() as (a, b), trio.open_nursery() as others:

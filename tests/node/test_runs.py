@@ -28,6 +28,7 @@ from hubkit.events import DeadLetter
 from hubkit.net.cbor import decode, encode
 from hubkit.net.session import ROOM
 from hubkit.net.wire import CHUNK, COUNTED, encode_app
+from hubkit.node.answers import encode_error
 from hubkit.node.bounds import SERVED
 from hubkit.node.credits import CAPABILITY as FLOW
 from hubkit.node.freight import CAPABILITY as LARGE
@@ -719,18 +720,6 @@ async def test_nobody_is_answered_for_another_boot(autojump_clock: Clock, monkey
         stop(cell)
 
 
-async def test_a_newer_boot_shuts_the_door_of_the_one_before(autojump_clock: Clock) -> None:
-    async with wired() as (nursery, a, b):
-        cell = await spawn(b, nursery)
-        ref = a.system.ref(cell.pid)
-        ref.cast_nowait(Counter.add, 1)
-        a.exchange.link_up("b#2", (CAPABILITY,))
-        a.exchange.link_down(b.id)
-        ref.cast_nowait(Counter.add, 2)
-        assert lost_by(a) == [("add", (1,)), ("add", (2,))]
-        stop(cell)
-
-
 ODD: list[tuple[Any, ...]] = [
     (), (None,), (True,), (math.nan,), (-math.inf,), (-0.0,), (1 << 63,), (-(1 << 63),), (1 << 64,), (10**400,),
     ("\ud800",), ("é" * 2000,), ("x" * HEAVY,), (b"bytes",), ([1],), ((1,),), (1, 2, 3), (*range(30),),
@@ -775,3 +764,33 @@ async def test_nothing_that_an_honest_node_sends_is_refused(sim: Simulation) -> 
     assert said == []
     assert [link.reconnects for link in links] == [0] * 6
     assert sum(link.messages_in for link in links) == pytest.approx(sum(link.messages_out for link in links), abs=99)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"), [((100.0,), {}), ((), {"seconds": 100.0})], ids=["on the spot", "the long way"]
+)
+async def test_a_call_that_comes_too_late_ends_by_its_callers_own_timeout(
+    autojump_clock: Clock, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """The other node may notice first: the caller's task had no turn yet, or no two clocks are alike."""
+    async with wired() as (nursery, a, b):
+        cell = await spawn(b, nursery)
+        ref = a.system.ref(cell.pid)
+
+        async def late() -> None:
+            await trio.testing.wait_all_tasks_blocked()
+            code, payload = encode_error(trio.TooSlowError("late"), a.exchange._payloads)
+            a.exchange.receive(b.id, [REPLY, *a.exchange._waiting, int(code), payload])
+
+        for seconds in (0.5, math.inf):
+            nursery.start_soon(late)
+            with trio.move_on_after(seconds) as scope:
+                try:
+                    await ref.call("slow", *args, **kwargs)
+                except trio.TooSlowError:
+                    assert seconds == math.inf, "nobody else ends it"
+                else:
+                    pytest.fail("it was not answered")
+            assert scope.cancelled_caught == (seconds < math.inf)
+        stop(cell)
+        nursery.cancel_scope.cancel()

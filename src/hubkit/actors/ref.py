@@ -43,6 +43,8 @@ R = TypeVar("R")
 
 #: How many casts follow one that let others run, before the next one does.
 _CASTS_IN_A_ROW = 7
+#: Seconds by which the clocks of two nodes may disagree on when a caller's time is over.
+_CLOCKS = 1.0
 
 _current_task = trio.lowlevel.current_task
 _reschedule = trio.lowlevel.reschedule
@@ -144,6 +146,9 @@ class Ref(Generic[A_co]):
                 try:
                     await wait_in(asked)
                     return remote.answer_of(asked)
+                except trio.TooSlowError:
+                    await _time_out()
+                    raise
                 except NotBegun as ended:
                     if isinstance(self.address, Pid):
                         raise self._nobody(ended) from None
@@ -194,6 +199,9 @@ class Ref(Generic[A_co]):
                     return await system.call_here(pid, method, args, kwargs, chain)
                 deadline = trio.current_effective_deadline()
                 return await system.other_nodes(pid).call(pid, Request("call", name, args, kwargs, chain, deadline))
+            except trio.TooSlowError:
+                await _time_out()
+                raise
             except NotBegun as ended:
                 if isinstance(address, Pid):
                     raise self._nobody(ended) from None
@@ -391,6 +399,16 @@ class Ref(Generic[A_co]):
         if isinstance(ended, NodeDown):
             return NodeDown(str(ended), maybe_executed=False)
         return NoSuchActor(str(ended))
+
+
+async def _time_out() -> None:
+    """By the clock of the other node, the time of a call was over before it began: the caller's own timeout ends it.
+
+    That is due as well, but its task had no turn since; or it is about to be, as no two clocks are alike.
+    """
+    deadline = trio.current_effective_deadline()
+    if deadline - trio.current_time() < _CLOCKS:  # else it has been put off meanwhile
+        await trio.sleep_until(deadline)
 
 
 def deadlock(pid: Pid, chain: tuple[Pid, ...]) -> Deadlock:
