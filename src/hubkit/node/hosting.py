@@ -38,12 +38,9 @@ class Hosting(Asking, Laden):
 
     def _open_door(self, peer: NodeId, capabilities: Collection[str]) -> None:
         before = self._doors.get(name_of(peer))
-        if before is not None:  # of an earlier boot, whose link has not ended yet
-            before.shut()
-        serving = self._serving.setdefault(peer, {})
-        before = self._doors.get(name_of(peer))
         if before is not None:  # of an earlier boot, the end of whose link is not told yet
             before.shut()
+        serving = self._serving.setdefault(peer, {})
         self._doors[name_of(peer)] = Door(peer, serving, self._close_call, reads_runs=CAPABILITY in capabilities)
 
     def _shut_door(self, peer: NodeId) -> None:
