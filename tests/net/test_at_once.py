@@ -169,7 +169,7 @@ async def test_others_have_their_turn_between_long_messages(size: int, autojump_
             between.append(len(done))
 
         def take(peer: str, message: list[Any]) -> None:
-            autojump_clock.jump(0.001)  # so long it took
+            autojump_clock.jump(0.03)  # so long it took
             done.append(message[0])
             others.start_soon(other)
 

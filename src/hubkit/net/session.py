@@ -37,7 +37,11 @@ logger: Log = Log("hubkit.net")
 
 _APP, _CHUNK, _PING, _PONG = int(Kind.APP), int(Kind.CHUNK), int(Kind.PING), int(Kind.PONG)
 _SLICE = 0.00025  # seconds for which the messages of one frame may keep everybody else from running
-_LOOK, _HEAVY = 8, 512  # messages from one look at the clock to the next, unless they have so many bytes on average
+_LOOK = 8  # messages from one look at the clock to the next
+_HEAVY, _LONG_SLICE = (
+    512,
+    0.02,
+)  # of messages that have so many bytes on average each is looked at, and they may keep others longer
 #: Bytes that wait to be sent, below which senders of bulk go on.
 ROOM = 1 << 20
 _ALONE = 2  # items of a message that counts for no others
@@ -278,13 +282,13 @@ class Session:
             began = self._now()
             messages = decode_frame(frame)
             self._lone = len(messages) == 1 and len(messages[0]) <= _ALONE
-            look = _LOOK if len(frame) < _HEAVY * len(messages) else 0
+            look, most = (_LOOK, _SLICE) if len(frame) < _HEAVY * len(messages) else (0, _LONG_SLICE)
             due = 0
             for message in messages:
                 due -= 1
                 if due < 0:
                     due = look
-                    if self._now() - began > _SLICE:
+                    if self._now() - began > most:
                         # Others are served meanwhile, and answer: so the two ends of a link work at the same time.
                         await trio.lowlevel.checkpoint()
                         began = self._now()
