@@ -11,8 +11,8 @@ Every awaited operation is a checkpoint, as trio's own are, with one economy: of
 makes in a row, all can be cancelled, but only the first and then every eighth lets other tasks run. A trip through
 the scheduler costs ten times as much as the cast.
 
-The local way is written out in `call` and `cast_nowait`, without helpers, because a Python call costs as much as the
-work done there: see ``benchmarks/actors.py``.
+The local way is written out in `call` and `cast_nowait`, nearly without helpers, because a Python call costs as much as
+the work done there: see ``benchmarks/actors.py``.
 """
 
 from __future__ import annotations
@@ -162,18 +162,7 @@ class Ref(Generic[A_co]):
             raise deadlock(cell.pid, chain)
         name, handler, _ = found
         call = Call(handler(cell.instance, *args, **kwargs), name, args, kwargs, chain, cell, _current_task())
-        queue = cell.queue
-        if queue is None or len(queue) >= cell.capacity:
-            cell.push_call(call)
-        else:
-            queue.append(call)
-            task = cell.parked
-            if task is not None:
-                cell.parked = None
-                if task.custom_sleep_data is ASLEEP:
-                    _reschedule(task, WOKEN)
-            elif cell.current is not None and cell.marked is None:
-                cell.mark(call)
+        cell.push_call(call)
         try:
             return await sit(call)
         except NotBegun as ended:

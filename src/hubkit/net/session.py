@@ -38,10 +38,8 @@ logger: Log = Log("hubkit.net")
 _APP, _CHUNK, _PING, _PONG = int(Kind.APP), int(Kind.CHUNK), int(Kind.PING), int(Kind.PONG)
 _SLICE = 0.00025  # seconds for which the messages of one frame may keep everybody else from running
 _LOOK = 8  # messages from one look at the clock to the next
-_HEAVY, _LONG_SLICE = (
-    512,
-    0.02,
-)  # of messages that have so many bytes on average each is looked at, and they may keep others longer
+_HEAVY = 512  # bytes of a message on average, from which on the clock is looked at after each
+_LONG_SLICE = 0.02  # seconds for which such messages may keep everybody else from running
 #: Bytes that wait to be sent, below which senders of bulk go on.
 ROOM = 1 << 20
 _ALONE = 2  # items of a message that counts for no others

@@ -79,9 +79,8 @@ class Credits:
             if len(accounts) >= _ACTORS:
                 self._tidy(accounts)
             account = accounts[serial] = _Account()
-        if (
-            account.sent < BATCH and account.marks < _FEW and not account.granted and not account.waiting
-        ):  # nearly always
+        # Nearly always:
+        if account.sent < BATCH and account.marks < _FEW and not account.granted and not account.waiting:
             account.sent += 1
             return True
         if account.waiting or account.left <= 0:
