@@ -1,12 +1,13 @@
 """How fast large values travel, and how late heartbeats are meanwhile: ratios, measured against bare connections in one run.
 
-Run ``python benchmarks/large.py [--huge]``. Two processes: bytes go from the one that has dialled to the other, over raw trio
-TCP, over a bare trio-websocket connection (with the best of several receive buffers, as one message and as many), as
-arguments and as results of a call, and as the state of a child that moves and comes back. Who has dialled masks what it sends,
-as WebSocket demands; results are not masked. Rates are the best of several rounds, taken in alternation, so that a busy machine
-disturbs all alike; beside them stand the medians, and the processor time that both processes took, which it disturbs less.
-All keep what they receive. Meanwhile both processes measure how late their own heartbeats are, and how late those of the other
-come; what is shown is the worst of all. ``--huge``: instead of all that, a state of 1 GiB, and the memory that it took.
+Run ``python benchmarks/large.py [--huge] [--python]``. Two processes: bytes go from the one that has dialled to the other,
+over raw trio TCP, over a bare trio-websocket connection (with the best of several receive buffers, as one message and as
+many), as arguments and as results of a call, and as the state of a child that moves there and comes back. Who has dialled
+masks what it sends, as WebSocket demands; what comes back is not masked. ``--python``: as if the extra ``speed`` were not
+installed. Rates are the best of several rounds, taken in alternation, so that a busy machine disturbs all alike; beside them
+stand the medians, and the processor time that both processes took, which it disturbs less. All keep what they receive.
+Meanwhile both processes measure how late their own heartbeats are, and how late those of the other come; what is shown is the
+worst of all. ``--huge``: instead of all that, a state of 1 GiB, and the memory that it took.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ import trio_websocket
 from _processes import Process, free_ports
 
 import hubkit
+from hubkit.net import masking
 from hubkit.net.wire import Kind
 
 MIB = 1 << 20
 SIZE = 64 * MIB
 HUGE = 1 << 30
-ROUNDS = 5
+ROUNDS = 10
 BEAT = 0.05
 BUFFERS = (16 * 1024, 64 * 1024, 256 * 1024, MIB)
 #: The one with which the whole is sent as one message, too.
@@ -190,6 +192,8 @@ async def send_bare(port: int, buffer: int, size: int, frame: int) -> float:
 async def member(options: dict[str, Any]) -> None:
     """One of the two processes: ``b`` joins ``a``, so it is the one that has dialled."""
     listen = f"ws://127.0.0.1:{options['port']}"
+    if options["in_python"]:
+        masking._in_c = None
     async with (
         trio.open_nursery() as nursery,
         hubkit.Node(listen=listen, join=options["join"], name=options["name"], beat=BEAT, secret="s") as node,
@@ -299,7 +303,8 @@ async def rounds(a: Process, b: Process, ports: list[int]) -> None:
         await b.ask(do="watch")
         await time_of("hubkit, arguments of a call", do="put", id="sink")
         await time_of("hubkit, result of a call", do="get", id="source", size=SIZE)
-        await time_of("hubkit, state of a child", do="move", id="traveller", node="a" if there else "b")
+        name = "hubkit, state of a child" if there else "hubkit, state that comes back"
+        await time_of(name, do="move", id="traveller", node="a" if there else "b")
         there = not there
         for process in (a, b):
             for name, seconds in (await process.ask(do="watch")).items():
@@ -334,13 +339,15 @@ async def huge(a: Process, b: Process) -> None:
     show_late(worst)
 
 
-async def main(is_huge: bool) -> None:
+async def main(is_huge: bool, in_python: bool) -> None:
     """Two processes, and one of the two measurements."""
     size, times = (HUGE, "once") if is_huge else (SIZE, f"best of {ROUNDS}")
     print(f"{size >> 20:,} MiB between two processes, {times}, on {os.cpu_count()} cores", flush=True)
     ports = free_ports(2)
-    a = Process(__file__, {"name": "a", "port": ports[0], "join": []})
-    b = Process(__file__, {"name": "b", "port": ports[1], "join": [f"ws://127.0.0.1:{ports[0]}"]})
+    how = {"in_python": in_python or masking._in_c is None}
+    print(f"masks are made in {'Python' if how['in_python'] else 'C, by the extra speed'}", flush=True)
+    a = Process(__file__, {"name": "a", "port": ports[0], "join": [], **how})
+    b = Process(__file__, {"name": "b", "port": ports[1], "join": [f"ws://127.0.0.1:{ports[0]}"], **how})
     try:
         with trio.fail_after(300):
             bare = await a.answer()
@@ -355,5 +362,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--member"]:
         trio.run(member, json.loads(sys.argv[2]))
     parser = argparse.ArgumentParser()
-    parser.add_argument("--huge", action="store_true")
-    trio.run(main, parser.parse_args().huge)
+    parser.add_argument("--huge", action="store_true", help="one state of 1 GiB")
+    parser.add_argument("--python", action="store_true", help="make masks in Python, as without the extra speed")
+    arguments = parser.parse_args()
+    trio.run(main, arguments.huge, arguments.python)

@@ -15,7 +15,8 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessag
 from hubkit.environment import Environment
 from hubkit.errors import LinkClosed
 from hubkit.net.frames import WebSocketLink
-from hubkit.net.framing import PLAIN, Masks, Sieve, frame_of
+from hubkit.net.framing import PLAIN, Sieve, frame_of
+from hubkit.net.masking import Masks
 from hubkit.net.transport import at_once
 from hubkit.net.websocket import WebSocketTransport
 from hubkit.testing.conformance import PATIENCE, linked
@@ -62,14 +63,15 @@ def alone(pieces: list[bytes], *, server: bool) -> Heard:
     return heard
 
 
-def sieved(pieces: list[bytes], *, server: bool) -> Heard:
-    heard, connection, sieve = Heard(), engine(server=server), Sieve(masked=server)
+def sieved(pieces: list[bytes], *, server: bool, limit: int = 1 << 20) -> Heard:
+    heard, connection, sieve = Heard(), engine(server=server), Sieve(masked=server, limit=limit)
     for piece in pieces:
         for plain, data in sieve.feed(piece):
             if plain:
-                heard.said.append(("frame", data))
+                assert len(data) <= limit
+                heard.said.append(("frame", bytes(data)))
             else:
-                connection.receive_data(data)
+                connection.receive_data(bytes(data))
                 heard.drain(connection)
             if heard.ended:
                 return heard
@@ -114,33 +116,42 @@ def reads(draw: st.DrawFn) -> tuple[bool, list[bytes]]:
     return server, [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
 
 
-@given(reads())
-@example((True, [b"\x82\x80abcd", b"\x82\x81abcdx"]))
-@example((False, [b"\x02\x01a", b"\x82\x01b"]))  # a new message within another
-@example((False, [b"\x00\x80"]))  # wrong already, but no whole head
-@example((False, [b"\x82\x7e\x00\x01a"]))  # a length that is not in its least form
-@example((False, [b"\x82\x7f" + (200).to_bytes(8, "big") + bytes(200)]))
-def test_the_sieve_changes_nothing(given: tuple[bool, list[bytes]]) -> None:
+@given(reads(), st.sampled_from([0, 125, 65_535, 1 << 20]))
+@example((True, [b"\x82\x80abcd", b"\x82\x81abcdx"]), 1 << 20)
+@example((False, [b"\x02\x01a", b"\x82\x01b"]), 1 << 20)  # a new message within another
+@example((False, [b"\x00\x80"]), 1 << 20)  # wrong already, but no whole head
+@example((False, [b"\x82\x7e\x00\x01a"]), 1 << 20)  # a length that is not in its least form
+@example((False, [b"\x82\x7f" + (200).to_bytes(8, "big") + bytes(200)]), 1 << 20)
+@example((False, [b"\x82\x7f" + (65_535).to_bytes(8, "big") + bytes(65_535)]), 1 << 20)
+@example(
+    (True, [b"\x82\xff" + (65_536).to_bytes(8, "big"), b"mask" + bytes(9), bytes(65_527) + b"\x82\x80abcd"]), 1 << 20
+)
+@example((True, [b"\x82\x85abcdx", b"yz", b"", b"ab\x89\x80abcd"]), 1 << 20)  # a small one in pieces, and a ping
+def test_the_sieve_changes_nothing(given: tuple[bool, list[bytes]], limit: int) -> None:
     server, pieces = given
-    expected, found = alone(pieces, server=server), sieved(pieces, server=server)
+    expected, found = alone(pieces, server=server), sieved(pieces, server=server, limit=limit)
     assert found.said == expected.said
     assert found.ended == expected.ended
 
 
-@given(st.binary(max_size=300) | st.sampled_from([125, 126, PLAIN]).map(bytes), st.booleans())
+EDGES = [125, 126, PLAIN, PLAIN + 1, 65_535, 65_536, 300_001]
+
+
+@given(st.binary(max_size=300) | st.sampled_from(EDGES).map(bytes), st.booleans())
 def test_frames_are_the_standards(data: bytes, server: bool) -> None:
     masks = Masks(Environment().token)
-    frame = frame_of(data, masks.next() if server else None)
+    frame = bytes(frame_of(data, masks.next() if server else None))
     heard = alone([frame], server=server)
     assert heard.said == [("frame", data)]
     assert sieved([frame], server=server).said == heard.said
+    assert sieved([frame[:100], frame[100:70_000], frame[70_000:]], server=server).said == heard.said
 
 
-def test_masks_differ() -> None:
-    masks = Masks(Environment().token)
-    drawn = [masks.next() for _ in range(3000)]
-    assert {len(mask) for mask in drawn} == {4}
-    assert len(set(drawn)) > 2990
+def test_room_is_taken_for_no_more_than_the_limit() -> None:
+    sieve = Sieve(masked=False, limit=4096)
+    head = b"\x82\x7f" + ((1 << 63) - 1).to_bytes(8, "big")
+    assert list(sieve.feed(head + b"x")) == [(False, head + b"x")]
+    assert sieve._open is None
 
 
 # -- on the spot, over real sockets

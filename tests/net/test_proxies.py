@@ -59,7 +59,7 @@ async def test_one_that_cuts_all_after_a_while(caplog: pytest.LogCaptureFixture)
         await until(lambda: a.log.count(("up", b.id)) == 4)
         await until(lambda: b.linked_to(a) and a.linked_to(b))
         for one, other in ((a, b), (b, a)):
-            ends = said(caplog, f"link to {other.id}: down: the connection broke")
+            ends = said(caplog, f"link to {other.id}: down: the connection ")  # it broke, or ended: by who is quicker
             assert len(ends) == 3, caplog.text
             assert one.log.count(("down", other.id, False)) == 3
             assert not one.said("refused", other.id)  # a proxy that hangs up is no proof of a death

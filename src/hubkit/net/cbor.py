@@ -73,23 +73,23 @@ _ENCODERS: dict[type, Any] = {list: cbor2.CBOREncoder.encode_array}
 encode: Callable[[object], bytes] = partial(cbor2.dumps, encoders=_ENCODERS)
 
 
-def decode(data: bytes | BytesIO) -> Any:
+def decode(data: bytes | bytearray | BytesIO) -> Any:
     """The one value in ``data``. Raises `ProtocolViolation` if it is not exactly one plain value."""
     if is_too_much(data):
         msg = f"it has more than {ITEMS:,} items"
         raise ProtocolViolation(msg)
-    decoder = cbor2.CBORDecoder(BytesIO(data) if isinstance(data, bytes) else data, **_OPTIONS)
+    decoder = cbor2.CBORDecoder(data if isinstance(data, BytesIO) else BytesIO(data), **_OPTIONS)
     value = _next(decoder)
     _end(decoder)
     if _may_hold_simple(data):
-        _check_plain(value, copied=isinstance(data, bytes))
+        _check_plain(value, copied=not isinstance(data, BytesIO))
     return value
 
 
-def _may_hold_simple(data: bytes | BytesIO) -> bool:
-    if isinstance(data, bytes) and len(data) <= _SEARCHED:
+def _may_hold_simple(data: bytes | bytearray | BytesIO) -> bool:
+    if not isinstance(data, BytesIO) and len(data) <= _SEARCHED:
         return len(data.translate(None, _SIMPLE)) != len(data)
-    view = memoryview(data) if isinstance(data, bytes) else data.getbuffer()
+    view = data.getbuffer() if isinstance(data, BytesIO) else memoryview(data)
     for start in range(0, len(view), _SEARCHED):
         part = bytes(view[start : start + _SEARCHED])
         if len(part.translate(None, _SIMPLE)) != len(part):
@@ -178,12 +178,12 @@ _ITEMS, _ONE = re.compile(_ITEM + b"{1,%d}" % _RUN, re.DOTALL), re.compile(_ITEM
 _SIZES = {0x58 + kind + power: 1 << power for kind in (0, 0x20) for power in range(4)}
 
 
-def is_too_much(data: bytes | BytesIO) -> bool:
+def is_too_much(data: bytes | bytearray | BytesIO) -> bool:
     """Whether there are more than `ITEMS` items; up to where it makes no sense."""
-    size = len(data) if isinstance(data, bytes) else data.getbuffer().nbytes
+    size = data.getbuffer().nbytes if isinstance(data, BytesIO) else len(data)
     if size <= ITEMS:  # as nearly always
         return False
-    view = memoryview(data) if isinstance(data, bytes) else data.getbuffer()
+    view = data.getbuffer() if isinstance(data, BytesIO) else memoryview(data)
     at = count = 0
     while at < size and count <= ITEMS:
         found = _ITEMS.match(view, at)
@@ -227,7 +227,7 @@ def encode_ending(value: list[Any]) -> bytes:
         inner[-1] = data
 
 
-def decode_ending(data: bytes) -> Any:
+def decode_ending(data: bytes | bytearray) -> Any:
     """The same as `decode`, and quick where the value is a list that ends with large bytes.
 
     Where they seem to begin, empty ones are put in their place. That can be read only if it is where an item begins:
@@ -244,7 +244,7 @@ def decode_ending(data: bytes) -> Any:
             while type(inner) is list and inner and type(inner[-1]) is list:
                 inner = inner[-1]
             if type(inner) is list and inner and inner[-1] == b"":
-                inner[-1] = data[start:]
+                inner[-1] = bytes(memoryview(data)[start:])
                 return value
             break
         place = data.find(_HEAD, place + 1, _NEAR)

@@ -1,6 +1,6 @@
 """One WebSocket connection as a `Link`: frames over a trio stream, by way of wsproto's connection object.
 
-Small frames, nearly all there are, take the plain road of `hubkit.net.framing`; and a TCP socket of a system where that is
+Nearly all frames take the plain road of `hubkit.net.framing`; and a TCP socket of a system where that is
 possible is read and written without trio's detours: there a write that does not have to wait does not, and a read waits first.
 
 Law of this room: after every await, whatever ended it, the link is intact or closed. So a send that did not finish closes
@@ -24,7 +24,8 @@ from wsproto.events import BytesMessage, CloseConnection, Message, Ping
 from hubkit.environment import Environment
 from hubkit.errors import LinkClosed, LinkError, ProtocolViolation
 from hubkit.net.certificates import Secured
-from hubkit.net.framing import PLAIN, Masks, Sieve, frame_of
+from hubkit.net.framing import PLAIN, Sieve, frame_of
+from hubkit.net.masking import Masks
 from hubkit.net.secure import SecureStream
 from hubkit.net.transport import MAX_GREETING
 
@@ -50,7 +51,7 @@ def _nothing() -> None:
     return None
 
 
-def _pieces(data: bytes) -> Iterator[tuple[bool, bytes]]:
+def _pieces(data: bytes) -> Iterator[tuple[bool, bytes | bytearray]]:
     """All of it for the engine, a little at a time; and whatever it has already."""
     for at in range(0, len(data) or 1, _PIECE):
         yield False, data[at : at + _PIECE]
@@ -79,18 +80,20 @@ class WebSocketLink:
         self._under = stream if self._secure is None else self._secure.under
         self._socket = self._under.socket if type(self._under) is trio.SocketStream and os.name == "posix" else None
         self._masks = Masks(Environment().token) if engine.client else None
-        self._sieve = None if rest else Sieve(masked=not engine.client)
+        self._sieve = None if rest else Sieve(masked=not engine.client, limit=MAX_GREETING)
         self._limit = MAX_GREETING
         self._ask = RECEIVE_BUFFER
         self.proved: Callable[[], object] = _nothing
         self._strange = 0  # frames of a peer that has not proved the secret
-        self._coming: Iterator[tuple[bool, bytes]] | None = _pieces(b"")  # what has come, and is not taken yet
-        self._frames: deque[bytes] = deque()
+        self._coming: Iterator[tuple[bool, bytes | bytearray]] | None = _pieces(
+            b""
+        )  # what has come, and is not taken yet
+        self._frames: deque[bytes | bytearray] = deque()
         self._parts = bytearray()  # of a frame that comes in pieces
         self._size = 0
         self._pong: Ping | None = None  # the latest ping that is not answered yet
         self._lock = trio.StrictFIFOLock()  # held while bytes go out
-        self._begun: bytes | None = None  # what is left of a frame that `send_now` could not send whole
+        self._begun: bytes | bytearray | None = None  # what is left of a frame that `send_now` could not send whole
         self._receiving = False
         self._end: LinkError | None = None  # why the link has ended
         self._ended = trio.Event()
@@ -101,6 +104,8 @@ class WebSocketLink:
     def allow(self, max_frame: int) -> None:
         """Accept frames of up to ``max_frame`` bytes from now on."""
         self._limit = max_frame
+        if self._sieve is not None:
+            self._sieve.limit = max_frame
         if max_frame > MAX_GREETING:
             self.proved()
 
@@ -119,7 +124,7 @@ class WebSocketLink:
         ):
             return False
         try:
-            data = self._wire(self._plain(frame))
+            data = self._wire(self._frame_of(frame))
         except trio.BrokenResourceError:
             return False
         sent = self._write(data)
@@ -128,14 +133,14 @@ class WebSocketLink:
         self._begun = data[sent:]
         return False
 
-    def _plain(self, frame: bytes) -> bytes:
+    def _frame_of(self, frame: bytes) -> bytes | bytearray:
         return frame_of(frame, None if self._masks is None else self._masks.next())
 
-    def _wire(self, data: bytes) -> bytes:
+    def _wire(self, data: bytes | bytearray) -> bytes | bytearray:
         """What goes out on the socket for these bytes of WebSocket. It must, in this order."""
         return data if self._secure is None else self._secure.encrypt(data)
 
-    def _write(self, data: bytes) -> int:
+    def _write(self, data: bytes | bytearray) -> int:
         """How many of the bytes the system has taken; an error is told to whoever waits for one."""
         assert self._socket is not None
         try:
@@ -153,14 +158,12 @@ class WebSocketLink:
             if self._end is not None or self._closing:
                 raise LinkClosed(*self._closed().args)
             await trio.lowlevel.checkpoint_if_cancelled()
-            data = b"" if self._pong is None else self._take_pong()
-            if self._begun is None:
-                data += self._plain(frame) if len(frame) <= PLAIN else self._engine.send(BytesMessage(data=frame))
-            await self._transmit(data)
+            data = b"" if self._begun is not None else self._frame_of(frame)
+            await self._transmit(data if self._pong is None else self._take_pong() + data)
         finally:
             self._lock.release()
 
-    async def _transmit(self, data: bytes) -> None:
+    async def _transmit(self, data: bytes | bytearray) -> None:
         """Send what was begun, and then this."""
         finished = False
         try:
@@ -206,6 +209,10 @@ class WebSocketLink:
 
     async def receive(self) -> bytes:
         """The next frame; giving up waiting loses nothing."""
+        return bytes(await self.receive_buffer())
+
+    async def receive_buffer(self) -> bytes | bytearray:
+        """The same. See `hubkit.net.transport.buffers`."""
         frames = self._frames
         while not frames or self._closing:
             if self._end is not None:
@@ -295,9 +302,9 @@ class WebSocketLink:
         if self._strange > _STRANGE:
             self._violated(f"more than {_STRANGE} frames before the handshake is done", _PROTOCOL_ERROR)
 
-    def _engine_takes(self, piece: bytes) -> int:
+    def _engine_takes(self, piece: bytes | bytearray) -> int:
         """Let the engine take this; how many frames, and parts of frames, it made of it."""
-        self._engine.receive_data(piece)
+        self._engine.receive_data(bytes(piece))
         count = 0
         for event in self._engine.events():
             count += 1

@@ -17,7 +17,7 @@ import hmac
 from dataclasses import dataclass, field
 
 from hubkit.errors import ProtocolViolation
-from hubkit.net.transport import Link, at_once
+from hubkit.net.transport import Link, at_once, buffers
 
 __all__ = ["LARGE", "TAG", "Keys", "Seal", "SealedLink", "expand", "extract"]
 
@@ -73,21 +73,26 @@ class Seal:
         """The next frame to send, with its tag. It counts as sent only when ``sent`` says so: that is the caller's to add."""
         return frame + _tag(self._outgoing, self.sent, frame)
 
-    def open(self, sealed: bytes) -> bytes:
+    def open(self, sealed: bytes | bytearray) -> bytes | bytearray:
         """The next frame received, without its tag. Raises `ProtocolViolation`, which says what went wrong."""
-        frame = sealed[:-TAG]
-        if not hmac.compare_digest(_tag(self._incoming, self.received, frame), sealed[-TAG:]):
-            msg = f"frame {self.received:,} {self._blame(sealed)}; somebody on the way meddles with the link, or it is faulty"
+        tag = bytes(sealed[-TAG:])
+        if isinstance(sealed, bytearray):
+            frame: bytes | bytearray = sealed
+            del sealed[-TAG:]  # nothing is copied
+        else:
+            frame = sealed[:-TAG]
+        if not hmac.compare_digest(_tag(self._incoming, self.received, frame), tag):
+            what = self._blame(frame, tag)
+            msg = f"frame {self.received:,} {what}; somebody on the way meddles with the link, or it is faulty"
             raise ProtocolViolation(msg)
         self.received += 1
         return frame
 
-    def _blame(self, sealed: bytes) -> str:
+    def _blame(self, frame: bytes | bytearray, tag: bytes) -> str:
         """What has befallen the frame, as far as a few trials tell."""
-        frame, tag = sealed[:-TAG], sealed[-TAG:]
         if len(tag) < TAG:
             return "is too short to be one"
-        if len(sealed) <= _SMALL:
+        if len(frame) <= _SMALL:
             now = self.received
             for number in range(max(0, now - _NEAR), now + _NEAR + 1):
                 if hmac.compare_digest(_tag(self._incoming, number, frame), tag):
@@ -98,7 +103,7 @@ class Seal:
         return "is not what the peer sent"
 
 
-def _tag(keyed: hashlib.blake2s, number: int, frame: bytes) -> bytes:
+def _tag(keyed: hashlib.blake2s, number: int, frame: bytes | bytearray) -> bytes:
     mac = keyed.copy()
     if len(frame) > LARGE:
         number |= _HASHED
@@ -114,7 +119,7 @@ class SealedLink:
     def __init__(self, link: Link, keys: Keys) -> None:
         self.remote: str = link.remote
         self._link = link
-        self._at_once = at_once(link)
+        self._at_once, self._buffers = at_once(link), buffers(link)
         self._seal = Seal(keys)
 
     def allow(self, max_frame: int) -> None:
@@ -134,7 +139,11 @@ class SealedLink:
 
     async def receive(self) -> bytes:
         """The next frame. Raises `ProtocolViolation` if it is not exactly the one that the peer sent next."""
-        return self._seal.open(await self._link.receive())
+        return bytes(await self.receive_buffer())
+
+    async def receive_buffer(self) -> bytes | bytearray:
+        """The same. See `hubkit.net.transport.buffers`."""
+        return self._seal.open(await self._buffers())
 
     async def aclose(self) -> None:
         """End the link."""

@@ -49,7 +49,7 @@ class SecureStream(trio.abc.Stream):
 
     # -- without waiting
 
-    def encrypt(self, data: bytes) -> bytes:
+    def encrypt(self, data: bytes | bytearray) -> bytes:
         """What is to be sent on the stream below, in the order of the calls. Raises `trio.BrokenResourceError`."""
         try:
             if data:

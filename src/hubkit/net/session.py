@@ -27,7 +27,7 @@ from hubkit.net.handshake import Identity
 from hubkit.net.lines import one_line
 from hubkit.net.outbox import Growing, Outbox
 from hubkit.net.pulse import CAPABILITY, Past, Pulse, RoundTrip
-from hubkit.net.transport import Link, at_once
+from hubkit.net.transport import Link, at_once, buffers
 from hubkit.net.wire import COUNTED, Assembler, Kind, decode_frame, encode, encode_frame
 from hubkit.pids import NodeId
 
@@ -269,9 +269,9 @@ class Session:
     # -- receiving
 
     async def _read(self) -> None:
-        link, peer, deliver = self._link, self.peer.node, self._message
+        receive, peer, deliver = buffers(self._link), self.peer.node, self._message
         while True:
-            frame = await link.receive()
+            frame = await receive()
             self.heard = self._now()
             self._frames_in += 1
             if self._frames_in % _TURN == 0:  # many may have come at once, and are there without waiting

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import trio
 
-__all__ = ["MAX_FRAME", "MAX_GREETING", "Link", "Transport", "at_once"]
+__all__ = ["MAX_FRAME", "MAX_GREETING", "Link", "Transport", "at_once", "buffers"]
 
 #: The largest frame, in bytes, that a link accepts from a peer that has proved that it knows the secret.
 MAX_FRAME = 1 << 20
@@ -32,7 +32,8 @@ class Link(Protocol):
     """One connection to one peer. At most one task sends and one receives at any time; ``aclose`` may come from a third.
 
     One over TLS has an attribute ``tls``, a `hubkit.net.certificates.Secured`; of one that has none frames are sealed.
-    One that can send a frame without waiting may have a method ``send_now``, see `at_once`.
+    One that can send a frame without waiting may have a method ``send_now``, see `at_once`; one that puts large frames together
+    may have a method ``receive_buffer``, see `buffers`.
     """
 
     #: Who is at the other end, for logs: an address, never parsed.
@@ -62,6 +63,15 @@ def at_once(link: Link) -> Callable[[bytes], bool] | None:
     of it may be on its way by then. It raises nothing: what is wrong with the link, ``send`` and ``receive`` tell.
     """
     found: Callable[[bytes], bool] | None = getattr(link, "send_now", None)
+    return found
+
+
+def buffers(link: Link) -> Callable[[], Awaitable[bytes | bytearray]]:
+    """How this link hands over frames with the fewest copies: ``link.receive_buffer()``, or as ever.
+
+    It is as ``receive`` in all else. A `bytearray` is the caller's, who may shorten it.
+    """
+    found: Callable[[], Awaitable[bytes | bytearray]] = getattr(link, "receive_buffer", link.receive)
     return found
 
 

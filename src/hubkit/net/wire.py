@@ -109,7 +109,7 @@ def encode_frame(messages: list[bytes]) -> bytes:
     return cbor.array_head(len(messages)) + b"".join(messages)
 
 
-def decode_frame(frame: bytes) -> list[list[Any]]:
+def decode_frame(frame: bytes | bytearray) -> list[list[Any]]:
     """The messages of a frame. What they hold is for their readers to check. Raises `ProtocolViolation`."""
     messages = cbor.decode_ending(frame)
     if type(messages) is not list:
