@@ -25,6 +25,7 @@ import trio
 
 from hubkit.actors.actor import Method, method_name
 from hubkit.actors.cell import Cell, current_cell, current_chain
+from hubkit.actors.deadlines import effective_deadline
 from hubkit.actors.mailbox import Call, Letter, Note
 from hubkit.actors.messages import Kind, NotBegun, NowhereNow, Request
 from hubkit.actors.parking import ASLEEP, WOKEN, sit, wait_in
@@ -186,7 +187,7 @@ class Ref(Generic[A_co]):
             try:
                 if system.is_mine(pid):
                     return await system.call_here(pid, method, args, kwargs, chain)
-                deadline = trio.current_effective_deadline()
+                deadline = effective_deadline()
                 return await system.other_nodes(pid).call(pid, Request("call", name, args, kwargs, chain, deadline))
             except trio.TooSlowError:
                 await _time_out()
@@ -325,7 +326,7 @@ class Ref(Generic[A_co]):
                     letter: Letter = cell.message(args[0]) if kind == "info" else cell.letter(method, args, kwargs)
                     await cell.push_when_room(letter)
                 else:
-                    deadline = trio.current_effective_deadline()
+                    deadline = effective_deadline()
                     await system.other_nodes(pid).cast(pid, Request(kind, name, args, kwargs, chain, deadline))
                 return
             except NotBegun as ended:
@@ -395,7 +396,7 @@ async def _time_out() -> None:
 
     That is due as well, but its task had no turn since; or it is about to be, as no two clocks are alike.
     """
-    deadline = trio.current_effective_deadline()
+    deadline = effective_deadline()
     if deadline - trio.current_time() < _CLOCKS:  # else it has been put off meanwhile
         await trio.sleep_until(deadline)
 

@@ -18,6 +18,7 @@ from typing import Any
 import trio
 from outcome import Error
 
+from hubkit.actors.deadlines import effective_deadline
 from hubkit.actors.mailbox import has_expired
 from hubkit.actors.messages import MailboxFullNow, Request, message_of
 from hubkit.actors.parking import WOKEN, Seat, wait_in
@@ -106,7 +107,7 @@ class Asking(Passage):
         if (door.crowded and self._is_crowded(door)) or not self.credits.spend(peer, serial):
             return None
         self._number = number = self._number + 1
-        deadline = trio.current_effective_deadline()
+        deadline = effective_deadline()
         left = None if deadline == math.inf else max(0.0, deadline - trio.current_time())  # who is cancelled has none
         calls = door.calls
         fits = calls.is_open and calls.method == method and calls.width == len(args)
