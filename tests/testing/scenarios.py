@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 import hubkit
 from hubkit.testing import Simulation
 
@@ -15,6 +17,9 @@ class Counter(hubkit.Actor):
     async def add(self, n: int = 1) -> int:
         self.value += n
         return self.value
+
+    async def linger(self) -> None:
+        await trio.sleep(100)
 
 
 def counters(count: int) -> list[hubkit.ChildSpec]:
@@ -47,3 +52,22 @@ async def disasters(sim: Simulation) -> None:
     await sim.settled(within=60)
     sim.note(str(await hub.ref("c001", Counter).call(Counter.add, 1)))
     sim.check()
+
+
+async def impatience(sim: Simulation) -> None:
+    """Many who wait for answers, and are cancelled in the same moment: each by its own time, or all of them together."""
+    hub, _ = [await sim.start_hub("shop", node=name) for name in "ab"]
+    await sim.settled(within=30)
+    await hub.start_children(counters(20))
+    refs = [hub.ref(f"c{n:03}", Counter) for n in range(20)]
+
+    async def ask(ref: hubkit.Ref[Counter], seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await ref.call(Counter.linger)
+
+    with trio.move_on_after(2):
+        async with trio.open_nursery() as nursery:
+            for ref in refs:
+                nursery.start_soon(ask, ref, 1)
+                nursery.start_soon(ask, ref, 50)
+    await sim.settled(within=30)

@@ -7,7 +7,7 @@ import time
 import pytest
 import trio
 from tests.house import python
-from tests.testing.scenarios import disasters
+from tests.testing.scenarios import disasters, impatience
 
 import hubkit
 from hubkit.errors import SimulationError
@@ -20,13 +20,14 @@ real, perf = time.time, time.perf_counter
 time.time = lambda: real() + float(sys.argv[2])            # another day
 time.perf_counter = lambda: perf() * 1.5
 from hubkit.testing import Simulation
-from tests.testing.scenarios import disasters
-print(Simulation.run(disasters, seed=int(sys.argv[1])).trace_hash)
+from tests.testing import scenarios
+print(Simulation.run(getattr(scenarios, sys.argv[3]), seed=int(sys.argv[1])).trace_hash)
 """
 
 
-def elsewhere(seed: int, *, hashseed: str, days: float) -> str:
-    done = python("-c", ELSEWHERE, str(seed), str(days * 86_400), within=60, env={"PYTHONHASHSEED": hashseed})
+def elsewhere(seed: int, *, hashseed: str, days: float, scenario: str = "disasters") -> str:
+    arguments = (str(seed), str(days * 86_400), scenario)
+    done = python("-c", ELSEWHERE, *arguments, within=60, env={"PYTHONHASHSEED": hashseed})
     assert done.returncode == 0, done.stdout
     return done.stdout.split()[-1]  # warnings may come before
 
@@ -38,6 +39,12 @@ def test_one_seed_gives_one_trace_everywhere(seed: int) -> None:
     assert again == here, here.divergence(again)
     assert elsewhere(seed, hashseed="1", days=0) == here.trace_hash
     assert elsewhere(seed, hashseed="4242", days=40_000) == here.trace_hash
+
+
+def test_who_is_cancelled_at_once_is_cancelled_in_one_order() -> None:
+    """Whoever waits for an answer takes its request back then: another node sees in which order."""
+    seen = {elsewhere(1, hashseed=str(number), days=0, scenario="impatience") for number in range(3)}
+    assert seen == {Simulation.run(impatience, seed=1).trace_hash}
 
 
 def test_other_seeds_give_other_traces() -> None:
@@ -93,7 +100,8 @@ def test_settings_of_trio_and_python_are_as_before() -> None:
     from trio._core import _run
 
     def settings() -> object:
-        return _run._r.getstate(), _run._ALLOW_DETERMINISTIC_SCHEDULING, random.getstate(), gc.get_threshold()
+        put = _run.CancelStatus.__attrs_post_init__, _run.Deadlines.add
+        return _run._r.getstate(), _run._ALLOW_DETERMINISTIC_SCHEDULING, random.getstate(), gc.get_threshold(), put
 
     before = settings()
     Simulation.run(disasters, seed=3)
@@ -112,6 +120,11 @@ def test_a_trio_that_does_not_do_what_is_needed_is_named(monkeypatch: pytest.Mon
     monkeypatch.setattr(scheduling.Freezer, "task_scheduled", lambda self, task: None)
     with pytest.raises(SimulationError, match=rf"trio {trio.__version__} cannot be simulated.*a frozen task went on"):
         Simulation.run(disasters, seed=1)
+    for number in range(2):
+        monkeypatch.undo()
+        monkeypatch.setattr(scheduling, "_ORDER", scheduling._ORDER[number : number + 1])
+        with pytest.raises(SimulationError, match="tasks were cancelled in no order"):
+            scheduling.self_check()
     monkeypatch.undo()
     calls = iter([[1], [2], [3], [4], [5], [6]])
     monkeypatch.setattr(scheduling, "_schedule", lambda seed: next(calls))

@@ -1,10 +1,13 @@
 """The one room that reaches into trio's scheduler: to make it repeatable, and to hold up the tasks of one process.
 
 Law of this room: what trio does not promise is used here and nowhere else, and is tried out (`self_check`) once in every
-process before anything is built upon it. Four things are needed, and trio offers none of them in public:
+process before anything is built upon it. Five things are needed, and trio offers none of them in public:
 
 * *One seed, one order.* trio shuffles the tasks that are ready in a turn; told to be deterministic it sorts them by age
   first, and shuffles with a generator that can be seeded. So a seed is a schedule, and another seed is another one.
+* *One order of cancellation.* What a task does when it is cancelled may be seen by others: it takes back a request. trio
+  cancels the tasks of a scope, the scopes in it, and scopes whose time is over in the same moment, in the order of their
+  addresses in memory. Here the order is that in which they came.
 * *A process that stands still.* A long collection of garbage, a suspended machine or a SIGKILL stop all tasks of a process
   in the middle of whatever they do, without a word to any of them. So tasks below a frozen root are taken out of the queue
   in the moment in which they are put there, and put back when the root thaws. What runs in that very turn has its step.
@@ -18,10 +21,14 @@ do), and a scheduler of our own.
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache
+from heapq import heappush
+from itertools import count
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -39,6 +46,37 @@ Task = trio.lowlevel.Task
 THREADS = _thread_cache.ThreadCache
 
 
+class _Ordered(dict[Any, None]):
+    """As much of a set as trio's cancel scopes need, in the order in which things came."""
+
+    add = dict[Any, None].setdefault
+    remove = dict[Any, None].__delitem__
+
+
+_numbers = count()
+_init_status: Callable[[Any], None] = _run.CancelStatus.__attrs_post_init__
+
+
+def _init_orderly_status(self: Any) -> None:
+    """The last thing that is done when a scope is made ready for its tasks."""
+    self._tasks, self._children = _Ordered(), _Ordered()
+    _init_status(self)
+
+
+def _add_deadline(self: Any, deadline: float, cancel_scope: trio.CancelScope) -> None:
+    """The same as trio's, but for the second item, which says who comes first of several."""
+    heappush(self._heap, (deadline, next(_numbers), cancel_scope))
+    self._active += 1
+
+
+#: What is put into trio meanwhile, and where.
+_ORDER: tuple[tuple[type, str, Any], ...] = (
+    (_run.CancelStatus, "__attrs_post_init__", _init_orderly_status),
+    (_run.Deadlines, "add", _add_deadline),
+)
+_PLAIN: tuple[tuple[type, str, Any], ...] = tuple((cls, name, getattr(cls, name)) for cls, name, _ in _ORDER)
+
+
 class Deterministic:
     """While it is entered, trio's scheduler and Python's shared ``random`` follow from ``seed``; then they are as before.
 
@@ -54,6 +92,8 @@ class Deterministic:
         assert self._outside is None, "it is entered already"
         self._outside = (_run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r.getstate(), random.getstate())
         _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # trio calls it final, and sets it itself
+        for put in _ORDER:
+            setattr(*put)
         _run._r.setstate(self._order)
         random.setstate(self._shared)
 
@@ -63,6 +103,8 @@ class Deterministic:
         allowed, order, shared = self._outside
         self._outside = None
         _run._ALLOW_DETERMINISTIC_SCHEDULING = allowed  # type: ignore[misc]  # as above
+        for put in _PLAIN:
+            setattr(*put)
         _run._r.setstate(order)
         random.setstate(shared)
 
@@ -193,6 +235,8 @@ def self_check() -> None:
             trouble = "the same seed gave two schedules"
         elif all(schedule == first for schedule in other):
             trouble = "another seed gave no other schedule"
+        elif any(numbers not in (sorted(numbers), sorted(numbers, reverse=True)) for numbers in _cancelled()):
+            trouble = "tasks were cancelled in no order"
         elif not trio.run(_try_freezing):
             trouble = "a frozen task went on"
         elif not trio.run(_try_waking):
@@ -223,6 +267,33 @@ def _schedule(seed: int) -> list[int]:
     with Deterministic(seed):
         trio.run(main)
     return order
+
+
+def _cancelled() -> list[list[int]]:
+    """In which order tasks are: some whose time is over in the same moment, some of one scope, some of scopes in a scope."""
+    found: list[list[int]] = [[], [], []]
+
+    async def sleep(number: int) -> None:
+        def abort(_: object) -> trio.lowlevel.Abort:
+            found[number % 3].append(number)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        with ExitStack() as stack:
+            if number % 3 != 1:
+                stack.enter_context(trio.CancelScope(deadline=math.inf if number % 3 else 1.0))
+            await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for number in range(48):
+                nursery.start_soon(sleep, number)
+                await trio.lowlevel.checkpoint()
+            await trio.sleep_until(2.0)
+            nursery.cancel_scope.cancel()
+
+    with Deterministic(1):
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    return found
 
 
 async def _try_freezing() -> bool:
