@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hubkit import Placement
@@ -142,6 +142,12 @@ def rows(drawn: Mapping[str, tuple[int, bool, float, Mapping[str, str]]]) -> dic
     st.sampled_from([*distributions, _Lazy()]),
     st.sampled_from([Singularity(), _Growing()]),
 )
+@example(
+    [dict.fromkeys("cef", (1, True, 1.0, {})), dict.fromkeys("ce", (1, True, 1.0, {}))],
+    [Want("A", b"", placement=Placement(apart="k", slot=slot)) for slot in range(5)],
+    hashing,
+    Singularity(),
+)  # slots are counted round: who leaves moves those of others
 def test_what_is_remembered_is_what_would_be_answered(
     steps: list[Any], drawn: list[Want], distribution: Distribution, redundancy: Singularity
 ) -> None:

@@ -89,6 +89,7 @@ class Placement:
     """The owners of every child that has been asked about."""
 
     __slots__ = (
+        "_apart",
         "_children",
         "_distribution",
         "_ids",
@@ -122,6 +123,7 @@ class Placement:
         self._owned: dict[str, dict[str, None]] = {}  # node name -> children it owns
         self._lacking: dict[str, None] = {}  # children with fewer owners than copies
         self._owned_by_hub: set[str] = set()  # children without an actor
+        self._apart: set[str] = set()  # children that take a slot in a ranking of all nodes
         #: children whose place the distribution has failed to say, and what went wrong
         self.failing: dict[str, str] = {}
 
@@ -164,6 +166,7 @@ class Placement:
     def forget(self, child: str) -> None:
         """The want of this child has changed, or gone."""
         self._children.pop(child, None)
+        self._apart.discard(child)
         self._drop(child)
 
     def update(self, ready: Mapping[NodeId, NodeRow]) -> dict[str, str | None]:
@@ -196,6 +199,7 @@ class Placement:
     def _concerned(self, left: list[str], joined: list[str]) -> list[str]:
         found = {child for name in left for child in self._owned.get(name, ())}
         found.update(self._lacking)
+        found.update(child for child in self._apart if child in self._owners)  # whoever comes or goes moves the slots
         if joined:
             groups: dict[_Kind, tuple[list[str], list[ChildView], list[Sequence[str]]]] = {}
             found.update(child for child in self._owned_by_hub if child in self._owners)
@@ -222,9 +226,6 @@ class Placement:
             return
         if views[0].placement is not None:
             views = [_asked(view) for view in views]
-            for child, view in zip(children, views, strict=True):
-                if view.placement is not None and view.placement.apart is not None:
-                    yield child  # each newcomer takes its place in the ranking
         try:
             positions = [operator.index(position) for position in offer.placer.movers(views, owners, able)]
             if positions and not 0 <= min(positions) <= max(positions) < len(children):
@@ -291,6 +292,7 @@ class Placement:
         placement, nodes = view.placement, len(offer.nodes)
         if placement is None or placement.apart is None:
             return believed(offer.placer.place(_asked(view), copies), offer.names, copies)
+        self._apart.add(view.id)
         key = replace(view, id=placement.apart, pins=())
         return turned(
             lambda: believed(offer.placer.place(key, nodes), offer.names, nodes),
