@@ -361,16 +361,20 @@ class Mailbox(Berth):
     def withdraw(self, call: Call, *, expired: bool = False) -> None:
         """Take a call out again, if it has not begun. ``expired``: its time is over, which is told."""
         for place in (self.queue, self.waiting):
-            if place is not None and call in place:
+            if not place:
+                continue
+            try:
                 place.remove(call)
-                if call is self.marked:
-                    self.marked = None
-                call.coroutine.close()
-                if self.waiting:
-                    self.admit()
-                if expired:
-                    self.has_expired(call)
-                return
+            except ValueError:
+                continue
+            if call is self.marked:
+                self.marked = None
+            call.coroutine.close()
+            if self.waiting:
+                self.admit()
+            if expired:
+                self.has_expired(call)
+            return
 
     def has_expired(self, call: Call) -> None:
         """The time of a call was over before it began."""
