@@ -280,7 +280,7 @@ class Storm:
         self.number = 0
         self.over = False
         self.under_way: set[int] = set()
-        self.cast: set[int] = set()
+        self.cast: dict[int, hubkit.Pid | None] = {}  # to whom
         self.answered: set[int] = set()
         self.not_begun: set[int] = set()
         self.lost: set[int] = set()
@@ -294,13 +294,14 @@ class Storm:
         while not self.over:
             ref = self.random.choice(refs)
             for _ in range(self.random.choice((1, 5, 40, 150))):
-                number = self.number = self.number + 1
+                number, pid = self.number + 1, ref.pid
+                self.number = number
                 try:
                     ref.cast_nowait(Sink.note, name, number)
                 except (HubkitError, trio.WouldBlock):
                     self.not_begun.add(number)
                 else:
-                    self.cast.add(number)
+                    self.cast[number] = pid
             await self.sim.sleep(self.random.choice((0, 0.001, 0.01)))
 
     async def callers(self, name: str, nursery: trio.Nursery) -> None:
@@ -329,9 +330,13 @@ class Storm:
         assert not self.under_way, "every call ends"
         assert self.answered <= begun
         assert not self.not_begun & begun
-        assert self.cast <= begun | self.lost, "no cast vanishes unseen"
+        assert self.cast.keys() <= begun | self.lost, "no cast vanishes unseen"
         for numbers in TOLD.values():
-            assert numbers == sorted(numbers), "nothing overtakes anything"
+            for pid in set(
+                map(self.cast.get, numbers)
+            ):  # what goes to a new incarnation may overtake what is passed on to it
+                to_one = [number for number in numbers if self.cast[number] == pid]
+                assert to_one == sorted(to_one), "nothing overtakes anything on its way to one incarnation"
 
 
 def reconnects(hubs: list[hubkit.Hub]) -> list[int]:
