@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fuzz.sockets import DIALS, SERVES, SILENT, TALKS, Tape
+from tests.fuzz.sockets import DIALS, PROVED, SERVES, SILENT, TALKS, Tape
 from tests.fuzz.sockets import talk as check_talk
 from wsproto import ConnectionType
 from wsproto.connection import Connection
@@ -45,10 +45,15 @@ frames = st.builds(
 )
 
 
-@given(st.lists(frames, max_size=5).map(b"".join), st.sampled_from([3, 50, 255]), st.booleans(), st.integers(0, 9))
+@given(
+    st.lists(frames, max_size=5).map(b"".join),
+    st.sampled_from([3, 50, 255]),
+    st.sampled_from([0, SILENT, PROVED, PROVED | SILENT]),
+    st.integers(0, 9),
+)
 @settings(max_examples=100)
-def test_any_frames_in_any_pieces_are_taken_or_end_the_link(data: bytes, size: int, silent: bool, less: int) -> None:
-    check_talk(bytes((TALKS | (SILENT if silent else 0), size)) + data[: len(data) - less])
+def test_any_frames_in_any_pieces_are_taken_or_end_the_link(data: bytes, size: int, flags: int, less: int) -> None:
+    check_talk(bytes((TALKS | flags, size)) + data[: len(data) - less])
 
 
 @given(st.sampled_from([SERVES, DIALS]), st.binary(max_size=60), st.integers(1, 255), st.booleans())
