@@ -12,7 +12,7 @@ import cbor2
 import dns.message
 import dns.rrset
 from tests.fuzz.finding import QUERY
-from tests.fuzz.sockets import DIALS, KEY, SERVES, SILENT, TALKS
+from tests.fuzz.sockets import DIALS, KEY, PROVED, SERVES, SILENT, TALKS
 from tests.net import golden
 from tests.net.travelling import PAYLOADS, Counted, Handle, Point
 
@@ -85,6 +85,7 @@ def _sockets() -> Iterator[tuple[str, bytes]]:
         (DIALS, _ANSWER.replace(b"101 ", b"100 ") + b"\r\n" + _ANSWER + b"\r\n"),
         (TALKS, frames),
         (TALKS, b"\x82\xfe\x10\x01\0\0\0\0" + bytes(4097)),
+        (TALKS | PROVED, b"\x82\xfe\x50\x00mask" + bytes(20_480) + frames),
         (TALKS, b"\x81\x81\0\0\0\0a"),
         (TALKS, b"\xc2\x81\0\0\0\0a"),
     ):

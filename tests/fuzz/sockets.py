@@ -1,8 +1,9 @@
 """A WebSocket: its opening, as the one who serves and as the one who dials, and its frames afterwards.
 
-An input is a byte that says what the node is doing (`SERVES`, `DIALS`, `TALKS`, and whether the stranger hangs up at the end
-or stays silent), one for how many bytes come at a time, and all that the stranger sends. Where a dialer is answered, `KEY`
-stands for the right answer to what it has asked.
+An input is a byte that says what the node is doing (`SERVES`, `DIALS`, `TALKS`, whether the peer has proved the secret before
+it talks, and whether it hangs up at the end or stays silent), one for how many bytes come at a time, and all that the stranger
+sends. Where a dialer is answered, `KEY` stands for the right answer to what it has asked. Who talks is heard twice: the second
+time, all is left to the engine.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from hubkit.errors import LinkError, ProtocolViolation
 from hubkit.net.address import parse
 from hubkit.net.frames import WebSocketLink
 from hubkit.net.gate import Visit
-from hubkit.net.transport import MAX_GREETING, Link
+from hubkit.net.transport import MAX_FRAME, MAX_GREETING, Link
 from hubkit.net.websocket import WebSocketTransport, _open_client
 
-__all__ = ["DIALS", "DOORS", "KEY", "SERVES", "SILENT", "TALKS"]
+__all__ = ["DIALS", "DOORS", "KEY", "PROVED", "SERVES", "SILENT", "TALKS"]
 
 SERVES, DIALS, TALKS = range(3)
-SILENT = 8
+PROVED, SILENT = 4, 8
 KEY = b"@accept@"
 _CAUGHT = (
     trio.BrokenResourceError,
@@ -85,14 +86,23 @@ class Tape(trio.abc.Stream):
 
 
 def talk(data: bytes) -> None:
-    """Nothing but the errors that are caught leaves an opening or a link, and a stranger holds up neither."""
+    """Nothing but the errors that are caught leaves an opening or a link, and a stranger holds up neither.
+
+    A link hands over what one of the engine alone would.
+    """
     if len(data) < 2:
         return
+    what, limit = data[0] & 3, MAX_FRAME if data[0] & PROVED else MAX_GREETING
+    heard: list[list[bytes]] = []
     with quiet():
-        in_time(_talk, data[0] & 3, Tape(data[2:], data[1] or 4096, silent=bool(data[0] & SILENT)))
+        for rest in (False, True) if what >= TALKS else (False,):
+            tape = Tape(data[2:], data[1] or 4096, silent=bool(data[0] & SILENT))
+            heard.append([])
+            in_time(_talk, what, tape, limit, rest, heard[-1])
+    assert heard[0] == heard[-1]
 
 
-async def _talk(what: int, tape: Tape) -> None:
+async def _talk(what: int, tape: Tape, limit: int, rest: bool, heard: list[bytes]) -> None:
     with trio.fail_after(20):
         link: Link | None = None
         if what == SERVES:
@@ -105,20 +115,23 @@ async def _talk(what: int, tape: Tape) -> None:
                     engine, rest = await _open_client(tape, target)
                     link = WebSocketLink(tape, engine, "x", rest=rest)
         else:
-            link = WebSocketLink(tape, Connection(ConnectionType.SERVER), "x")
+            link = WebSocketLink(tape, Connection(ConnectionType.SERVER), "x", rest=rest)
         if link is not None:
-            await _listen(link)
+            link.allow(limit)
+            await _listen(link, limit, heard)
         await trio.aclose_forcefully(tape)
 
 
-async def _listen(link: Link) -> None:
+async def _listen(link: Link, limit: int, heard: list[bytes]) -> None:
     try:
         with trio.move_on_after(5):
-            for number in range(_HANDED):
+            while len(heard) < _HANDED:
                 frame = await link.receive()
-                assert len(frame) <= MAX_GREETING
-                if number % 3 == 2:
-                    await link.send(frame)
+                assert len(frame) <= limit
+                heard.append(frame)
+                if len(heard) % 3 == 0:
+                    with suppress(LinkError):  # what has come before its end is handed over
+                        await link.send(frame)
     except LinkError:
         pass
     began = trio.current_time()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import cbor2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.net.travelling import same
 
@@ -25,6 +26,39 @@ plain = st.recursive(
 def test_plain_values_survive(value: Any) -> None:
     assert same(cbor.decode(cbor.encode(value)), value)
     assert same(cbor.decode(BytesIO(cbor.encode(value))), value)
+
+
+large = st.builds(
+    lambda size, byte: bytes([byte]) * size, st.sampled_from([65_535, 65_536, 70_000]), st.integers(0, 255)
+)
+
+
+def told(decode: Callable[[Any], Any], data: Any) -> Any:
+    try:
+        return decode(data)
+    except ProtocolViolation as error:
+        return [str(error)]
+
+
+@given(
+    st.lists(plain, max_size=3),
+    st.sampled_from([b"", b"\0" * 99]) | st.binary(max_size=3) | large,
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 255)), max_size=2),
+)
+@settings(max_examples=200)
+def test_a_buffer_is_decoded_as_bytes_are(before: list[Any], end: bytes, broken: list[tuple[int, int]]) -> None:
+    """With or without large bytes at the end, valid or not; what is found keeps nothing of the buffer."""
+    data = bytearray(cbor.encode_ending([*before, [1, end]]))
+    for at, byte in broken:
+        data[at % len(data)] = byte
+    as_bytes = bytes(data)
+    for decode in (cbor.decode, cbor.decode_ending):
+        expected, found = told(decode, as_bytes), told(decode, data)
+        data.append(0)  # nobody holds it
+        del data[:]
+        assert same(found, expected)
+        data += as_bytes
+    assert same(told(cbor.decode_ending, data), told(cbor.decode, data))
 
 
 SIMPLE = [b"\xe0", b"\xf3", b"\xf7", b"\xf8\x20", b"\xf8\xff"]

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fuzz.sockets import DIALS, SERVES, SILENT, TALKS, Tape
+from tests.fuzz.sockets import DIALS, PROVED, SERVES, SILENT, TALKS, Tape
 from tests.fuzz.sockets import talk as check_talk
 from wsproto import ConnectionType
 from wsproto.connection import Connection
@@ -15,7 +15,7 @@ from wsproto.connection import Connection
 from hubkit.errors import LinkClosed, ProtocolViolation
 from hubkit.net.frames import WebSocketLink
 from hubkit.net.gate import Visit
-from hubkit.net.transport import MAX_GREETING
+from hubkit.net.transport import MAX_FRAME, MAX_GREETING
 from hubkit.net.websocket import WebSocketTransport
 
 MASK = b"\0\0\0\0"
@@ -45,10 +45,15 @@ frames = st.builds(
 )
 
 
-@given(st.lists(frames, max_size=5).map(b"".join), st.sampled_from([3, 50, 255]), st.booleans(), st.integers(0, 9))
+@given(
+    st.lists(frames, max_size=5).map(b"".join),
+    st.sampled_from([3, 50, 255]),
+    st.sampled_from([0, SILENT, PROVED, PROVED | SILENT]),
+    st.integers(0, 9),
+)
 @settings(max_examples=100)
-def test_any_frames_in_any_pieces_are_taken_or_end_the_link(data: bytes, size: int, silent: bool, less: int) -> None:
-    check_talk(bytes((TALKS | (SILENT if silent else 0), size)) + data[: len(data) - less])
+def test_any_frames_in_any_pieces_are_taken_or_end_the_link(data: bytes, size: int, flags: int, less: int) -> None:
+    check_talk(bytes((TALKS | flags, size)) + data[: len(data) - less])
 
 
 @given(st.sampled_from([SERVES, DIALS]), st.binary(max_size=60), st.integers(1, 255), st.booleans())
@@ -80,6 +85,24 @@ async def test_a_ping_that_comes_while_the_link_is_closed_cancels_nobody() -> No
             await theirs.send_all(PING + CLOSE + PING)
     assert len(ended) == 1
     assert (await theirs.receive_some())[:1] == b"\x88"
+
+
+async def test_what_comes_while_the_link_is_closed_is_not_kept() -> None:
+    """A peer that goes on sending would fill the memory for as long as the close lasts."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    link = WebSocketLink(ours, Connection(ConnectionType.SERVER), "x")
+    link.allow(MAX_FRAME)
+    large = framed(0x82, bytes(MAX_FRAME), True, None)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(link.aclose)
+            for _ in range(3):
+                await theirs.send_all(large)
+                await trio.testing.wait_all_tasks_blocked()
+                assert not link._frames
+            await theirs.send_all(CLOSE)
+    with pytest.raises(LinkClosed, match="closed by the peer"):
+        await link.receive()
 
 
 async def test_compression_is_never_agreed_to_and_compressed_frames_end_the_link() -> None:

@@ -214,6 +214,21 @@ async def test_a_frame_that_was_begun_is_finished_before_the_close() -> None:
         assert received == [numbered(number) for number in range(sent + 1)]
 
 
+async def test_a_frame_that_was_begun_and_is_given_up_ends_the_link() -> None:
+    """Else the next one would be taken for its rest."""
+    async with pair() as (a, b):
+        sent = filled(a)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await a.send(numbered(sent))
+        assert scope.cancelled_caught
+        with pytest.raises(LinkClosed, match="given up half sent"):
+            await a.send(b"another")
+        with pytest.raises(LinkClosed):
+            for number in range(sent + 1):
+                assert await b.receive() == numbered(number)
+
+
 async def test_a_ping_is_answered_after_the_frame_that_was_begun() -> None:
     async with pair() as (a, b):
         sent = filled(a)

@@ -85,15 +85,15 @@ class WebSocketLink:
         self._ask = RECEIVE_BUFFER
         self.proved: Callable[[], object] = _nothing
         self._strange = 0  # frames of a peer that has not proved the secret
-        self._coming: Iterator[tuple[bool, bytes | bytearray]] | None = _pieces(
-            b""
-        )  # what has come, and is not taken yet
+        # What has come, and is not taken yet.
+        self._coming: Iterator[tuple[bool, bytes | bytearray]] | None = _pieces(b"")
         self._frames: deque[bytes | bytearray] = deque()
         self._parts = bytearray()  # of a frame that comes in pieces
         self._size = 0
         self._pong: Ping | None = None  # the latest ping that is not answered yet
         self._lock = trio.StrictFIFOLock()  # held while bytes go out
-        self._begun: bytes | bytearray | None = None  # what is left of a frame that `send_now` could not send whole
+        self._left: bytes | bytearray = b""  # what the system had no room for: it goes before all else
+        self._begun = False  # a frame that `send_now` could not send whole is in it
         self._receiving = False
         self._end: LinkError | None = None  # why the link has ended
         self._ended = trio.Event()
@@ -119,7 +119,7 @@ class WebSocketLink:
             or self._end is not None
             or self._closing
             or self._pong is not None
-            or self._begun is not None
+            or self._left
             or self._lock.locked()
         ):
             return False
@@ -127,11 +127,9 @@ class WebSocketLink:
             data = self._wire(self._frame_of(frame))
         except trio.BrokenResourceError:
             return False
-        sent = self._write(data)
-        if sent == len(data):
-            return True
-        self._begun = data[sent:]
-        return False
+        self._left = data[self._write(data) :]
+        self._begun = bool(self._left)
+        return not self._begun
 
     def _frame_of(self, frame: bytes) -> bytes | bytearray:
         return frame_of(frame, None if self._masks is None else self._masks.next())
@@ -157,26 +155,27 @@ class WebSocketLink:
         try:
             if self._end is not None or self._closing:
                 raise LinkClosed(*self._closed().args)
-            await trio.lowlevel.checkpoint_if_cancelled()
-            data = b"" if self._begun is not None else self._frame_of(frame)
+            if not self._begun:  # else it must not be left half sent
+                await trio.lowlevel.checkpoint_if_cancelled()
+            data = b"" if self._begun else self._frame_of(frame)
             await self._transmit(data if self._pong is None else self._take_pong() + data)
         finally:
             self._lock.release()
 
     async def _transmit(self, data: bytes | bytearray) -> None:
-        """Send what was begun, and then this."""
+        """Send what is left, and then this."""
         finished = False
         try:
             data = self._wire(data)
-            if self._begun is not None:
-                data, self._begun = self._begun + data, None
+            if self._left:
+                data, self._left, self._begun = self._left + data, b"", False
             if self._socket is not None and len(data) <= 2 * PLAIN:
                 data = data[self._write(data) :]
             if data:
                 await self._under.send_all(data)
             finished = True
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
+            self._broke(error)
             raise self._closed() from None
         finally:
             if not finished:
@@ -191,15 +190,25 @@ class WebSocketLink:
         return data
 
     async def _answer(self) -> None:
-        """Send the pong that is due, or what TLS has to say, unless something is on its way out: then it goes with that."""
-        if self._begun is not None:
+        """Send the pong that is due, or what TLS has to say, unless something is on its way out: then it goes with that.
+
+        So does what a socket has no room for: whoever receives neither waits for that, nor harms the link by giving up.
+        """
+        if self._left:
             return
         try:
             self._lock.acquire_nowait()
         except trio.WouldBlock:
             return
         try:
-            await self._transmit(b"" if self._pong is None else self._take_pong())
+            pong = b"" if self._pong is None else self._take_pong()
+            if self._socket is None:
+                await self._transmit(pong)
+            else:
+                data = self._wire(pong)
+                self._left = data[self._write(data) :]
+        except trio.BrokenResourceError as error:
+            self._broke(error)
         except LinkClosed:
             pass  # receive() tells
         finally:
@@ -217,7 +226,10 @@ class WebSocketLink:
         while not frames or self._closing:
             if self._end is not None:
                 raise self._closed()
-            await self._fill()
+            if self._closing and self._receiving:  # whoever closes it reads
+                await self._ended.wait()
+            else:
+                await self._fill()
         return frames.popleft()
 
     async def _fill(self) -> None:
@@ -240,10 +252,12 @@ class WebSocketLink:
                 self._ask = LARGE_BUFFER if len(data) == asked else RECEIVE_BUFFER
                 self._take(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
+            self._broke(error)
             return
         finally:
             self._receiving = False
+        if self._closing:
+            self._frames.clear()  # nobody is handed them any more, and the peer may go on
         owes = self._pong is not None or (self._secure is not None and self._secure.owes)
         if owes and self._end is None and not self._closing:
             await self._answer()
@@ -385,6 +399,9 @@ class WebSocketLink:
     def _violated(self, what: str, code: int) -> None:
         self._code = code
         self._finish(ProtocolViolation(what))
+
+    def _broke(self, error: Exception) -> None:
+        self._finish(LinkClosed(f"the connection broke: {error.__cause__ or error}"))
 
     def _finish(self, end: LinkError) -> None:
         if self._end is None:

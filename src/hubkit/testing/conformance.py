@@ -171,6 +171,12 @@ async def check_both_close(factory: Factory) -> None:
         await trio.sleep(0.01)
         nursery.start_soon(near.aclose)
         nursery.start_soon(far.aclose)
+    async with linked(factory) as (near, far), trio.open_nursery() as nursery:
+        nursery.start_soon(near.aclose)
+        await trio.sleep(0.01)
+        nursery.start_soon(receive)  # as whoever was busy with a frame until now
+        await trio.sleep(0.01)
+        nursery.start_soon(far.aclose)
 
 
 @promise("a close takes about a second at most, even if the peer does not read")
