@@ -106,7 +106,8 @@ class Sieve:
     def _fill(self, frame: bytearray, data: bytes, at: int) -> int:
         """Put into the open frame what there is of it from ``at`` on; where the rest begins."""
         taken = min(len(frame) - self._have, len(data) - at)
-        frame[self._have : self._have + taken] = memoryview(data)[at : at + taken]
+        # From view to view: a slice of a bytearray makes a copy of what it is given first.
+        memoryview(frame)[self._have : self._have + taken] = memoryview(data)[at : at + taken]
         self._have += taken
         return at + taken
 
