@@ -83,7 +83,7 @@ class Manager:
         self._auto_shutdown: AutoShutdown = auto_shutdown
         self._history: History = ()
         self._starting: set[Running] = set()
-        self._stopping: set[trio.CancelScope] = set()
+        self._stopping: dict[trio.CancelScope, None] = {}  # in the order in which they began: a set would have none
         #: What has happened. (A memory channel lets others run before each, which is a fifth of a restart.)
         self._events: deque[_Event] = deque()
         self._berth = Berth()
@@ -227,11 +227,11 @@ class Manager:
         running = child.running
         if running is not None:
             with trio.CancelScope() as scope:
-                self._stopping.add(scope)
+                self._stopping[scope] = None
                 try:
                     await running.stop()
                 finally:
-                    self._stopping.discard(scope)
+                    del self._stopping[scope]
                     child.become("stopped")
         child.become("stopped")
 

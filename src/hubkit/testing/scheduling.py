@@ -39,7 +39,17 @@ from trio._core import _run, _thread_cache
 
 from hubkit.errors import SimulationError
 
-__all__ = ["THREADS", "Deterministic", "Freezer", "is_shielded", "keep", "self_check", "wake", "watch_interrupts"]
+__all__ = [
+    "THREADS",
+    "Deterministic",
+    "Freezer",
+    "age",
+    "is_shielded",
+    "keep",
+    "self_check",
+    "wake",
+    "watch_interrupts",
+]
 
 Task = trio.lowlevel.Task
 #: where trio's threads come from; those that wait for work are started no more
@@ -185,6 +195,11 @@ def wake(task: Task, error: BaseException) -> bool:
 
     task._attempt_abort(fail)
     return task._next_send_fn is not None
+
+
+def age(task: Task) -> int:
+    """A number that is the smaller the older the task is."""
+    return task._counter
 
 
 def is_shielded(task: Task) -> bool:

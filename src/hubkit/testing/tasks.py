@@ -9,6 +9,7 @@ import trio
 
 from hubkit.actors.current import current
 from hubkit.testing.blame import Place, place_of
+from hubkit.testing.scheduling import age
 
 __all__ = ["MESSENGER", "in_trio", "leaves", "place_of_task", "system_tasks", "tasks_below"]
 
@@ -29,7 +30,7 @@ def tasks_below(task: trio.lowlevel.Task) -> list[trio.lowlevel.Task]:
     """A task and all its descendants."""
     tasks = [task]
     for task in tasks:
-        tasks += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+        tasks += _children(task)
     return tasks
 
 
@@ -52,8 +53,12 @@ def system_tasks() -> list[trio.lowlevel.Task]:
     """The tasks that belong to no nursery of a program, and the main task; without that of trio itself."""
     task = trio.lowlevel.current_root_task()
     assert task is not None
-    found = [child for nursery in task.child_nurseries for child in nursery.child_tasks]
-    return [task for task in found if task.name != MESSENGER]
+    return [task for task in _children(task) if task.name != MESSENGER]
+
+
+def _children(task: trio.lowlevel.Task) -> list[trio.lowlevel.Task]:
+    """The oldest first: trio has them in sets, which come in the order of their addresses."""
+    return [child for nursery in task.child_nurseries for child in sorted(nursery.child_tasks, key=age)]
 
 
 def place_of_task(task: trio.lowlevel.Task) -> Place | None:
