@@ -350,6 +350,7 @@ async def test_a_target_that_dies_in_the_middle_of_moves_loses_nothing(sim: Simu
 async def test_the_loser_of_a_conflict_leaves_its_state_to_the_winner(sim: Simulation) -> None:
     a, b = [await sim.start_hub("shop", node=name, migration=HotSwap()) for name in "ab"]
     await a.start_children([hubkit.child(f"c{n}", Ledger) for n in range(COUNT)])
+    await sim.settled(within=10)  # the two have met
     sim.partition({"a"}, {"b"})
     await sim.sleep(20)
     for n in range(COUNT):
