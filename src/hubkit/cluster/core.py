@@ -378,7 +378,7 @@ class Core(Instances):
 
     def obstacle(self, child: str, want: Want, row: NodeRow | None = None) -> str | None:
         """Why no node in sight, ready or not, could run this child (or why this one could not); `None`: one could."""
-        if row is None and self._placement.has_owner(child):
+        if row is None and self._placement.heir(child, want) is not None:  # which it is remembered for
             return None
         alive = self._members.alive
         rows = [row] if row is not None else [known for node, known in self._ledger.nodes.items() if node in alive]

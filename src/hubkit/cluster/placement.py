@@ -144,10 +144,6 @@ class Placement:
         ready = len(self._nodes)
         return missing if self.copies > ready or self._redundancy.copies(ready + 1) == self.copies else 0
 
-    def has_owner(self, child: str) -> bool:
-        """Whether a ready node has been found for this child, by its want as it is now."""
-        return bool(self._owners.get(child))
-
     def owners(self, child: str, want: Want) -> tuple[NodeId, ...]:
         """The nodes that should run this child, the one that does (the heir) first; none if no ready node can."""
         names = self._owners.get(child)
