@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import random
 import time
 
 import pytest
 import trio
 from tests.house import python
 from tests.testing.scenarios import disasters, impatience
+from trio._core import _run
 
 import hubkit
 from hubkit.errors import SimulationError
@@ -93,16 +96,12 @@ def test_of_a_long_trace_the_latest_steps_are_kept_and_all_are_hashed() -> None:
     assert "not kept any more" in str(one.divergence(two))
 
 
+def settings() -> object:
+    put = _run.CancelStatus.__attrs_post_init__, _run.Deadlines.add
+    return _run._r.getstate(), _run._ALLOW_DETERMINISTIC_SCHEDULING, random.getstate(), gc.get_threshold(), put
+
+
 def test_settings_of_trio_and_python_are_as_before() -> None:
-    import gc
-    import random
-
-    from trio._core import _run
-
-    def settings() -> object:
-        put = _run.CancelStatus.__attrs_post_init__, _run.Deadlines.add
-        return _run._r.getstate(), _run._ALLOW_DETERMINISTIC_SCHEDULING, random.getstate(), gc.get_threshold(), put
-
     before = settings()
     Simulation.run(disasters, seed=3)
     assert settings() == before
@@ -120,6 +119,12 @@ def test_a_trio_that_does_not_do_what_is_needed_is_named(monkeypatch: pytest.Mon
     monkeypatch.setattr(scheduling.Freezer, "task_scheduled", lambda self, task: None)
     with pytest.raises(SimulationError, match=rf"trio {trio.__version__} cannot be simulated.*a frozen task went on"):
         Simulation.run(disasters, seed=1)
+    monkeypatch.undo()
+    before = settings()
+    monkeypatch.setattr(scheduling, "_ORDER", (("CancelStatus", "renamed", scheduling._orderly),))
+    with pytest.raises(SimulationError, match="renamed"):
+        scheduling.self_check()
+    assert settings() == before
     for number in range(2):
         monkeypatch.undo()
         monkeypatch.setattr(scheduling, "_ORDER", scheduling._ORDER[number : number + 1])

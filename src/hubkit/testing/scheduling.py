@@ -59,32 +59,38 @@ THREADS = _thread_cache.ThreadCache
 class _Ordered(dict[Any, None]):
     """As much of a set as trio's cancel scopes need, in the order in which things came."""
 
-    add = dict[Any, None].setdefault
-    remove = dict[Any, None].__delitem__
+    add = dict.setdefault
+    remove = dict.__delitem__
 
 
 _numbers = count()
-_init_status: Callable[[Any], None] = _run.CancelStatus.__attrs_post_init__
 
 
-def _init_orderly_status(self: Any) -> None:
-    """The last thing that is done when a scope is made ready for its tasks."""
-    self._tasks, self._children = _Ordered(), _Ordered()
-    _init_status(self)
+def _orderly(init: Callable[[Any], None]) -> Callable[[Any], None]:
+    """What is done last when a scope is made ready for its tasks, with room for them that has an order."""
+
+    def init_orderly(self: Any) -> None:
+        self._tasks, self._children = _Ordered(), _Ordered()
+        init(self)
+
+    return init_orderly
 
 
-def _add_deadline(self: Any, deadline: float, cancel_scope: trio.CancelScope) -> None:
-    """The same as trio's, but for the second item, which says who comes first of several."""
-    heappush(self._heap, (deadline, next(_numbers), cancel_scope))
-    self._active += 1
+def _numbered(_: Callable[..., None]) -> Callable[[Any, float, trio.CancelScope], None]:
+    """How a deadline is noted: as trio does it, but for the second item, which says who comes first of several."""
+
+    def add(self: Any, deadline: float, cancel_scope: trio.CancelScope) -> None:
+        heappush(self._heap, (deadline, next(_numbers), cancel_scope))
+        self._active += 1
+
+    return add
 
 
-#: What is put into trio meanwhile, and where.
-_ORDER: tuple[tuple[type, str, Any], ...] = (
-    (_run.CancelStatus, "__attrs_post_init__", _init_orderly_status),
-    (_run.Deadlines, "add", _add_deadline),
+#: What is put in the place of what in trio meanwhile, made of it.
+_ORDER: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
+    ("CancelStatus", "__attrs_post_init__", _orderly),
+    ("Deadlines", "add", _numbered),
 )
-_PLAIN: tuple[tuple[type, str, Any], ...] = tuple((cls, name, getattr(cls, name)) for cls, name, _ in _ORDER)
 
 
 class Deterministic:
@@ -97,13 +103,16 @@ class Deterministic:
         self._order = random.Random(f"hubkit schedule {seed}").getstate()
         self._shared = random.Random(f"hubkit shared {seed}").getstate()
         self._outside: tuple[bool, Any, Any] | None = None
+        self._plain: list[tuple[type, str, Any]] = []
 
     def __enter__(self) -> None:
         assert self._outside is None, "it is entered already"
+        found = [(getattr(_run, kind), name, made_of) for kind, name, made_of in _ORDER]
+        self._plain = [(cls, name, getattr(cls, name)) for cls, name, _ in found]  # before anything is changed
         self._outside = (_run._ALLOW_DETERMINISTIC_SCHEDULING, _run._r.getstate(), random.getstate())
         _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # trio calls it final, and sets it itself
-        for put in _ORDER:
-            setattr(*put)
+        for cls, name, made_of in found:
+            setattr(cls, name, made_of(getattr(cls, name)))
         _run._r.setstate(self._order)
         random.setstate(self._shared)
 
@@ -113,8 +122,8 @@ class Deterministic:
         allowed, order, shared = self._outside
         self._outside = None
         _run._ALLOW_DETERMINISTIC_SCHEDULING = allowed  # type: ignore[misc]  # as above
-        for put in _PLAIN:
-            setattr(*put)
+        while self._plain:
+            setattr(*self._plain.pop())
         _run._r.setstate(order)
         random.setstate(shared)
 
