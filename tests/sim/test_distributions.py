@@ -130,6 +130,19 @@ async def test_keys_hold_children_together_and_apart(sim: Simulation, distributi
     sim.check()
 
 
+@simulated(seeds=2, checkers=EXACT)
+async def test_a_young_node_counts_the_slots_as_those_do_that_have_seen_others_leave(sim: Simulation) -> None:
+    a, *_ = await boot(sim, "abcd")
+    placement = {f"s{n}": hubkit.Placement(apart="shard", slot=n) for n in range(6)}
+    assert (await a.start_children([hubkit.child(id, Counter) for id in placement], placement=placement)).status == "ok"
+    await sim.stop("d")
+    await sim.settled(within=10)
+    await boot(sim, "e")  # it has never heard of d
+    await sim.settled(within=10)
+    assert set(each_owner(a).values()) == set("abce")
+    sim.check()
+
+
 # -- Guided ------------------------------------------------------------------------------------------------------------
 
 
