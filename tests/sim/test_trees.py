@@ -82,6 +82,8 @@ async def test_the_state_of_a_child_elsewhere_shows_what_can_travel(sim: Simulat
     assert isinstance(near["lock"], trio.Lock)
     assert far["value"] == near["value"] == 1
     assert "Lock" in far["lock"]
+    assert " at 0x" in repr(near["lock"])
+    assert " at 0x" not in far["lock"]  # it means nothing here, and would be another one in each run
     assert far["broken"] == "(its repr raised ValueError)"
     assert await debug.status(there.ref("k")) == await debug.status(here.ref("k"))
     with pytest.raises(HubkitError):

@@ -7,6 +7,7 @@ of 63 bits, of exactly these types; bytes on the wire always mean a payload.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ MANIFOLD: Final = Cargo(b"")
 
 _LIGHT: frozenset[type] = frozenset({type(None), bool, float, str})
 _INT: int = 1 << 63
+#: Where an object is in memory, as the plain ``repr`` of objects ends.
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 def _is_light(value: object) -> bool:
@@ -100,12 +103,12 @@ def unpack(data: Any, payloads: Payloads) -> Any:
 
 
 def shown(value: object, payloads: Payloads) -> object:
-    """The value, if it can travel; else how it looks. Never raises."""
+    """The value, if it can travel; else how it looks, without addresses: they mean nothing elsewhere. Never raises."""
     try:
         pack(value, payloads)
     except HubkitError:
         try:
-            return repr(value)[:1000]
+            return _ADDRESS.sub("", repr(value))[:1000]
         except Exception as error:  # a user's __repr__ may raise anything
             return f"(its repr raised {type(error).__name__})"
     return value
