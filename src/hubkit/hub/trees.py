@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from hubkit.actors.deadlines import effective_deadline
 from hubkit.actors.inspection import TREE, ActorInfo
 from hubkit.actors.messages import Request
 from hubkit.actors.system import System
@@ -54,7 +55,7 @@ async def tree_of(driver: Driver, node: Node, name: str) -> ActorInfo:
         known = ", ".join(sorted({row.name for row in core.nodes.values()}))
         msg = f"hub {driver.hub_id!r} has no node {name!r:.80}; it knows {known}"
         raise ConfigurationError(msg)
-    request = Request("call", TREE, (driver.hub_id,), deadline=trio.current_effective_deadline())
+    request = Request("call", TREE, (driver.hub_id,), deadline=effective_deadline())
     try:
         found: ActorInfo = await node._exchange.call(Pid(name, max(boots), 0), request)
     except NodeGone as gone:

@@ -29,10 +29,8 @@ LARGE = 2048
 _HASHED = 1 << 63  # beside the number of such a frame, so that none is taken for a small one that looks like its hash
 
 _HASH = 32  # bytes of a SHA-256
-_NEAR, _SMALL = (
-    8,
-    16 * 1024,
-)  # how many numbers are tried, for frames of how many bytes at most, to tell what went wrong
+# To tell what went wrong so many numbers are tried, for frames of so many bytes at most.
+_NEAR, _SMALL = 8, 16 * 1024
 
 
 def extract(salt: bytes, secret: bytes) -> bytes:
