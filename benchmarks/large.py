@@ -3,8 +3,8 @@
 Run ``python benchmarks/large.py [--huge] [--python]``. Two processes: bytes go from the one that has dialled to the other,
 over raw trio TCP, over a bare trio-websocket connection (with the best of several receive buffers, as one message and as
 many), as arguments and as results of a call, and as the state of a child that moves there and comes back. Who has dialled
-masks what it sends, as WebSocket demands; what comes back is not masked. ``--python``: as if the extra ``speed`` were not
-installed. Rates are the best of several rounds, taken in alternation, so that a busy machine disturbs all alike; beside them
+masks what it sends, as WebSocket demands; what comes back is not masked. ``--python``: as if the library ``websockets`` had no
+part in C. Rates are the best of several rounds, taken in alternation, so that a busy machine disturbs all alike; beside them
 stand the medians, and the processor time that both processes took, which it disturbs less. All keep what they receive.
 Meanwhile both processes measure how late their own heartbeats are, and how late those of the other come; what is shown is the
 worst of all. ``--huge``: instead of all that, a state of 1 GiB, and the memory that it took.
@@ -345,7 +345,7 @@ async def main(is_huge: bool, in_python: bool) -> None:
     print(f"{size >> 20:,} MiB between two processes, {times}, on {os.cpu_count()} cores", flush=True)
     ports = free_ports(2)
     how = {"in_python": in_python or masking._in_c is None}
-    print(f"masks are made in {'Python' if how['in_python'] else 'C, by the extra speed'}", flush=True)
+    print(f"masks are made in {'Python' if how['in_python'] else 'C'}", flush=True)
     a = Process(__file__, {"name": "a", "port": ports[0], "join": [], **how})
     b = Process(__file__, {"name": "b", "port": ports[1], "join": [f"ws://127.0.0.1:{ports[0]}"], **how})
     try:
@@ -363,6 +363,8 @@ if __name__ == "__main__":
         trio.run(member, json.loads(sys.argv[2]))
     parser = argparse.ArgumentParser()
     parser.add_argument("--huge", action="store_true", help="one state of 1 GiB")
-    parser.add_argument("--python", action="store_true", help="make masks in Python, as without the extra speed")
+    parser.add_argument(
+        "--python", action="store_true", help="make masks in Python, as where websockets has no part in C"
+    )
     arguments = parser.parse_args()
     trio.run(main, arguments.huge, arguments.python)

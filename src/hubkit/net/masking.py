@@ -3,8 +3,8 @@
 Law of this room: each way gives the same bytes, and each frame has a mask of its own.
 
 For a large frame this is most of what there is to do, at both ends. The fastest way in Python is to look up every fourth byte
-in a table; a short one is combined as one number. Where the library ``websockets`` is installed (the extra ``speed``), its
-function in C does it, fifty times as fast.
+in a table; a short one is combined as one number. A function in C of the library ``websockets`` does it fifty times as fast,
+and is taken wherever it is there: not every Python can have it.
 
 Refused: to leave the masks out between nodes, or to make them simple. Whatever is on the way may insist on the standard, and
 they keep what a program sends from looking like something else to it. And C of our own.
